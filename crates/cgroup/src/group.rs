@@ -1,0 +1,332 @@
+//! One box's group in every hierarchy that it needs.
+
+use std::ffi::CString;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::files::{Gauge, field, write};
+use crate::{Hierarchies, MemoryReading, Place, Version, sweep};
+
+/// What a box needs of control groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Memory limit in bytes.
+    pub memory: Option<u64>,
+    /// Task limit.
+    pub pids: Option<u64>,
+    /// CPU accounting.
+    pub cpu: bool,
+}
+
+/// A step on a group that failed: which, where, why.
+#[derive(Debug)]
+pub struct Error {
+    /// What was tried (`mkdir`, `write memory.max`).
+    pub step: &'static str,
+    /// The group or the file.
+    pub path: PathBuf,
+    /// Why it failed.
+    pub source: io::Error,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}: {}", self.step, self.path, self.source)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// CPU time of a group in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuReading {
+    /// In user mode.
+    pub user: u64,
+    /// In the kernel.
+    pub system: u64,
+    /// Both; exact where the parts are estimates.
+    pub total: u64,
+}
+
+/// The directories of one box, one per hierarchy. Dropping removes them if they are empty.
+#[derive(Debug)]
+pub struct Cgroup {
+    dirs: Vec<Dir>,
+    cpu: Option<(Version, Gauge)>,
+    memory: Option<MemoryGauges>,
+    pids: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+struct Dir {
+    version: Version,
+    path: PathBuf,
+}
+
+#[derive(Debug)]
+struct MemoryGauges {
+    version: Version,
+    dir: PathBuf,
+    stat: Gauge,
+    total: Gauge,
+    kernel: Option<Gauge>,
+    events: Gauge,
+    oom: Option<OwnedFd>,
+}
+
+/// Tries each step in turn and says which failed.
+fn step<T>(step: &'static str, path: &Path, result: io::Result<T>) -> Result<T, Error> {
+    result.map_err(|source| Error { step, path: path.to_path_buf(), source })
+}
+
+impl Cgroup {
+    /// Makes the groups that `wanted` needs and writes their limits. A controller that is wanted and not in
+    /// `hierarchies` is left out: lowering has seen to another mechanism.
+    pub fn create(hierarchies: &Hierarchies, wanted: &Wanted) -> Result<Self, Error> {
+        static SWEEP: Once = Once::new();
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        SWEEP.call_once(|| hierarchies.sweep());
+        let name = sweep::name(NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut group = Self { dirs: Vec::new(), cpu: None, memory: None, pids: None };
+        if let (Some(limit), Some(place)) = (wanted.memory, &hierarchies.memory) {
+            let dir = group.dir(place, &name, "memory")?;
+            group.memory = Some(MemoryGauges::open(place.version, dir, limit)?);
+        }
+        if let (Some(limit), Some(place)) = (wanted.pids, &hierarchies.pids) {
+            let dir = group.dir(place, &name, "pids")?;
+            step("write pids.max", &dir, write(&dir, "pids.max", &limit.to_string()))?;
+            group.pids = Some(dir);
+        }
+        if let (true, Some(place)) = (wanted.cpu, &hierarchies.cpu) {
+            let dir = group.dir(place, &name, "cpu")?;
+            let file = if place.version == Version::V1 { "cpuacct.usage" } else { "cpu.stat" };
+            group.cpu = Some((place.version, step("open the CPU account", &dir, Gauge::open(&dir, file))?));
+        }
+        Ok(group)
+    }
+
+    /// The box's directory below `place`, made if another controller of the same hierarchy has not made it.
+    fn dir(&mut self, place: &Place, name: &str, controller: &str) -> Result<PathBuf, Error> {
+        let path = place.dir.join(name);
+        if self.dirs.iter().any(|dir| dir.path == path) {
+            return Ok(path);
+        }
+        if place.version == Version::V2 && controller != "cpu" {
+            let handed = std::fs::read_to_string(place.dir.join("cgroup.subtree_control")).unwrap_or_default();
+            if !handed.split_whitespace().any(|c| c == controller) {
+                let value = format!("+{controller}");
+                step("hand down a controller in", &place.dir, write(&place.dir, "cgroup.subtree_control", &value))?;
+            }
+        }
+        step("mkdir", &path, std::fs::create_dir(&path))?;
+        self.dirs.push(Dir { version: place.version, path: path.clone() });
+        Ok(path)
+    }
+
+    /// Whether any group was made.
+    pub fn is_empty(&self) -> bool {
+        self.dirs.is_empty()
+    }
+
+    /// `cgroup.procs` of every v1 group, open for writing: the guest's first process writes itself in before it
+    /// executes. The kernel checks the permission of whoever opened the file (Linux 5.16 and stable kernels).
+    pub fn join_files(&self) -> Result<Vec<OwnedFd>, Error> {
+        let v1 = self.dirs.iter().filter(|dir| dir.version == Version::V1);
+        v1.map(|dir| {
+            let path = dir.path.join("cgroup.procs");
+            step("open", &path, OpenOptions::new().write(true).open(&path)).map(OwnedFd::from)
+        })
+        .collect()
+    }
+
+    /// The v2 group's directory, for CLONE_INTO_CGROUP.
+    pub fn v2_dir(&self) -> Result<Option<OwnedFd>, Error> {
+        let v2 = self.dirs.iter().find(|dir| dir.version == Version::V2);
+        v2.map(|dir| step("open", &dir.path, File::open(&dir.path)).map(OwnedFd::from)).transpose()
+    }
+
+    /// Parent directory and name of every group: what has to go when the box has ended.
+    pub fn entries(&self) -> Result<Vec<(OwnedFd, CString)>, Error> {
+        use rustix::fs::{Mode, OFlags, open};
+        self.dirs
+            .iter()
+            .map(|dir| {
+                let parent = dir.path.parent().unwrap_or(Path::new("/"));
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let fd = step("open", parent, open(parent, flags, Mode::empty()).map_err(io::Error::from))?;
+                let name = dir.path.file_name().unwrap_or_default();
+                Ok((fd, CString::new(name.as_bytes()).unwrap_or_default()))
+            })
+            .collect()
+    }
+
+    /// Which interface the CPU account has; None without one.
+    pub fn cpu_version(&self) -> Option<Version> {
+        self.cpu.as_ref().map(|(version, _)| *version)
+    }
+
+    /// Total CPU time in nanoseconds, children that nobody reaped included.
+    pub fn cpu_total_ns(&self) -> Option<u64> {
+        match self.cpu.as_ref()? {
+            (Version::V1, gauge) => gauge.number().ok(),
+            (Version::V2, gauge) => field(&gauge.text().ok()?, "usage_usec").map(|us| us * 1000),
+        }
+    }
+
+    /// CPU time in its parts.
+    pub fn cpu(&self) -> Option<CpuReading> {
+        match self.cpu.as_ref()? {
+            (Version::V1, gauge) => {
+                let total = gauge.number().ok()?;
+                let dir = self.dirs.iter().rev().find(|dir| dir.path.join("cpuacct.usage_user").exists());
+                let part = |name| dir.and_then(|d| Gauge::open(&d.path, name).ok()?.number().ok());
+                let user = part("cpuacct.usage_user").unwrap_or(total);
+                Some(CpuReading { user, system: part("cpuacct.usage_sys").unwrap_or(total - user.min(total)), total })
+            }
+            (Version::V2, gauge) => {
+                let text = gauge.text().ok()?;
+                let ns = |key| field(&text, key).map(|us| us * 1000);
+                Some(CpuReading { user: ns("user_usec")?, system: ns("system_usec")?, total: ns("usage_usec")? })
+            }
+        }
+    }
+
+    /// Which interface the memory account has; None without one.
+    pub fn memory_version(&self) -> Option<Version> {
+        self.memory.as_ref().map(|m| m.version)
+    }
+
+    /// What the memory is made of now.
+    pub fn memory(&self) -> Option<MemoryReading> {
+        self.memory.as_ref()?.read()
+    }
+
+    /// Highest total ever charged, page cache included (v2: Linux 5.19).
+    pub fn memory_total_peak(&self) -> Option<u64> {
+        let m = self.memory.as_ref()?;
+        let file = if m.version == Version::V1 { "memory.max_usage_in_bytes" } else { "memory.peak" };
+        Gauge::open(&m.dir, file).ok()?.number().ok()
+    }
+
+    /// Processes that the kernel killed for memory.
+    pub fn oom_kills(&self) -> u64 {
+        self.memory.as_ref().and_then(|m| field(&m.events.text().ok()?, "oom_kill")).unwrap_or(0)
+    }
+
+    /// Something to poll for an out-of-memory event, and whether it is POLLPRI (v2) rather than POLLIN (v1) that
+    /// says so.
+    pub fn oom_fd(&self) -> Option<(BorrowedFd<'_>, bool)> {
+        let m = self.memory.as_ref()?;
+        m.oom.as_ref().map(|fd| (fd.as_fd(), m.version == Version::V2))
+    }
+
+    /// Highest number of tasks (Linux 6.1), and how often the limit refused one.
+    pub fn pids(&self) -> (Option<u64>, Option<u64>) {
+        let Some(dir) = &self.pids else { return (None, None) };
+        let peak = Gauge::open(dir, "pids.peak").and_then(|g| g.number()).ok();
+        let refused = Gauge::open(dir, "pids.events").and_then(|g| g.text()).ok();
+        (peak, refused.and_then(|text| field(&text, "max")))
+    }
+
+    /// Tasks now.
+    pub fn pids_current(&self) -> Option<u64> {
+        Gauge::open(self.pids.as_ref()?, "pids.current").and_then(|g| g.number()).ok()
+    }
+}
+
+impl MemoryGauges {
+    fn open(version: Version, dir: PathBuf, limit: u64) -> Result<Self, Error> {
+        let text = limit.to_string();
+        let gauge = |name| step("open the memory account of", &dir, Gauge::open(&dir, name));
+        match version {
+            Version::V1 => {
+                step("write memory.limit_in_bytes", &dir, write(&dir, "memory.limit_in_bytes", &text))?;
+                // Without swap accounting the file is not there, and with no swap it does not matter.
+                if dir.join("memory.memsw.limit_in_bytes").exists() {
+                    let done = write(&dir, "memory.memsw.limit_in_bytes", &text);
+                    step("write memory.memsw.limit_in_bytes", &dir, done)?;
+                }
+                Ok(Self {
+                    stat: gauge("memory.stat")?,
+                    total: gauge("memory.usage_in_bytes")?,
+                    kernel: gauge("memory.kmem.usage_in_bytes").ok(),
+                    events: gauge("memory.oom_control")?,
+                    oom: v1_oom_event(&dir).ok(),
+                    version,
+                    dir,
+                })
+            }
+            Version::V2 => {
+                step("write memory.max", &dir, write(&dir, "memory.max", &text))?;
+                if dir.join("memory.swap.max").exists() {
+                    step("write memory.swap.max", &dir, write(&dir, "memory.swap.max", "0"))?;
+                }
+                // One task killed is the box killed.
+                let _ = write(&dir, "memory.oom.group", "1");
+                let events = dir.join("memory.events");
+                Ok(Self {
+                    stat: gauge("memory.stat")?,
+                    total: gauge("memory.current")?,
+                    kernel: None,
+                    events: gauge("memory.events")?,
+                    oom: File::open(events).ok().map(OwnedFd::from),
+                    version,
+                    dir,
+                })
+            }
+        }
+    }
+
+    fn read(&self) -> Option<MemoryReading> {
+        let stat = self.stat.text().ok()?;
+        let total = self.total.number().ok()?;
+        let get = |key| field(&stat, key);
+        Some(match self.version {
+            Version::V1 => MemoryReading {
+                anonymous: get("total_rss").or_else(|| get("rss"))?,
+                shared: get("total_shmem").or_else(|| get("shmem")).unwrap_or(0),
+                kernel: self.kernel.as_ref().and_then(|k| k.number().ok()).unwrap_or(0),
+                total,
+            },
+            Version::V2 => MemoryReading {
+                anonymous: get("anon")?,
+                shared: get("shmem")?,
+                // `kernel` since Linux 5.18; before that, its parts.
+                kernel: get("kernel").unwrap_or_else(|| {
+                    ["kernel_stack", "pagetables", "percpu", "slab"].iter().filter_map(|k| get(k)).sum()
+                }) + get("sock").unwrap_or(0),
+                total,
+            },
+        })
+    }
+}
+
+/// cgroup-v1/memory: "write '<event_fd> <control_fd>' to cgroup.event_control".
+fn v1_oom_event(dir: &Path) -> io::Result<OwnedFd> {
+    use std::os::fd::AsRawFd;
+    let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+    let control = File::open(dir.join("memory.oom_control"))?;
+    write(dir, "cgroup.event_control", &format!("{} {}", event.as_raw_fd(), control.as_raw_fd()))?;
+    Ok(event)
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        for dir in &self.dirs {
+            // The keeper has removed it already when there was one; a group with tasks stays.
+            let _ = std::fs::remove_dir(&dir.path);
+        }
+    }
+}

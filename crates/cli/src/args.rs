@@ -1,0 +1,321 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{TypedValueParser, ValueParser};
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use tipstaff::policy::profile::{Engine, GuestPtrace, PathRule, Profile};
+use tipstaff::policy::value::{NetRule, NetSpec, PortRange, Setting, parse_ports};
+
+use crate::{doctor, explain, generate, profiles, run, say};
+
+/// Takes programs into custody: runs them confined, limited and judged.
+#[derive(Debug, Parser)]
+#[command(name = "tipstaff", version, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a program in a box and report what happened.
+    Run(Box<Run>),
+    /// Show what would be enforced, rule by rule, and how; nothing is run.
+    Explain(Box<Explain>),
+    /// Say what this kernel and this user can enforce, with the cure for what is missing.
+    Doctor,
+    /// List, show or check profiles.
+    Profile {
+        #[command(subcommand)]
+        action: ProfileAction,
+    },
+    /// Write man pages and shell completions into a directory.
+    #[command(hide = true)]
+    Generate {
+        /// An existing directory.
+        directory: PathBuf,
+    },
+}
+
+/// `tipstaff profile …`
+#[derive(Debug, Subcommand)]
+pub enum ProfileAction {
+    /// The presets and your own profiles, a line each.
+    List,
+    /// The profile with everything it extends, as TOML.
+    Show {
+        /// A name or a file.
+        name: OsString,
+    },
+    /// Say whether a profile can be read.
+    Check {
+        /// A name or a file.
+        name: OsString,
+    },
+}
+
+/// `tipstaff run …`
+#[derive(Debug, Args)]
+#[command(override_usage = "tipstaff run [OPTIONS] [--] CMD [ARG]...")]
+pub struct Run {
+    #[command(flatten)]
+    pub options: Options,
+    /// Write the report (JSON) to FILE, to descriptor N (`fd:N`), or to standard output after the program's (`-`).
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub report: Option<OsString>,
+    /// Print no summary on standard error.
+    #[arg(long, help_heading = "Report")]
+    pub quiet: bool,
+    /// The program and its arguments.
+    #[arg(value_name = "CMD", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub argv: Vec<OsString>,
+}
+
+/// `tipstaff explain …`
+#[derive(Debug, Args)]
+#[command(override_usage = "tipstaff explain [OPTIONS] [--] [CMD] [ARG]...")]
+pub struct Explain {
+    #[command(flatten)]
+    pub options: Options,
+    /// Print the compiled seccomp filter.
+    #[arg(long)]
+    pub bpf: bool,
+    /// Print the plan as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// The program; /bin/true unless given.
+    #[arg(value_name = "CMD", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub argv: Vec<OsString>,
+}
+
+fn with<T, E>(parse: impl Fn(&str) -> Result<T, E> + Clone + Send + Sync + 'static) -> ValueParser
+where
+    T: Clone + Send + Sync + 'static,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    ValueParser::new(clap::builder::StringValueParser::new().try_map(move |text| parse(&text)))
+}
+
+/// Options of `run` and `explain`: each is a key of a profile, and overrides it.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// A preset, a name in your profile directory, or a file (with a `/`, or ending in `.toml`) [default: default].
+    #[arg(long, value_name = "X")]
+    pub profile: Option<OsString>,
+
+    /// May be read.
+    #[arg(long, value_name = "PATH", help_heading = "File system")]
+    read: Vec<PathBuf>,
+    /// May be read and written.
+    #[arg(long, value_name = "PATH", help_heading = "File system")]
+    write: Vec<PathBuf>,
+    /// May be read and executed.
+    #[arg(long, value_name = "PATH", help_heading = "File system")]
+    exec: Vec<PathBuf>,
+    /// Cannot be seen.
+    #[arg(long, value_name = "PATH", help_heading = "File system")]
+    deny: Vec<PathBuf>,
+    /// As --read; a path that does not exist is no error.
+    #[arg(long, value_name = "PATH", help_heading = "File system")]
+    read_if_exists: Vec<PathBuf>,
+    /// As --write; a path that does not exist is no error.
+    #[arg(long, value_name = "PATH", help_heading = "File system")]
+    write_if_exists: Vec<PathBuf>,
+    /// As --exec; a path that does not exist is no error.
+    #[arg(long, value_name = "PATH", help_heading = "File system")]
+    exec_if_exists: Vec<PathBuf>,
+    /// As --deny; a path that does not exist is no error.
+    #[arg(long, value_name = "PATH", help_heading = "File system")]
+    deny_if_exists: Vec<PathBuf>,
+
+    /// CPU time of all tasks together (1s, 1500ms).
+    #[arg(long, value_name = "TIME", value_parser = with(Setting::parse_duration), help_heading = "Limits")]
+    cpu: Option<Setting<Duration>>,
+    /// Time since the start.
+    #[arg(long, value_name = "TIME", value_parser = with(Setting::parse_duration), help_heading = "Limits")]
+    wall: Option<Setting<Duration>>,
+    /// Time during which no task used CPU.
+    #[arg(long, value_name = "TIME", value_parser = with(Setting::parse_duration), help_heading = "Limits")]
+    idle: Option<Setting<Duration>>,
+    /// Memory of all tasks together (64MiB, 64MB, 65536).
+    #[arg(long, value_name = "SIZE", value_parser = with(Setting::parse_size), help_heading = "Limits")]
+    memory: Option<Setting<u64>>,
+    /// Tasks at a time: processes and threads.
+    #[arg(long, value_name = "N", value_parser = with(Setting::parse_count), help_heading = "Limits")]
+    processes: Option<Setting<u64>>,
+    /// Bytes on standard output and standard error together.
+    #[arg(long, value_name = "SIZE", value_parser = with(Setting::parse_size), help_heading = "Limits")]
+    output: Option<Setting<u64>>,
+    /// Size of any one file.
+    #[arg(long, value_name = "SIZE", value_parser = with(Setting::parse_size), help_heading = "Limits")]
+    file_size: Option<Setting<u64>>,
+    /// Descriptors of any one process.
+    #[arg(long, value_name = "N", value_parser = with(Setting::parse_count), help_heading = "Limits")]
+    open_files: Option<Setting<u64>>,
+    /// Stack of any one process.
+    #[arg(long, value_name = "SIZE", value_parser = with(Setting::parse_size), help_heading = "Limits")]
+    stack: Option<Setting<u64>>,
+    /// The private /tmp and its like.
+    #[arg(long, value_name = "SIZE", value_parser = with(Setting::parse_size), help_heading = "Limits")]
+    disk: Option<Setting<u64>>,
+
+    /// Set a variable; the environment is clean but for PATH, HOME, TERM and LANG.
+    #[arg(long, value_name = "K=V", help_heading = "Program")]
+    env: Vec<OsString>,
+    /// Hand a variable through.
+    #[arg(long, value_name = "K", help_heading = "Program")]
+    pass_env: Vec<OsString>,
+    /// Working directory.
+    #[arg(long, value_name = "PATH", help_heading = "Program")]
+    cwd: Option<PathBuf>,
+    /// User id inside the box.
+    #[arg(long, value_name = "N", help_heading = "Program")]
+    uid: Option<u32>,
+    /// Group id inside the box.
+    #[arg(long, value_name = "N", help_heading = "Program")]
+    gid: Option<u32>,
+    /// Standard input from a file.
+    #[arg(long, value_name = "FILE", help_heading = "Program")]
+    stdin: Option<PathBuf>,
+    /// Standard output to a file.
+    #[arg(long, value_name = "FILE", help_heading = "Program")]
+    stdout: Option<PathBuf>,
+    /// Standard error to a file.
+    #[arg(long, value_name = "FILE", help_heading = "Program")]
+    stderr: Option<PathBuf>,
+    /// A terminal of its own; so by itself where all three streams are a terminal.
+    #[arg(long, help_heading = "Program")]
+    tty: bool,
+
+    /// none, host, or [tcp://|udp://]HOST|CIDR|*[:PORTS].
+    #[arg(long, value_name = "SPEC", value_parser = with(str::parse::<NetSpec>), help_heading = "Network")]
+    net: Vec<NetSpec>,
+    /// Never these peers.
+    #[arg(long, value_name = "SPEC", value_parser = with(net_rule), help_heading = "Network")]
+    net_deny: Vec<NetRule>,
+    /// Ports that may be listened on.
+    #[arg(long, value_name = "PORTS", value_parser = with(parse_ports), help_heading = "Network")]
+    bind: Vec<Vec<PortRange>>,
+
+    /// auto, native, notify or ptrace.
+    #[arg(long, value_name = "ENGINE", value_parser = with(str::parse::<Engine>), help_heading = "Enforcement")]
+    engine: Option<Engine>,
+    /// native, emulate or deny.
+    #[arg(long, value_name = "HOW", value_parser = with(str::parse::<GuestPtrace>), help_heading = "Enforcement")]
+    guest_ptrace: Option<GuestPtrace>,
+    /// Weaken what cannot be enforced fully, and report it, instead of refusing.
+    #[arg(long, help_heading = "Enforcement")]
+    best_effort: bool,
+}
+
+fn net_rule(text: &str) -> Result<NetRule, tipstaff::policy::value::ValueError> {
+    text.parse()
+}
+
+impl Options {
+    /// As a profile, to be merged over the named one. Paths are relative to where we stand, not to `--cwd`.
+    pub fn to_profile(&self) -> Result<Profile, String> {
+        let here = std::env::current_dir().map_err(|e| format!("the working directory: {e}"))?;
+        let mut p = Profile::default();
+        let fs = &mut p.filesystem;
+        for (to, must, may) in [
+            (&mut fs.read, &self.read, &self.read_if_exists),
+            (&mut fs.write, &self.write, &self.write_if_exists),
+            (&mut fs.exec, &self.exec, &self.exec_if_exists),
+            (&mut fs.deny, &self.deny, &self.deny_if_exists),
+        ] {
+            to.extend(must.iter().map(|path| PathRule::new(here.join(path))));
+            to.extend(may.iter().map(|path| PathRule::if_exists(here.join(path))));
+        }
+        let l = &mut p.limits;
+        (l.cpu, l.wall, l.idle, l.memory, l.processes) = (self.cpu, self.wall, self.idle, self.memory, self.processes);
+        (l.output, l.file_size, l.open_files) = (self.output, self.file_size, self.open_files);
+        (l.stack, l.disk) = (self.stack, self.disk);
+        let program = &mut p.program;
+        for pair in &self.env {
+            let (key, value) = split(pair)?;
+            program.env.insert(key, value);
+        }
+        program.pass_env.clone_from(&self.pass_env);
+        program.cwd = self.cwd.as_ref().map(|dir| here.join(dir));
+        (program.uid, program.gid) = (self.uid, self.gid);
+        program.stdin = self.stdin.as_ref().map(|file| here.join(file));
+        program.stdout = self.stdout.as_ref().map(|file| here.join(file));
+        program.stderr = self.stderr.as_ref().map(|file| here.join(file));
+        program.tty = self.tty.then_some(true);
+        if !tipstaff::policy::profile::Network::allow_is_consistent(&self.net) {
+            return Err("--net: `none` and `host` stand alone; leave the others out".to_owned());
+        }
+        p.network.allow = (!self.net.is_empty()).then(|| self.net.clone());
+        p.network.deny.clone_from(&self.net_deny);
+        p.network.bind = self.bind.concat();
+        p.isolation.engine = self.engine;
+        p.isolation.guest_ptrace = self.guest_ptrace;
+        p.isolation.best_effort = self.best_effort.then_some(true);
+        Ok(p)
+    }
+}
+
+fn split(pair: &OsString) -> Result<(OsString, OsString), String> {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let bytes = pair.as_bytes();
+    match bytes.iter().position(|b| *b == b'=') {
+        Some(at) if at > 0 => {
+            Ok((OsString::from_vec(bytes[..at].to_vec()), OsString::from_vec(bytes[at + 1..].to_vec())))
+        }
+        _ => Err(format!("--env {pair:?}: write NAME=VALUE, or use --pass-env NAME")),
+    }
+}
+
+/// Parses the command line; Err is the exit status of what has been said already.
+pub fn parse() -> Result<Command, u8> {
+    match Cli::try_parse() {
+        Ok(cli) => Ok(cli.command),
+        Err(e) => Err(refuse(&e)),
+    }
+}
+
+fn refuse(e: &clap::Error) -> u8 {
+    match e.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = e.print();
+            0
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = e.print();
+            say::FAILED
+        }
+        _ => {
+            // One line, clap's own words: "error: …", then what it suggests.
+            let text = e.render().to_string();
+            let mut parts: Vec<String> = Vec::new();
+            for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+                if line.starts_with("Usage:") || line.starts_with("For more information") {
+                    break;
+                }
+                let line = line.trim_start_matches("error: ").trim_start_matches("tip: ");
+                parts.push(line.to_owned());
+            }
+            say::error(parts.join("; "));
+            say::FAILED
+        }
+    }
+}
+
+impl Command {
+    /// Does it; the exit status.
+    pub fn call(self) -> u8 {
+        match self {
+            Self::Run(run) => run::call(&run),
+            Self::Explain(explain) => explain::call(&explain),
+            Self::Doctor => doctor::call(),
+            Self::Profile { action } => profiles::call(&action),
+            Self::Generate { directory } => generate::call(&directory),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Man pages and completions, from the same definition as the parser.
+
+use std::path::Path;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::args::Cli;
+use crate::say;
+
+/// Writes them; the exit status.
+pub fn call(directory: &Path) -> u8 {
+    match write(directory) {
+        Ok(()) => 0,
+        Err(e) => {
+            say::error(format_args!("{directory:?}: {e}"));
+            say::FAILED
+        }
+    }
+}
+
+fn write(directory: &Path) -> std::io::Result<()> {
+    clap_mangen::generate_to(Cli::command(), directory)?;
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        clap_complete::generate_to(shell, &mut Cli::command(), "tipstaff", directory)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! `tipstaff run`.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use tipstaff::policy::profile::{Loader, Profile};
+use tipstaff::{Command, Error, Report};
+use tipstaff_sys::signal::{self, SigSet};
+
+use crate::args::{Options, Run};
+use crate::say;
+
+/// The named profile with the options over it.
+pub fn profile(options: &Options) -> Result<Profile, String> {
+    let name = options.profile.as_deref().unwrap_or(OsStr::new("default"));
+    let base = Loader::from_env().load(name).map_err(|e| e.to_string())?;
+    Ok(Profile::merge(base, options.to_profile()?))
+}
+
+/// Where the report goes.
+enum Destination {
+    File(File, PathBuf),
+    Stdout,
+    Nowhere,
+}
+
+impl Destination {
+    /// Opened before anything is started, so that a report that cannot be written refuses the run.
+    fn open(name: Option<&OsStr>) -> Result<Self, String> {
+        let Some(name) = name else { return Ok(Self::Nowhere) };
+        if name == "-" {
+            return Ok(Self::Stdout);
+        }
+        let path = match name.as_bytes().strip_prefix(b"fd:") {
+            Some(number) => {
+                let number = str::from_utf8(number).ok().and_then(|n| n.parse::<u32>().ok());
+                let number = number.ok_or_else(|| format!("--report {name:?}: write fd:N with a number"))?;
+                PathBuf::from(format!("/proc/self/fd/{number}"))
+            }
+            None => PathBuf::from(name),
+        };
+        let fd = name.as_bytes().starts_with(b"fd:");
+        let opened = if fd { inherited(&path) } else { File::create(&path) };
+        opened.map(|file| Self::File(file, path)).map_err(|e| format!("--report {name:?}: {e}"))
+    }
+
+    fn write(self, report: &Report) -> Result<(), String> {
+        let line = format!("{}\n", report.to_json());
+        match self {
+            Self::Nowhere => Ok(()),
+            Self::Stdout => std::io::stdout().write_all(line.as_bytes()).map_err(|e| format!("--report -: {e}")),
+            Self::File(mut file, path) => {
+                file.write_all(line.as_bytes()).map_err(|e| format!("--report {path:?}: {e}"))
+            }
+        }
+    }
+}
+
+/// A duplicate of a descriptor that we were given, and not a second opening of its file: a pipe or socket has no other
+/// way, and a file keeps its offset.
+fn inherited(path: &std::path::Path) -> std::io::Result<File> {
+    let number = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.parse().ok()).unwrap_or(-1);
+    signal::duplicate(number).map(File::from).map_err(Into::into)
+}
+
+/// Runs; the exit status.
+pub fn call(run: &Run) -> u8 {
+    let destination = match Destination::open(run.report.as_deref()) {
+        Ok(destination) => destination,
+        Err(message) => {
+            say::error(message);
+            return say::FAILED;
+        }
+    };
+    let report = match attempt(run) {
+        Ok(report) => {
+            if !run.quiet {
+                say::summary(&report);
+            }
+            report
+        }
+        Err(e) => {
+            say::error(&e);
+            e.report()
+        }
+    };
+    let status = report.exit_status();
+    match destination.write(&report) {
+        Ok(()) => status,
+        Err(message) => {
+            say::error(message);
+            say::FAILED
+        }
+    }
+}
+
+fn attempt(run: &Run) -> Result<Report, Error> {
+    let wrong = |message: String| Error::Usage(message);
+    let mut profile = profile(&run.options).map_err(wrong)?;
+    let argv = if run.argv.is_empty() { profile.program.argv.clone().unwrap_or_default() } else { run.argv.clone() };
+    let Some((program, args)) = argv.split_first() else {
+        return Err(wrong("no program given: name one after `--`".to_owned()));
+    };
+    if profile.program.tty.is_none() && profile.limits.output.and_then(|o| o.value()).is_none() {
+        let streams = [&profile.program.stdin, &profile.program.stdout, &profile.program.stderr];
+        profile.program.tty = (streams.iter().all(|s| s.is_none()) && on_a_terminal()).then_some(true);
+    }
+    let mut command = Command::new(program);
+    command.args(args).profile(profile).forward_signals(signals()?);
+    command.status()
+}
+
+fn on_a_terminal() -> bool {
+    use rustix::stdio::{stderr, stdin, stdout};
+    [stdin(), stdout(), stderr()].into_iter().all(rustix::termios::isatty)
+}
+
+/// SIGHUP, SIGINT, SIGQUIT, SIGTERM and SIGWINCH as a descriptor. They stay blocked in us; the guest starts with
+/// nothing blocked.
+fn signals() -> Result<OwnedFd, Error> {
+    let set = SigSet::of(&[1, 2, 3, 15, 28]);
+    signal::block(set);
+    Ok(signal::fd(set).map_err(std::io::Error::from)?)
+}

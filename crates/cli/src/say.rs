@@ -1,0 +1,35 @@
+//! How the command speaks: errors with its name in front, colours on a terminal only.
+
+use std::fmt::Display;
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+use tipstaff::report::{Report, Role};
+
+/// The launcher itself failed, or was used wrongly.
+pub const FAILED: u8 = 125;
+
+/// One line on standard error.
+pub fn error(message: impl Display) {
+    let style = AnsiColor::Red.on_default().bold();
+    let _ = writeln!(anstream::stderr(), "{style}tipstaff:{style:#} {message}");
+}
+
+/// The report for people, on standard error.
+pub fn summary(report: &Report) {
+    let mut out = anstream::stderr().lock();
+    for line in report.summary_lines() {
+        let _ = write!(out, "tipstaff: ");
+        for piece in &line.pieces {
+            let style = match piece.role {
+                Role::Good => AnsiColor::Green.on_default().bold(),
+                Role::Bad => AnsiColor::Red.on_default().bold(),
+                Role::Warning => AnsiColor::Yellow.on_default(),
+                Role::Label => Style::new().dimmed(),
+                Role::Plain => Style::new(),
+            };
+            let _ = write!(out, "{style}{}{style:#}", piece.text);
+        }
+        let _ = writeln!(out);
+    }
+}

@@ -1,0 +1,128 @@
+//! The operations of the guest's first process, in the order of design.md: session, control groups, descriptors,
+//! ids, directory, program, signals, Landlock, limits, seccomp, exec.
+
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::OsStringExt;
+
+use tipstaff_abi::bpf::Insn;
+use tipstaff_policy::lower::{LimitPlan, Plan, ProcessesBy};
+use tipstaff_sys::child::{CStrings, GuestOp};
+use tipstaff_sys::rlimit::{self, Rlimit};
+
+use crate::setup::c;
+use crate::{Failure, Program};
+
+/// Descriptor numbers that the operations refer to.
+pub(crate) struct Numbers {
+    /// `cgroup.procs` of each v1 group.
+    pub join: Vec<i32>,
+    /// Source and target.
+    pub wiring: Vec<(i32, i32)>,
+    pub ruleset: Option<i32>,
+    pub channel: Option<i32>,
+}
+
+pub(crate) struct Compiled {
+    pub insns: Vec<Insn>,
+    pub secret: [u64; 3],
+}
+
+pub(crate) fn ops(
+    plan: &Plan,
+    program: &Program,
+    env: Vec<(OsString, OsString)>,
+    terminal: bool,
+    numbers: &Numbers,
+    filter: Option<Compiled>,
+) -> Result<Vec<GuestOp>, Failure> {
+    let mut ops = vec![GuestOp::NewSession];
+    ops.extend(numbers.join.iter().map(|fd| GuestOp::JoinCgroup(*fd)));
+    descriptors(&mut ops, &numbers.wiring);
+    if terminal {
+        ops.push(GuestOp::ControllingTerminal(0));
+    }
+    ops.push(GuestOp::OomScoreZero);
+    ops.push(GuestOp::NiceZero);
+    if plan.ids.clear_groups {
+        ops.push(GuestOp::ClearGroups);
+    }
+    if plan.ids.change {
+        ops.push(GuestOp::Gid(plan.ids.inside.1));
+        ops.push(GuestOp::Uid(plan.ids.inside.0));
+    }
+    ops.push(GuestOp::DropCapabilities);
+    ops.push(GuestOp::NoNewPrivs);
+    ops.push(GuestOp::Umask(0o022));
+    ops.push(GuestOp::Chdir(c(&plan.view.cwd)));
+    ops.push(GuestOp::OpenProgram { path: c(&program.path), dev: program.dev, ino: program.ino });
+    ops.push(GuestOp::ResetSignals);
+    if let Some(ruleset) = numbers.ruleset {
+        ops.push(GuestOp::Landlock(ruleset));
+    }
+    ops.extend(limits(&plan.limits).into_iter().map(GuestOp::Limit));
+    let mut exec_secret = 0;
+    if let Some(Compiled { insns, secret }) = filter {
+        exec_secret = secret[0];
+        ops.push(GuestOp::Seccomp { program: insns, channel: numbers.channel, secret });
+    }
+    let name = program.argv.first().cloned().unwrap_or_default();
+    let envp = env.into_iter().map(|(key, value)| {
+        let mut text = key.into_vec();
+        text.push(b'=');
+        text.extend(value.into_vec());
+        CString::new(text).map_err(|_| Failure::own("arguments", "a variable contains a NUL byte"))
+    });
+    let envp = CStrings::new(envp.collect::<Result<_, _>>()?);
+    ops.push(GuestOp::Exec { name, argv: CStrings::new(program.argv.clone()), envp, secret: exec_secret });
+    Ok(ops)
+}
+
+/// Sources stand above every target, so no dup3 can overwrite one; gaps between targets are closed, and all above
+/// goes at exec.
+fn descriptors(ops: &mut Vec<GuestOp>, wiring: &[(i32, i32)]) {
+    ops.extend(wiring.iter().map(|(source, target)| GuestOp::DupTo(*source, *target)));
+    let mut targets: Vec<i32> = wiring.iter().map(|(_, target)| *target).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    let mut next = 0;
+    for target in targets {
+        if target > next {
+            ops.push(GuestOp::CloseRange(next as u32, target as u32 - 1));
+        }
+        next = target + 1;
+    }
+    ops.push(GuestOp::CloexecFrom(next as u32));
+}
+
+fn limits(plan: &LimitPlan) -> Vec<Rlimit> {
+    let mut limits = Vec::new();
+    let mut set = |resource, soft: u64, hard: u64| {
+        // Never above what the host gives us: raising a hard limit needs CAP_SYS_RESOURCE, and a stricter host wins.
+        let (_, ours) = rlimit::get(resource).unwrap_or((u64::MAX, u64::MAX));
+        limits.push(Rlimit { resource, soft: soft.min(ours), hard: hard.min(ours) });
+    };
+    set(rlimit::RLIMIT_CORE, plan.core, plan.core);
+    if let Some(bytes) = plan.file_size {
+        set(rlimit::RLIMIT_FSIZE, bytes, bytes);
+    }
+    if let Some(n) = plan.open_files {
+        set(rlimit::RLIMIT_NOFILE, n, n);
+    }
+    if let Some(bytes) = plan.stack {
+        set(rlimit::RLIMIT_STACK, bytes, bytes);
+    }
+    if let Some(cpu) = plan.cpu {
+        // Per process and in whole seconds: a net under the supervisor's own clock, should it be held up.
+        let net = cpu.as_secs() + 2;
+        set(rlimit::RLIMIT_CPU, net, net + 1);
+    }
+    match plan.processes {
+        // The keeper is counted in the box's user namespace too.
+        Some((n, ProcessesBy::RlimitInNamespace)) => set(rlimit::RLIMIT_NPROC, n + 1, n + 1),
+        Some((n, ProcessesBy::RlimitOfUser)) => set(rlimit::RLIMIT_NPROC, n, n),
+        Some((_, ProcessesBy::Cgroup)) | None => {}
+    }
+    // No real-time priority, whatever the host allows its user.
+    set(rlimit::RLIMIT_RTPRIO, 0, 0);
+    limits
+}

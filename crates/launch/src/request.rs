@@ -1,0 +1,24 @@
+//! What one run gives its guest: descriptors, environment, directory.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+
+/// A descriptor of ours and the number that the guest sees it under.
+#[derive(Debug)]
+pub struct Wiring {
+    /// Ours.
+    pub source: OwnedFd,
+    /// The guest's.
+    pub target: i32,
+}
+
+/// What one run gives its guest.
+#[derive(Debug, Default)]
+pub struct Request {
+    /// The whole environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Descriptors; what is not here is closed.
+    pub wiring: Vec<Wiring>,
+    /// The guest's descriptor 0 becomes its controlling terminal.
+    pub terminal: bool,
+}

@@ -1,0 +1,36 @@
+//! Landlock's bits for what lowering said in words.
+
+use std::os::fd::OwnedFd;
+
+use tipstaff_policy::lower::{LandlockPlan, Rights};
+use tipstaff_sys::Errno;
+use tipstaff_sys::landlock::{self, RulesetAttr, fs, net, scope};
+
+/// A ruleset without rules yet: they are added inside the box, where the paths are.
+pub(crate) fn create(plan: &LandlockPlan) -> Result<OwnedFd, Errno> {
+    let attr = RulesetAttr {
+        handled_access_fs: fs::all(plan.abi),
+        handled_access_net: if plan.no_tcp { net::BIND_TCP | net::CONNECT_TCP } else { 0 },
+        scoped: if plan.scoped { scope::ABSTRACT_UNIX_SOCKET | scope::SIGNAL } else { 0 },
+    };
+    landlock::create_ruleset(&attr, plan.abi)
+}
+
+/// The rights that an ABI knows, as bits.
+pub(crate) fn bits(rights: Rights, abi: u32) -> u64 {
+    let mut bits = 0;
+    if rights.read {
+        bits |= fs::READ_FILE | fs::READ_DIR;
+    }
+    if rights.exec {
+        bits |= fs::EXECUTE | fs::READ_FILE;
+    }
+    if rights.write {
+        bits |= fs::WRITE_FILE | fs::TRUNCATE | fs::REMOVE_DIR | fs::REMOVE_FILE | fs::REFER;
+        bits |= fs::MAKE_DIR | fs::MAKE_REG | fs::MAKE_SOCK | fs::MAKE_FIFO | fs::MAKE_SYM;
+    }
+    if rights.device {
+        bits |= fs::WRITE_FILE | fs::READ_FILE | fs::TRUNCATE | fs::IOCTL_DEV;
+    }
+    bits & fs::all(abi)
+}

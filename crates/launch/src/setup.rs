@@ -1,0 +1,114 @@
+//! The keeper's operations: namespaces from inside, the mount tree, Landlock's paths.
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use tipstaff_policy::lower::{Plan, ViewOp};
+use tipstaff_sys::child::{BindFlags, SetupOp};
+use tipstaff_sys::probe;
+
+use crate::ruleset;
+
+/// Where the new root is attached until pivot_root: a directory that every host has and no view binds from.
+const AT: &str = "/proc";
+const DISK: &str = ".disk";
+const MASK: &str = ".mask";
+
+/// Paths come from TOML, argv and readdir, none of which can hold a NUL.
+pub(crate) fn c(path: impl AsRef<Path>) -> CString {
+    CString::new(path.as_ref().as_os_str().as_bytes()).unwrap_or_default()
+}
+
+fn rel(path: &Path) -> CString {
+    c(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// The operations, and the placeholders among them (deepest last).
+pub(crate) fn ops(plan: &Plan, ruleset: Option<i32>) -> (Vec<SetupOp>, Vec<PathBuf>) {
+    let ns = &plan.namespaces;
+    let mut ops = Vec::new();
+    let mut placeholders = Vec::new();
+    if ns.user {
+        ops.extend(probe::user_map(plan.ids.inside, plan.ids.outside));
+    }
+    if ns.uts {
+        ops.push(SetupOp::Hostname(c("tipstaff")));
+    }
+    if ns.net {
+        ops.push(SetupOp::LoopbackUp);
+    }
+    if ns.mount {
+        mounts(plan, &mut ops, &mut placeholders);
+    }
+    if let (Some(landlock), Some(ruleset)) = (&plan.landlock, ruleset) {
+        for (path, rights) in &landlock.rules {
+            let access = ruleset::bits(*rights, landlock.abi);
+            ops.push(SetupOp::LandlockPath { ruleset, path: c(path), access });
+        }
+    }
+    ops.push(SetupOp::Root);
+    (ops, placeholders)
+}
+
+fn mounts(plan: &Plan, ops: &mut Vec<SetupOp>, placeholders: &mut Vec<PathBuf>) {
+    ops.push(SetupOp::PrivateMounts);
+    ops.push(SetupOp::NewRoot(c(AT)));
+    let masks = plan.view.ops.iter().any(|op| matches!(op, ViewOp::Mask(..)));
+    let (mask_dir, mask_file) = (format!("{MASK}/d"), format!("{MASK}/f"));
+    if masks {
+        ops.push(SetupOp::Mkdir(c(MASK), 0o700));
+        ops.push(SetupOp::Mkdir(c(&mask_dir), 0));
+        ops.push(SetupOp::MakeFile(c(&mask_file), 0));
+    }
+    for op in &plan.view.ops {
+        one(op, ops, placeholders, &mask_dir, &mask_file);
+    }
+    if masks {
+        ops.push(SetupOp::Unlink(c(&mask_file), false));
+        ops.push(SetupOp::Unlink(c(&mask_dir), true));
+        ops.push(SetupOp::Unlink(c(MASK), true));
+    }
+    ops.push(SetupOp::PivotRoot);
+}
+
+fn one(op: &ViewOp, ops: &mut Vec<SetupOp>, placeholders: &mut Vec<PathBuf>, mask_dir: &str, mask_file: &str) {
+    let plain = BindFlags { read_only: true, no_dev: true, no_exec: false, recursive: true };
+    let open = BindFlags { read_only: false, ..plain };
+    match op {
+        ViewOp::Mkdir(path) => ops.push(SetupOp::Mkdir(rel(path), 0o755)),
+        ViewOp::MakeFile(path) => ops.push(SetupOp::MakeFile(rel(path), 0o644)),
+        ViewOp::Symlink(to, link) => ops.push(SetupOp::Symlink(c(to), rel(link))),
+        ViewOp::Bind { source, target, read_only, devices } => {
+            let flags = BindFlags { read_only: *read_only, no_dev: !devices, no_exec: *devices, recursive: !devices };
+            ops.push(SetupOp::Bind { source: c(source), target: rel(target), flags, inside: false });
+        }
+        ViewOp::Disk(size) => {
+            ops.push(SetupOp::Mkdir(c(DISK), 0o755));
+            let size = size.map(|bytes| c(bytes.to_string()));
+            ops.push(SetupOp::Tmpfs { target: c(DISK), size, mode: c("755") });
+        }
+        ViewOp::DiskDir(name, path) => {
+            let source = c(format!("{DISK}/{name}"));
+            ops.push(SetupOp::Mkdir(source.clone(), 0o1777));
+            ops.push(SetupOp::Bind { source, target: rel(path), flags: open, inside: true });
+        }
+        ViewOp::DiskDone => {
+            ops.push(SetupOp::Unmount(c(format!("{AT}/{DISK}"))));
+            ops.push(SetupOp::Unlink(c(DISK), true));
+        }
+        ViewOp::Proc => ops.push(SetupOp::Proc(c("proc"))),
+        ViewOp::Devpts => ops.push(SetupOp::Devpts(c("dev/pts"))),
+        ViewOp::Mask(path, directory) => {
+            let source = c(if *directory { mask_dir } else { mask_file });
+            ops.push(SetupOp::Bind { source, target: rel(path), flags: plain, inside: true });
+        }
+        ViewOp::Protect(path) => {
+            ops.push(SetupOp::Bind { source: rel(path), target: rel(path), flags: plain, inside: true });
+        }
+        ViewOp::Placeholder(path) => {
+            placeholders.push(path.clone());
+            ops.push(SetupOp::Placeholder(c(path)));
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Putting it together: control groups, ruleset, channel, operations; then the keeper.
+
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use tipstaff_abi::bpf::Insn;
+use tipstaff_abi::caps::KernelCaps;
+use tipstaff_cgroup::{Cgroup, Hierarchies, Wanted};
+use tipstaff_policy::lower::{MemoryBy, Plan, ProcessesBy, SECRET_WORDS};
+use tipstaff_sys::keeper::{KEEPER_FDS, Keeper, Launch, Leftover, Stage, StartError, raise_above};
+use tipstaff_sys::probe::ns;
+use tipstaff_sys::shared::CloneSpec;
+use tipstaff_sys::{Errno, pidfd};
+
+use crate::guest::{self, Compiled, Numbers};
+use crate::{Failure, Program, Request, ruleset, setup};
+
+/// A plan with its filter compiled: what many boxes can be launched from.
+#[derive(Clone, Debug)]
+pub struct Armed {
+    /// The plan.
+    pub plan: Plan,
+    insns: Option<Vec<Insn>>,
+    secret: [u64; SECRET_WORDS],
+    clone3: bool,
+}
+
+/// A box that runs.
+#[derive(Debug)]
+pub struct Launched {
+    /// Its keeper.
+    pub keeper: Keeper,
+    /// Its control groups, if it has any.
+    pub cgroup: Option<Cgroup>,
+    /// Where the filter's listener arrives: it is there already.
+    pub channel: Option<OwnedFd>,
+}
+
+impl Armed {
+    /// Compiles the filter, with secret words that the kernel's random numbers choose.
+    pub fn new(plan: Plan, caps: &KernelCaps) -> Result<Self, Failure> {
+        let mut bytes = [0u8; SECRET_WORDS * 8];
+        let got = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+        let got = got.map_err(|e| Failure::new("seccomp", e.into(), "getrandom"))?;
+        if got != bytes.len() {
+            return Err(Failure::own("seccomp", "getrandom gave too little"));
+        }
+        let mut secret = [0u64; SECRET_WORDS];
+        for (word, chunk) in secret.iter_mut().zip(bytes.chunks_exact(8)) {
+            *word = chunk.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        }
+        let compile = |f: &tipstaff_policy::lower::FilterPlan| f.compile(secret);
+        let insns = plan.filter.as_ref().map(compile).transpose();
+        let insns = insns.map_err(|e| Failure::own("seccomp", e.to_string()))?;
+        Ok(Self { plan, insns, secret, clone3: caps.clone3 })
+    }
+
+    /// The compiled filter.
+    pub fn insns(&self) -> Option<&[Insn]> {
+        self.insns.as_deref()
+    }
+}
+
+/// Starts a box. Returns when its program has been executed, or with the step that failed; then nothing is left.
+pub fn launch(
+    armed: &Armed,
+    program: &Program,
+    request: Request,
+    hierarchies: &Hierarchies,
+) -> Result<Launched, Failure> {
+    let plan = &armed.plan;
+    let cgroup = cgroups(plan, hierarchies)?;
+    let top = request.wiring.iter().map(|w| w.target + 1).max().unwrap_or(0);
+    let floor = KEEPER_FDS.max(top);
+    let raise = |fd: OwnedFd| raise_above(fd, floor).map_err(|e| Failure::new("launch", e, "dup"));
+    let own = |e: tipstaff_cgroup::Error| {
+        let errno = Errno::from(std::io::Error::from_raw_os_error(e.source.raw_os_error().unwrap_or(5)));
+        Failure { message: e.to_string(), ..Failure::new("cgroup", errno, "") }
+    };
+
+    let mut join = Vec::new();
+    let mut guest_cgroup = None;
+    let mut leftovers = Vec::new();
+    if let Some(group) = &cgroup {
+        for fd in group.join_files().map_err(own)? {
+            join.push(raise(fd)?);
+        }
+        guest_cgroup = group.v2_dir().map_err(own)?.map(raise).transpose()?;
+        for (parent, name) in group.entries().map_err(own)? {
+            leftovers.push(Leftover { parent: raise(parent)?, name });
+        }
+    }
+    let ruleset = plan.landlock.as_ref().map(ruleset::create).transpose();
+    let ruleset = ruleset.map_err(|e| Failure::new("landlock", e, "landlock_create_ruleset"))?;
+    let ruleset = ruleset.map(raise).transpose()?;
+    let listener = plan.filter.as_ref().is_some_and(|f| f.listener);
+    let (channel, guest_end) = if listener {
+        let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+        let (ours, theirs) = pair.map_err(|e| Failure::new("seccomp", e.into(), "socketpair"))?;
+        (Some(ours), Some(raise(theirs)?))
+    } else {
+        (None, None)
+    };
+    let mut sources = Vec::new();
+    for wire in request.wiring {
+        sources.push((raise(wire.source)?, wire.target));
+    }
+    let supervisor = pidfd::open(rustix::process::getpid().as_raw_nonzero().get());
+    let supervisor = raise(supervisor.map_err(|e| Failure::new("launch", e, "pidfd_open"))?)?;
+
+    let numbers = Numbers {
+        join: join.iter().map(AsRawFd::as_raw_fd).collect(),
+        wiring: sources.iter().map(|(fd, target)| (fd.as_raw_fd(), *target)).collect(),
+        ruleset: ruleset.as_ref().map(AsRawFd::as_raw_fd),
+        channel: guest_end.as_ref().map(AsRawFd::as_raw_fd),
+    };
+    let filter = armed.insns.clone().map(|insns| Compiled { insns, secret: armed.secret });
+    let guest = guest::ops(plan, program, request.env, request.terminal, &numbers, filter)?;
+    let (setup, placeholders) = setup::ops(plan, numbers.ruleset);
+    for path in placeholders.iter().rev() {
+        leftovers.push(placeholder(path, &raise, &placeholders)?);
+    }
+    let launch = Launch {
+        keeper: CloneSpec { namespaces: flags(plan), clone3: armed.clone3, ..CloneSpec::default() },
+        subreaper: !plan.namespaces.pid,
+        setup,
+        guest,
+        guest_cgroup: guest_cgroup.filter(|_| armed.clone3),
+        clone3: armed.clone3,
+        leftovers,
+        supervisor,
+    };
+    match Keeper::start(launch) {
+        Ok(keeper) => Ok(Launched { keeper, cgroup, channel }),
+        Err(e) => Err(failure(e)),
+    }
+}
+
+fn flags(plan: &Plan) -> u64 {
+    let n = &plan.namespaces;
+    [(n.user, ns::USER), (n.mount, ns::MOUNT), (n.pid, ns::PID), (n.ipc, ns::IPC), (n.uts, ns::UTS), (n.net, ns::NET)]
+        .iter()
+        .filter(|(on, _)| *on)
+        .fold(0, |sum, (_, flag)| sum | flag)
+}
+
+fn cgroups(plan: &Plan, hierarchies: &Hierarchies) -> Result<Option<Cgroup>, Failure> {
+    let limits = &plan.limits;
+    let wanted = Wanted {
+        memory: limits.memory.filter(|(_, by)| *by == MemoryBy::Cgroup).map(|(bytes, _)| bytes),
+        pids: limits.processes.filter(|(_, by)| *by == ProcessesBy::Cgroup).map(|(n, _)| n),
+        cpu: limits.cpu_by_cgroup,
+    };
+    if wanted == Wanted::default() {
+        return Ok(None);
+    }
+    let group = Cgroup::create(hierarchies, &wanted).map_err(|e| {
+        let errno = Errno(e.source.raw_os_error().unwrap_or(5));
+        Failure { message: e.to_string(), assumption: true, ..Failure::new("cgroup", errno, "") }
+    })?;
+    Ok(Some(group))
+}
+
+/// The keeper removes a placeholder by its parent's descriptor; a parent that is itself a placeholder is made here, since
+/// only what exists can be opened.
+fn placeholder(
+    path: &Path,
+    raise: &dyn Fn(OwnedFd) -> Result<OwnedFd, Failure>,
+    all: &[std::path::PathBuf],
+) -> Result<Leftover, Failure> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    if all.iter().any(|p| p == parent) {
+        let _ = std::fs::create_dir_all(parent);
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = open(parent, flags, Mode::empty())
+        .map_err(|e| Failure::new("mount", e.into(), format_args!("open {parent:?}")))?;
+    let name = path.file_name().unwrap_or_default();
+    Ok(Leftover { parent: raise(fd)?, name: CString::new(name.as_bytes()).unwrap_or_default() })
+}
+
+fn failure(e: StartError) -> Failure {
+    let StartError { stage, errno, step, words } = e;
+    let failure = Failure::new(step, errno, &words);
+    match (stage, step) {
+        (Stage::Setup(_) | Stage::Clone, _) | (_, "seccomp") => Failure { assumption: true, ..failure },
+        (Stage::Keeper, _) => Failure { message: words, ..failure },
+        (Stage::Guest(_), "exec") if errno == Errno::STALE => {
+            Failure { message: format!("{words}: the program was replaced while it was being started"), ..failure }
+        }
+        (Stage::Guest(_), "exec") if errno == Errno::NOENT => {
+            let message = format!("{words}: {errno} (it, or the ELF interpreter that it names, is not in the box)");
+            Failure { message, ..failure }
+        }
+        (Stage::Guest(_), _) => failure,
+    }
+}

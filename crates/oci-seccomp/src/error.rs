@@ -1,0 +1,33 @@
+//! What a document can have wrong.
+
+/// Why a document was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Not JSON, or not of this shape.
+    #[error("line {line}, column {column}: {message}")]
+    Json {
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+        /// What is wrong, and the nearest known key if one was misspelt.
+        message: String,
+    },
+    /// The shape is right, a value is not.
+    #[error("{path}: {message}")]
+    Value {
+        /// Where, as `syscalls[3].args[0].op`.
+        path: String,
+        /// What is wrong, and what to write instead.
+        message: String,
+    },
+    /// The rules cannot be compiled.
+    #[error(transparent)]
+    Filter(#[from] tipstaff_seccomp::Error),
+}
+
+impl Error {
+    pub(crate) fn value(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Value { path: path.into(), message: message.into() }
+    }
+}

@@ -1,0 +1,372 @@
+//! The seccomp filter: base, the profile's rules over it, and what the missing of a namespace adds.
+
+use std::collections::BTreeMap;
+
+use tipstaff_abi::bpf::{Insn, SeccompData};
+use tipstaff_abi::caps::KernelCaps;
+use tipstaff_abi::{Arch, Sysno, errno, family};
+use tipstaff_seccomp::{Action, Condition, Filter, Op, Rule, Width};
+
+use super::host::Host;
+use super::namespaces::NamespacePlan;
+use super::network::Net;
+use super::plan::Cost;
+use super::sink::{Refusal, Sink};
+use crate::base;
+use crate::profile::{self, ArgCondition, Base, CompareOp, Denials, GuestPtrace, Profile, RuleAction, SyscallRule};
+
+/// How many words [`FilterPlan::compile`] wants.
+pub const SECRET_WORDS: usize = 3;
+
+/// The filter of a box.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterPlan {
+    /// The architecture that the program runs on.
+    arch: Arch,
+    /// What each call is answered: the profile's meaning.
+    spec: Filter,
+    /// Names of the rules of `spec`, in the same order.
+    names: BTreeMap<(Arch, u32), Vec<String>>,
+    /// Refused calls become notifications, so that they can be told.
+    pub listener: bool,
+    /// What stands behind the default action.
+    base: String,
+}
+
+/// A refused call, with the rule that refused it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeniedCall {
+    /// Name of the call, or its number in words.
+    pub syscall: String,
+    /// Architecture.
+    pub arch: String,
+    /// The rule.
+    pub rule: String,
+    /// The box is killed for it; else the call is answered with `errno`.
+    pub kill: bool,
+    /// Number of the errno.
+    pub errno: i32,
+    /// How to allow it; None where nothing does.
+    pub allow_with: Option<String>,
+}
+
+impl FilterPlan {
+    /// Compiles. The launcher's own last two calls, sendmsg(2) for the listener and execveat(2), pass where the
+    /// profile would refuse them only with the secret words in argument registers that the kernel ignores.
+    pub fn compile(&self, secret: [u64; SECRET_WORDS]) -> Result<Vec<Insn>, tipstaff_seccomp::Error> {
+        Ok(self.installed(secret).compile()?.insns().to_vec())
+    }
+
+    /// The filter as it is installed: refusals told through the listener, the launcher's own calls exempt.
+    pub fn installed(&self, secret: [u64; SECRET_WORDS]) -> Filter {
+        let mut filter = self.spec.clone();
+        if self.listener {
+            filter.foreign = told(filter.foreign);
+            for table in &mut filter.tables {
+                table.default = told(table.default);
+                let arch = table.arch;
+                let clone3 = Sysno::by_name(arch, "clone3").map(|nr| nr.0);
+                for (nr, rules) in &mut table.rules {
+                    // clone3 is absent rather than refused: every C library asks once per thread and falls back.
+                    if Some(*nr) != clone3 {
+                        rules.iter_mut().for_each(|rule| rule.action = told(rule.action));
+                    }
+                }
+            }
+        }
+        if let Some(table) = filter.table_mut(self.arch) {
+            let equal = |arg: u8, value| Condition { arg, width: Width::W64, op: Op::Eq, value };
+            let keys = [
+                ("sendmsg", vec![equal(3, secret[0]), equal(4, secret[1]), equal(5, secret[2])]),
+                ("execveat", vec![equal(5, secret[0])]),
+            ];
+            for (name, conditions) in keys {
+                let Some(nr) = Sysno::by_name(table.arch, name) else { continue };
+                let plain = match table.rules.get(&nr.0) {
+                    None => table.default == Action::Allow,
+                    Some(rules) => {
+                        rules.iter().all(|r| r.action == Action::Allow) && table.default == Action::Allow
+                            || rules.first().is_some_and(|r| r.conditions.is_empty() && r.action == Action::Allow)
+                    }
+                };
+                if !plain {
+                    table.rules.entry(nr.0).or_default().insert(0, Rule { conditions, action: Action::Allow });
+                }
+            }
+        }
+        filter
+    }
+
+    /// The rule that a notified call broke.
+    pub fn explain(&self, data: &SeccompData) -> DeniedCall {
+        let number = data.nr.cast_unsigned();
+        let arch = Arch::of(data.arch, number);
+        let name = arch.and_then(|arch| Sysno(number).name(arch));
+        let syscall = name.map_or_else(|| format!("syscall {number}"), str::to_owned);
+        let table = arch.and_then(|arch| self.spec.table(arch));
+        let arch_name = arch.map_or_else(|| format!("audit {:#x}", data.arch), |a| a.name().to_owned());
+        let Some(table) = table else {
+            let rule = "syscalls: foreign architecture".to_owned();
+            return DeniedCall { syscall, arch: arch_name, rule, kill: true, errno: 0, allow_with: None };
+        };
+        let rules = table.rules.get(&number).map_or(&[][..], Vec::as_slice);
+        let hit = rules.iter().position(|rule| rule.conditions.iter().all(|c| c.holds(&data.args)));
+        let (action, rule) = match hit {
+            Some(at) => {
+                let name = self.names.get(&(table.arch, number)).and_then(|names| names.get(at));
+                (rules[at].action, name.cloned().unwrap_or_default())
+            }
+            None => (table.default, format!("syscalls.base = {:?}: not in the allow list", self.base)),
+        };
+        let allow_with = name.map(|name| format!("[syscalls] allow = [{name:?}]"));
+        let (kill, errno) = match action {
+            Action::Errno(e) => (false, i32::from(e)),
+            Action::KillProcess | Action::KillThread | Action::Trap(_) => (true, 0),
+            // Not refused by the specification: it should not have been told, and is not let through either.
+            _ => (false, i32::from(errno::EPERM)),
+        };
+        DeniedCall { syscall, arch: arch_name, rule, kill, errno, allow_with }
+    }
+
+    /// The specification: what each call is answered.
+    pub fn spec(&self) -> &Filter {
+        &self.spec
+    }
+}
+
+/// A refusal as a notification. ENOSYS for an unknown number stays plain: it is absence, and hot in start-up probes.
+fn told(action: Action) -> Action {
+    match action {
+        Action::Errno(_) | Action::KillProcess | Action::KillThread | Action::Trap(_) => Action::Notify,
+        other => other,
+    }
+}
+
+struct Named {
+    name: String,
+    syscall: Sysno,
+    rule: Rule,
+}
+
+pub(super) fn lower(
+    profile: &Profile,
+    caps: &KernelCaps,
+    ns: &NamespacePlan,
+    net: Net,
+    host: &dyn Host,
+    sink: &mut Sink,
+) -> Result<Option<FilterPlan>, Refusal> {
+    if !caps.seccomp {
+        sink.refuse("syscalls", "the kernel offers no seccomp filters", "use a kernel with CONFIG_SECCOMP_FILTER");
+        return Ok(None);
+    }
+    let arch = caps.arch;
+    let syscalls = &profile.syscalls;
+    let which = syscalls.base.as_ref().unwrap_or(&Base::Default);
+    let ptrace = profile.isolation.guest_ptrace.unwrap_or(GuestPtrace::Native) == GuestPtrace::Native;
+    let (mut spec, base_name, mut base_rules) = match which {
+        Base::Default => {
+            let rules = base::default_rules(arch, ptrace);
+            (base::filter(base::table(arch, &[], Action::Allow)), "default".to_owned(), named(rules, "default"))
+        }
+        Base::Strict => {
+            let rules = base::strict_rules(arch);
+            let default = Action::Errno(errno::EPERM);
+            (base::filter(base::table(arch, &[], default)), "strict".to_owned(), named(rules, "strict"))
+        }
+        Base::Oci(path) => {
+            let (filter, rules) = oci(path, caps, host).map_err(|message| sink.wrong(message))?;
+            (filter, path.display().to_string(), rules)
+        }
+    };
+    let mut rules = over(&syscalls.rules, arch).map_err(|message| sink.wrong(message))?;
+    rules.extend(added(arch, ns, net, sink));
+    if let Base::Oci(_) = which
+        && !ptrace
+    {
+        rules.extend(family_rules(arch, "ptrace", "guest_ptrace = \"deny\"", errno::EPERM));
+    }
+    rules.append(&mut base_rules);
+    let mut names: BTreeMap<(Arch, u32), Vec<String>> = BTreeMap::new();
+    let Some(table) = spec.table_mut(arch) else {
+        let message = format!("syscalls.base: it has no rules for {}; add the architecture to it", arch.name());
+        return Err(sink.wrong(message));
+    };
+    table.rules.clear();
+    for Named { name, syscall, rule } in rules {
+        names.entry((arch, syscall.0)).or_default().push(name);
+        table.push(syscall, rule);
+    }
+    let report = profile.isolation.denials.unwrap_or(Denials::Report) == Denials::Report;
+    let plan = FilterPlan { arch, spec, names, listener: report && caps.listener, base: base_name };
+    plan.compile([1, 2, 3]).map_err(|e| sink.wrong(format!("syscalls: {e}; merge or drop rules")))?;
+    let rule = format!("syscalls.base = {:?}", plan.base);
+    sink.full(&rule, "seccomp", Cost::Kernel);
+    if plan.listener {
+        sink.full("denials = \"report\"", "seccomp listener", Cost::Denied);
+    } else if report {
+        let why = "no listener can be had (a nested box, or an old kernel): calls are refused, but nobody is told";
+        sink.note("denials = \"report\"", "none", why, Cost::Free);
+    }
+    Ok(Some(plan))
+}
+
+fn named(rules: Vec<base::BaseRule>, base: &str) -> Vec<Named> {
+    let one = |r: base::BaseRule| Named {
+        name: format!("syscalls.base = {base:?}: {}", r.family),
+        syscall: r.syscall,
+        rule: Rule { conditions: r.conditions, action: r.action },
+    };
+    rules.into_iter().map(one).collect()
+}
+
+fn oci(path: &std::path::Path, caps: &KernelCaps, host: &dyn Host) -> Result<(Filter, Vec<Named>), String> {
+    let text = host.text(path).map_err(|e| format!("syscalls.base: {path:?}: {e}; name a readable file"))?;
+    let env = tipstaff_oci_seccomp::Env { arch: caps.arch, kernel: caps.release, caps: &[] };
+    let imported = tipstaff_oci_seccomp::import(&text, &env).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mut filter = imported.filter;
+    let mut rules = Vec::new();
+    if let Some(table) = filter.table_mut(caps.arch) {
+        for (nr, list) in std::mem::take(&mut table.rules) {
+            let name = format!("syscalls.base = {:?}", path.display());
+            rules.extend(list.into_iter().map(|rule| Named { name: name.clone(), syscall: Sysno(nr), rule }));
+        }
+    }
+    Ok((filter, rules))
+}
+
+/// The profile's own rules, first match first: rules with conditions before those without, later before earlier.
+fn over(rules: &[SyscallRule], arch: Arch) -> Result<Vec<Named>, String> {
+    let mut with = Vec::new();
+    let mut without = Vec::new();
+    for rule in rules.iter().rev() {
+        let action = match rule.action {
+            RuleAction::Allow => Action::Allow,
+            RuleAction::Errno(e) => Action::Errno(u16::try_from(e).unwrap_or(errno::EPERM)),
+            RuleAction::Kill => Action::KillProcess,
+            RuleAction::Log => Action::Log,
+        };
+        let key = match rule.action {
+            RuleAction::Allow => "allow",
+            RuleAction::Errno(e) if e == i32::from(errno::EPERM) => "deny",
+            RuleAction::Errno(_) => "errno",
+            RuleAction::Kill => "kill",
+            RuleAction::Log => "log",
+        };
+        for name in &rule.names {
+            let calls: Vec<&str> = match name.strip_prefix('%') {
+                Some(of) => {
+                    let known = family::by_name(of).ok_or_else(|| unknown_family(of))?;
+                    known.calls.to_vec()
+                }
+                None => vec![name.as_str()],
+            };
+            for call in calls {
+                let Some(syscall) = Sysno::by_name(arch, call) else {
+                    if name.starts_with('%') || known_anywhere(call) {
+                        continue;
+                    }
+                    return Err(unknown_call(call, arch));
+                };
+                let conditions = rule.conditions.iter().map(|c| condition(c, call, rule.action)).collect();
+                let named =
+                    Named { name: format!("syscalls.{key}: {name}"), syscall, rule: Rule { conditions, action } };
+                if rule.conditions.is_empty() { without.push(named) } else { with.push(named) }
+            }
+        }
+    }
+    with.append(&mut without);
+    Ok(with)
+}
+
+fn known_anywhere(call: &str) -> bool {
+    [Arch::X86_64, Arch::I386, Arch::Aarch64, Arch::Arm].iter().any(|arch| Sysno::by_name(*arch, call).is_some())
+}
+
+fn unknown_call(call: &str, arch: Arch) -> String {
+    let known: Vec<&str> = (0..600).filter_map(|nr| Sysno(nr).name(arch)).collect();
+    let near = crate::value::nearest(call, known.iter().copied());
+    let near = near.map_or_else(String::new, |n| format!("; did you mean {n:?}?"));
+    format!("syscalls: no system call is called {call:?}{near}")
+}
+
+fn unknown_family(name: &str) -> String {
+    let near = crate::value::nearest(name, family::FAMILIES.iter().map(|f| f.name));
+    let near = near.map_or_else(String::new, |n| format!("; did you mean \"%{n}\"?"));
+    format!("syscalls: no family is called \"%{name}\"{near}")
+}
+
+/// Arguments that the kernel takes whole: (call, index). Everything not here and not given a width is compared in
+/// the half that closes: the low one for a refusal (bit 32 must not lead past it), all of it for a permission.
+const WHOLE: [(&str, u8); 14] = [
+    ("mmap", 0),
+    ("mmap", 1),
+    ("mmap", 5),
+    ("mprotect", 0),
+    ("mprotect", 1),
+    ("munmap", 0),
+    ("munmap", 1),
+    ("brk", 0),
+    ("mremap", 0),
+    ("mremap", 1),
+    ("mremap", 2),
+    ("clone", 0),
+    ("read", 2),
+    ("write", 2),
+];
+
+fn condition(c: &ArgCondition, call: &str, action: RuleAction) -> Condition {
+    let refuses = !matches!(action, RuleAction::Allow | RuleAction::Log);
+    let width = match c.width {
+        Some(profile::Width::W32) => Width::W32,
+        Some(profile::Width::W64) => Width::W64,
+        None if WHOLE.contains(&(call, c.index)) || c.value > u64::from(u32::MAX) => Width::W64,
+        None if refuses => Width::W32,
+        None => Width::W64,
+    };
+    let mask = if width == Width::W32 { c.mask & u64::from(u32::MAX) } else { c.mask };
+    let op = match c.op {
+        CompareOp::Eq => Op::Eq,
+        CompareOp::Ne => Op::Ne,
+        CompareOp::Lt => Op::Lt,
+        CompareOp::Le => Op::Le,
+        CompareOp::Gt => Op::Gt,
+        CompareOp::Ge => Op::Ge,
+        CompareOp::MaskedEq => Op::MaskedEq(mask),
+    };
+    Condition { arg: c.index, width, op, value: c.value }
+}
+
+fn family_rules(arch: Arch, name: &str, why: &str, errno: u16) -> Vec<Named> {
+    let calls = family::by_name(name).map_or(&[][..], |f| f.calls);
+    let one = |call: &&str| {
+        let rule = Rule { conditions: Vec::new(), action: Action::Errno(errno) };
+        Some(Named { name: why.to_owned(), syscall: Sysno::by_name(arch, call)?, rule })
+    };
+    calls.iter().filter_map(one).collect()
+}
+
+/// What the filter must hold because a namespace does not.
+fn added(arch: Arch, ns: &NamespacePlan, net: Net, sink: &mut Sink) -> Vec<Named> {
+    let mut rules = Vec::new();
+    if net == Net::None {
+        if ns.net {
+            sink.full("network = none", "network namespace", Cost::Free);
+        } else {
+            // Unix sockets too: without a mount namespace, those of host services are in reach by path.
+            if let Some(syscall) = Sysno::by_name(arch, "socket") {
+                let rule = Rule { conditions: Vec::new(), action: Action::Errno(errno::EACCES) };
+                rules.push(Named { name: "network = none".into(), syscall, rule });
+            }
+            sink.full("network = none", "seccomp: no socket can be made", Cost::Kernel);
+        }
+    } else {
+        sink.full("network = host", "not isolated, as asked", Cost::Free);
+    }
+    if !ns.ipc {
+        for name in ["sysv_ipc", "mqueue"] {
+            rules.extend(family_rules(arch, name, "private System V IPC", errno::ENOSYS));
+        }
+    }
+    rules
+}

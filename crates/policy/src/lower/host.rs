@@ -1,0 +1,36 @@
+//! What lowering asks the file system, and where the program is run.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// What stands at a path, symbolic links not followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A symbolic link and what it says.
+    Link(PathBuf),
+    /// Anything else: a file, a device, a socket.
+    File,
+}
+
+/// The host's file system, read-only. Errors are absence: what the caller cannot see, it cannot show a guest.
+pub trait Host {
+    /// What stands at an absolute path, its last component not followed.
+    fn kind(&self, path: &Path) -> Option<Kind>;
+    /// Names in a directory.
+    fn list(&self, path: &Path) -> Vec<OsString>;
+    /// The text of a file that the profile names (an OCI seccomp profile).
+    fn text(&self, path: &Path) -> Result<String, String>;
+}
+
+/// Where and as what the program is run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Working directory of the run, absolute, as it stands on the host.
+    pub cwd: PathBuf,
+    /// Files that must be visible and executable whatever the lists say: the program, and a script's interpreter.
+    pub programs: Vec<PathBuf>,
+    /// Where core_pattern is a pipe: RLIMIT_CORE 0 does not stop such a dump, 1 does (core(5)).
+    pub core_is_piped: bool,
+}

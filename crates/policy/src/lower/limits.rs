@@ -1,0 +1,196 @@
+//! Limits and what enforces them.
+
+use std::time::Duration;
+
+use tipstaff_abi::caps::KernelCaps;
+use tipstaff_report::LimitsSummary;
+
+use super::host::Surroundings;
+use super::ids::IdPlan;
+use super::namespaces::NamespacePlan;
+use super::plan::Cost;
+use super::sink::Sink;
+use crate::profile::Profile;
+use crate::value::Setting;
+
+/// What bounds memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryBy {
+    /// The memory controller.
+    Cgroup,
+    /// Samples of the box's proportional set sizes, and the sizes of its tmpfs.
+    Sampling,
+}
+
+/// What bounds the number of tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessesBy {
+    /// The pids controller.
+    Cgroup,
+    /// RLIMIT_NPROC, which a user namespace of the box's own counts for itself (Linux 5.14).
+    RlimitInNamespace,
+    /// RLIMIT_NPROC, which counts every process of the user.
+    RlimitOfUser,
+}
+
+/// The limits of a box.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LimitPlan {
+    /// CPU time of the whole box.
+    pub cpu: Option<Duration>,
+    /// Wall-clock time.
+    pub wall: Option<Duration>,
+    /// Idle time.
+    pub idle: Option<Duration>,
+    /// Bytes and mechanism.
+    pub memory: Option<(u64, MemoryBy)>,
+    /// Tasks and mechanism.
+    pub processes: Option<(u64, ProcessesBy)>,
+    /// Bytes on stdout and stderr.
+    pub output: Option<u64>,
+    /// Bytes of one file.
+    pub file_size: Option<u64>,
+    /// Descriptors of one process.
+    pub open_files: Option<u64>,
+    /// Bytes of stack.
+    pub stack: Option<u64>,
+    /// Bytes of private disk.
+    pub disk: Option<u64>,
+    /// CPU time comes from a control group.
+    pub cpu_by_cgroup: bool,
+    /// Value of RLIMIT_CORE: no core is written.
+    pub core: u64,
+}
+
+impl LimitPlan {
+    /// As the report's judge wants them.
+    pub fn summary(&self) -> LimitsSummary {
+        let ns = |d: Option<Duration>| d.map(|d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
+        LimitsSummary {
+            cpu_ns: ns(self.cpu),
+            wall_ns: ns(self.wall),
+            idle_ns: ns(self.idle),
+            memory_bytes: self.memory.map(|(bytes, _)| bytes),
+            processes: self.processes.map(|(n, _)| n),
+            output_bytes: self.output,
+            file_size_bytes: self.file_size,
+            open_files: self.open_files,
+            stack_bytes: self.stack,
+            disk_bytes: self.disk,
+        }
+    }
+}
+
+fn at<T>(setting: Option<Setting<T>>) -> Option<T> {
+    setting.and_then(Setting::value)
+}
+
+pub(super) fn lower(
+    profile: &Profile,
+    caps: &KernelCaps,
+    ns: &NamespacePlan,
+    ids: &IdPlan,
+    around: &Surroundings,
+    sink: &mut Sink,
+) -> LimitPlan {
+    let limits = &profile.limits;
+    let mut plan = LimitPlan {
+        cpu: at(limits.cpu),
+        wall: at(limits.wall),
+        idle: at(limits.idle),
+        output: at(limits.output),
+        file_size: at(limits.file_size),
+        open_files: at(limits.open_files),
+        stack: at(limits.stack),
+        disk: at(limits.disk),
+        core: u64::from(around.core_is_piped),
+        ..LimitPlan::default()
+    };
+    cpu(&mut plan, caps, sink);
+    if plan.wall.is_some() {
+        sink.full("limits.wall", "timerfd", Cost::Timer);
+    }
+    if plan.idle.is_some() {
+        sink.full("limits.idle", "CPU clock, sampled", Cost::Timer);
+    }
+    plan.memory = at(limits.memory).map(|bytes| (bytes, memory(caps, sink)));
+    plan.processes = at(limits.processes).and_then(|n| processes(n, caps, ns, ids, sink).map(|by| (n, by)));
+    if plan.output.is_some() {
+        sink.full("limits.output", "pipe, counted by the supervisor", Cost::Relay);
+    }
+    for (set, rule, mechanism) in [
+        (plan.file_size.is_some(), "limits.file_size", "RLIMIT_FSIZE"),
+        (plan.open_files.is_some(), "limits.open_files", "RLIMIT_NOFILE"),
+        (plan.stack.is_some(), "limits.stack", "RLIMIT_STACK"),
+    ] {
+        if set {
+            sink.full(rule, mechanism, Cost::Kernel);
+        }
+    }
+    disk(&mut plan, profile, ns, sink);
+    sink.full("no core files", "RLIMIT_CORE", Cost::Free);
+    plan
+}
+
+fn cpu(plan: &mut LimitPlan, caps: &KernelCaps, sink: &mut Sink) {
+    if plan.cpu.is_none() {
+        return;
+    }
+    plan.cpu_by_cgroup = caps.cgroup.cpu;
+    if caps.cgroup.cpu {
+        sink.full("limits.cpu", "control group CPU account", Cost::Timer);
+    } else {
+        let why = "no control group: of children whose parent ignores SIGCHLD, only what a sample saw is counted";
+        sink.full_but("limits.cpu", "CPU clocks of all tasks, and wait4 in the keeper", why, Cost::Sampling);
+    }
+}
+
+fn memory(caps: &KernelCaps, sink: &mut Sink) -> MemoryBy {
+    if caps.cgroup.memory {
+        sink.full("limits.memory", "memory control group", Cost::Kernel);
+        MemoryBy::Cgroup
+    } else {
+        let why = "no control group: a spike shorter than a sample can pass unseen";
+        sink.full_but("limits.memory", "PSS samples and tmpfs sizes", why, Cost::Sampling);
+        MemoryBy::Sampling
+    }
+}
+
+fn processes(n: u64, caps: &KernelCaps, ns: &NamespacePlan, ids: &IdPlan, sink: &mut Sink) -> Option<ProcessesBy> {
+    const RULE: &str = "limits.processes";
+    if caps.cgroup.pids {
+        sink.full(RULE, "pids control group", Cost::Kernel);
+        return Some(ProcessesBy::Cgroup);
+    }
+    // Host uid 0 is exempt from RLIMIT_NPROC, in a namespace too.
+    if ns.user && ids.outside.0 != 0 && caps.release >= (5, 14) {
+        sink.full(RULE, "RLIMIT_NPROC in the box's user namespace", Cost::Kernel);
+        return Some(ProcessesBy::RlimitInNamespace);
+    }
+    let cure = "give the caller a pids control group, or lift the limit with `--processes unlimited`";
+    let why = if ids.outside.0 == 0 {
+        "no pids control group can be had, and RLIMIT_NPROC does not bind uid 0"
+    } else {
+        "no pids control group and no user namespace can be had; RLIMIT_NPROC would count all processes of the user"
+    };
+    let go_on = sink.weaken(RULE, "RLIMIT_NPROC of the user", why, cure, Cost::Kernel);
+    let _ = n;
+    go_on.then_some(ProcessesBy::RlimitOfUser)
+}
+
+fn disk(plan: &mut LimitPlan, profile: &Profile, ns: &NamespacePlan, sink: &mut Sink) {
+    const RULE: &str = "limits.disk";
+    if plan.disk.is_none() {
+        return;
+    }
+    if !ns.mount {
+        let cure = "run where namespaces can be had, or leave --disk out";
+        sink.refuse(RULE, "without a mount namespace there is no private disk", cure);
+        plan.disk = None;
+    } else if profile.filesystem.write.is_empty() && profile.filesystem.cwd != Some(crate::profile::CwdAccess::Write) {
+        sink.full(RULE, "tmpfs size", Cost::Kernel);
+    } else {
+        let why = "it bounds the private /tmp, not the host directories that may be written";
+        sink.weaken(RULE, "tmpfs size", why, "leave --disk or the writable directories out", Cost::Kernel);
+    }
+}

@@ -1,0 +1,69 @@
+//! Lowering: from what a profile wishes to what this kernel, for this user, will enforce.
+//!
+//! ```text
+//!  Profile ┐
+//!  KernelCaps ├─ lower ─▶ Plan: namespaces, mount tree, Landlock rules, filter, limits, ids, environment
+//!  Host    ┘              and for each rule: mechanism, cost, level
+//! ```
+//!
+//! Each rule goes to the cheapest place that truly enforces it. What no place can enforce makes lowering refuse
+//! ([`Refusal`]), unless the profile says `best_effort`; then the plan names the rule as weakened. Nothing here makes a
+//! system call: the kernel is a value ([`KernelCaps`]), the file system is asked through [`Host`], so a test can take
+//! any of it away.
+
+mod filter;
+mod host;
+mod ids;
+mod landlock;
+mod limits;
+mod namespaces;
+mod network;
+mod plan;
+mod sink;
+mod view;
+
+use tipstaff_abi::caps::KernelCaps;
+
+pub use filter::{DeniedCall, FilterPlan, SECRET_WORDS};
+pub use host::{Host, Kind, Surroundings};
+pub use ids::IdPlan;
+pub use landlock::{LandlockPlan, Rights};
+pub use limits::{LimitPlan, MemoryBy, ProcessesBy};
+pub use namespaces::NamespacePlan;
+pub use plan::{Cost, Plan, PlanRule};
+pub use sink::Refusal;
+pub use view::{View, ViewOp};
+
+use crate::profile::{Engine, GuestPtrace, Profile};
+use sink::Sink;
+
+/// Lowers a profile. `around` says where and by whom the program is run.
+pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Surroundings) -> Result<Plan, Refusal> {
+    let mut sink = Sink::new(profile.isolation.best_effort == Some(true));
+    engine(profile, &mut sink);
+    if !caps.pidfd {
+        sink.refuse("nothing survives the box", "the kernel has no pidfd_open (Linux 5.3)", "use Linux 5.3 or later");
+    }
+    let net = network::lower(profile, &mut sink);
+    let namespaces = namespaces::lower(profile, caps, net, &mut sink);
+    let ids = ids::lower(profile, caps, &namespaces, &mut sink);
+    let limits = limits::lower(profile, caps, &namespaces, &ids, around, &mut sink);
+    let view = view::lower(profile, caps, host, around, &namespaces, &limits, &mut sink)?;
+    let landlock = landlock::lower(caps, &namespaces, net, &view, host, &mut sink);
+    let filter = filter::lower(profile, caps, &namespaces, net, host, &mut sink)?;
+    let rules = sink.finish()?;
+    Ok(Plan { namespaces, view, landlock, filter, limits, ids, rules })
+}
+
+/// The engines that are not there yet are refused, not imitated.
+fn engine(profile: &Profile, sink: &mut Sink) {
+    let engine = profile.isolation.engine.unwrap_or(Engine::Auto);
+    if !matches!(engine, Engine::Auto | Engine::Native) {
+        let rule = format!("engine = \"{engine}\"");
+        sink.impossible(&rule, "this version has the native engine only", "use `--engine auto` or `--engine native`");
+    }
+    if profile.isolation.guest_ptrace == Some(GuestPtrace::Emulate) {
+        let cure = "use `--guest-ptrace native` or `deny`";
+        sink.impossible("guest_ptrace = \"emulate\"", "only the ptrace engine can emulate ptrace", cure);
+    }
+}

@@ -1,0 +1,65 @@
+//! What lowering yields.
+
+use std::fmt;
+
+use tipstaff_report::Enforcement;
+
+use super::{FilterPlan, IdPlan, LandlockPlan, LimitPlan, NamespacePlan, View};
+
+/// What a rule costs each time it is consulted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// Nothing after the launch.
+    Free,
+    /// Checked inside the kernel, in nanoseconds.
+    Kernel,
+    /// A wake-up of the supervisor now and then.
+    Timer,
+    /// Data passes through the supervisor.
+    Relay,
+    /// A round trip to the supervisor, for refused calls only.
+    Denied,
+    /// Samples of /proc.
+    Sampling,
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Free => "at launch only",
+            Self::Kernel => "in the kernel",
+            Self::Timer => "timer",
+            Self::Relay => "relayed",
+            Self::Denied => "refused calls only",
+            Self::Sampling => "sampled",
+        })
+    }
+}
+
+/// A rule of the profile, with what holds it and what that costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanRule {
+    /// Rule, mechanism, level.
+    pub enforcement: Enforcement,
+    /// Price.
+    pub cost: Cost,
+}
+
+/// Everything a launch needs, finished and read-only. One plan serves many boxes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Namespaces.
+    pub namespaces: NamespacePlan,
+    /// What is seen of the file system.
+    pub view: View,
+    /// Landlock's rules; None where the kernel has no Landlock.
+    pub landlock: Option<LandlockPlan>,
+    /// The seccomp filter; None where the kernel has no seccomp and the profile bears that.
+    pub filter: Option<FilterPlan>,
+    /// Limits and their mechanisms.
+    pub limits: LimitPlan,
+    /// User and group ids.
+    pub ids: IdPlan,
+    /// Each rule with its mechanism.
+    pub rules: Vec<PlanRule>,
+}

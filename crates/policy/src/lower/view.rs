@@ -1,0 +1,531 @@
+//! What the guest sees of the file system.
+//!
+//! With a mount namespace the view is a tree of its own: an empty root, and on it what the lists name, each at its own
+//! place, read-only unless it may be written; private /tmp, /var/tmp, /run and /dev/shm on one tmpfs; a minimal /dev;
+//! a /proc of the box. Denied names are masked, protected names are read-only mounts, placeholders where they do not
+//! exist. Without a mount namespace there is no tree to build: the same lists become Landlock rules, in which a
+//! denied name is left out by granting its siblings.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
+
+use tipstaff_abi::caps::KernelCaps;
+
+use super::host::{Host, Kind, Surroundings};
+use super::landlock::Rights;
+use super::limits::LimitPlan;
+use super::namespaces::NamespacePlan;
+use super::plan::Cost;
+use super::sink::{Refusal, Sink};
+use crate::profile::{CwdAccess, PathRule, Profile, Tmp};
+
+/// One step of building the tree, in order. Targets are absolute paths of the box.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ViewOp {
+    /// A directory of the new root (or of the private disk).
+    Mkdir(PathBuf),
+    /// An empty file to bind on.
+    MakeFile(PathBuf),
+    /// A symbolic link: what it says, where it is.
+    Symlink(PathBuf, PathBuf),
+    /// A bind mount.
+    Bind {
+        /// On the host.
+        source: PathBuf,
+        /// In the box.
+        target: PathBuf,
+        /// Cannot be written.
+        read_only: bool,
+        /// Device nodes work (the few of the private /dev).
+        devices: bool,
+    },
+    /// The tmpfs under the private directories, with its size in bytes.
+    Disk(Option<u64>),
+    /// A directory of the private disk (name) at its place; world-writable and sticky.
+    DiskDir(&'static str, PathBuf),
+    /// The private disk has all its places: take it out of sight.
+    DiskDone,
+    /// procfs of the box.
+    Proc,
+    /// devpts of the box.
+    Devpts,
+    /// Hides a directory or a file of the tree.
+    Mask(PathBuf, bool),
+    /// Makes a name read-only that is writable otherwise.
+    Protect(PathBuf),
+    /// Creates an empty directory on the host so that it can be protected; removed at the end.
+    Placeholder(PathBuf),
+}
+
+/// What the guest sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Steps of building it; empty without a mount namespace.
+    pub ops: Vec<ViewOp>,
+    /// What may be done beneath which path.
+    pub rights: Vec<(PathBuf, Rights)>,
+    /// Working directory inside the box.
+    pub cwd: PathBuf,
+}
+
+/// Never taken along by `read = ["/"]`: private, of the kernel, or of no use.
+const NOT_FROM_ROOT: [&str; 8] = ["proc", "sys", "dev", "run", "tmp", "boot", "lost+found", "sysroot"];
+/// Private directories: name on the disk, place.
+const PRIVATE: [(&str, &str); 4] = [("tmp", "/tmp"), ("vartmp", "/var/tmp"), ("run", "/run"), ("shm", "/dev/shm")];
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// What runtimes read to count CPUs and memory nodes.
+const SYSFS: [&str; 2] = ["/sys/devices/system/cpu", "/sys/devices/system/node"];
+/// Written by uid 0 without any capability, since proc_sys_permission() goes by file mode.
+const PROC_READ_ONLY: [&str; 5] = ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"];
+const PROC_MASKED: [&str; 7] = [
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/key-users",
+    "/proc/timer_list",
+    "/proc/latency_stats",
+    "/proc/kmsg",
+    "/proc/acpi",
+];
+
+#[derive(Clone, Debug)]
+enum Node {
+    Bind { source: PathBuf, write: bool, exec: bool, directory: bool, devices: bool },
+    Private(&'static str),
+    Directory,
+    Link(PathBuf),
+}
+
+struct Builder<'a> {
+    host: &'a dyn Host,
+    root: Option<&'a Path>,
+    nodes: BTreeMap<PathBuf, Node>,
+    denied: BTreeSet<PathBuf>,
+}
+
+pub(super) fn lower(
+    profile: &Profile,
+    caps: &KernelCaps,
+    host: &dyn Host,
+    around: &Surroundings,
+    ns: &NamespacePlan,
+    limits: &LimitPlan,
+    sink: &mut Sink,
+) -> Result<View, Refusal> {
+    let fs = &profile.filesystem;
+    if !ns.mount && caps.landlock_abi == 0 {
+        let cure = "run where namespaces or Landlock can be had (`tipstaff doctor` says what is missing)";
+        sink.refuse("filesystem", "neither a mount namespace nor Landlock can be had", cure);
+    }
+    if !ns.mount && (fs.root.is_some() || !fs.mounts.is_empty()) {
+        sink.impossible("filesystem.root and mounts", "they need a mount namespace", "leave them out");
+    }
+    let mut builder = Builder { host, root: fs.root.as_deref(), nodes: BTreeMap::new(), denied: BTreeSet::new() };
+    builder.collect(profile, around, ns.mount).map_err(|message| sink.wrong(message))?;
+    let mut view = View { cwd: builder.cwd(around), ..View::default() };
+    let protected: Vec<PathBuf> = fs.protect.iter().map(|p| around.cwd.join(p)).collect();
+    if ns.mount {
+        builder.build(&mut view, &protected, caps, disk_size(limits));
+        sink.full("filesystem", "mount namespace", Cost::Kernel);
+    } else {
+        builder.grant(&mut view, sink);
+        if fs.tmp != Some(Tmp::Host) {
+            sink.full_but("private /tmp", "landlock", "no mount namespace: there is no /tmp at all", Cost::Free);
+        }
+        if protected.iter().any(|path| builder.writable(path)) {
+            let why = "a name inside a writable directory can only be kept by a mount";
+            sink.refuse("filesystem.protect", why, "run where namespaces can be had, or make the directory read-only");
+        }
+    }
+    Ok(view)
+}
+
+/// The private disk may hold as much as the disk limit says, else a little more than the memory limit, so that it is
+/// the memory account that decides, else the kernel's default (half of memory).
+fn disk_size(limits: &LimitPlan) -> Option<u64> {
+    limits.disk.or_else(|| limits.memory.map(|(bytes, _)| bytes + bytes / 16 + (4 << 20)))
+}
+
+impl Builder<'_> {
+    fn src(&self, path: &Path) -> PathBuf {
+        match self.root {
+            Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
+            None => path.to_path_buf(),
+        }
+    }
+
+    fn kind(&self, path: &Path) -> Option<Kind> {
+        self.host.kind(&self.src(path))
+    }
+
+    fn collect(&mut self, profile: &Profile, around: &Surroundings, mount: bool) -> Result<(), String> {
+        let fs = &profile.filesystem;
+        if mount {
+            for (name, place) in PRIVATE {
+                if name != "tmp" && name != "vartmp" || fs.tmp != Some(Tmp::Host) {
+                    self.nodes.insert(place.into(), Node::Private(name));
+                }
+            }
+            self.nodes.insert("/dev".into(), Node::Directory);
+            self.nodes.insert("/proc".into(), Node::Directory);
+        }
+        for rule in &fs.deny {
+            let path = around.cwd.join(&rule.path);
+            match self.resolve(&path) {
+                Some((real, _)) => drop(self.denied.insert(real)),
+                None if rule.if_exists => {}
+                None => return Err(missing("deny", &rule.path)),
+            }
+        }
+        for (list, rules, write, exec) in
+            [("read", &fs.read, false, false), ("exec", &fs.exec, false, true), ("write", &fs.write, true, false)]
+        {
+            for rule in rules {
+                self.rule(list, rule, around, write, exec)?;
+            }
+        }
+        if fs.tmp == Some(Tmp::Host) {
+            for place in ["/tmp", "/var/tmp"] {
+                self.expose(Path::new(place), true, true);
+            }
+        }
+        let cwd = fs.cwd.unwrap_or(CwdAccess::None);
+        // A private /tmp is the working directory then, and "/" is no directory to hand out by accident.
+        let shared = ["/", "/tmp", "/var/tmp", "/dev/shm", "/run", "/dev", "/proc", "/sys"];
+        if cwd != CwdAccess::None && !shared.iter().any(|s| around.cwd == Path::new(s)) {
+            self.expose(&around.cwd, cwd == CwdAccess::Write, false);
+        }
+        for program in &around.programs {
+            self.expose(program, false, true);
+        }
+        for mount in &fs.mounts {
+            let source = around.cwd.join(&mount.source);
+            let directory = match self.host.kind(&source) {
+                None => return Err(missing("mounts", &mount.source)),
+                Some(kind) => kind == Kind::Directory,
+            };
+            let node = Node::Bind { source, write: !mount.read_only, exec: true, directory, devices: false };
+            self.nodes.insert(mount.target.clone(), node);
+        }
+        if mount {
+            for path in SYSFS {
+                self.expose(Path::new(path), false, false);
+            }
+        }
+        let denied = std::mem::take(&mut self.denied);
+        self.nodes
+            .retain(|path, node| !matches!(node, Node::Bind { .. }) || !denied.iter().any(|d| path.starts_with(d)));
+        self.denied = denied;
+        Ok(())
+    }
+
+    fn rule(
+        &mut self,
+        list: &str,
+        rule: &PathRule,
+        around: &Surroundings,
+        write: bool,
+        exec: bool,
+    ) -> Result<(), String> {
+        let path = around.cwd.join(&rule.path);
+        if path == Path::new("/") {
+            for name in self.host.list(&self.src(&path)) {
+                if !NOT_FROM_ROOT.iter().any(|n| *n == name) {
+                    self.expose(&path.join(name), write, exec);
+                }
+            }
+            return Ok(());
+        }
+        if self.expose(&path, write, exec) || rule.if_exists { Ok(()) } else { Err(missing(list, &rule.path)) }
+    }
+
+    /// Follows symbolic links as the kernel would; the links passed are remembered so that the box has them too.
+    /// None when something on the way does not exist.
+    fn walk(&self, path: &Path, links: &mut Vec<(PathBuf, PathBuf)>) -> Option<(PathBuf, Kind)> {
+        let mut rest: VecDeque<OsString> = parts(path);
+        let mut at = PathBuf::from("/");
+        let mut kind = Kind::Directory;
+        let mut hops = 0;
+        while let Some(name) = rest.pop_front() {
+            if name == ".." {
+                at.pop();
+                kind = Kind::Directory;
+                continue;
+            }
+            let next = at.join(&name);
+            match self.kind(&next)? {
+                Kind::Link(to) => {
+                    hops += 1;
+                    // ELOOP (path_resolution(7)).
+                    if hops > 40 {
+                        return None;
+                    }
+                    if to.is_absolute() {
+                        at = PathBuf::from("/");
+                    }
+                    for part in parts(&to).into_iter().rev() {
+                        rest.push_front(part);
+                    }
+                    links.push((next, to));
+                }
+                other => {
+                    kind = other;
+                    at = next;
+                }
+            }
+        }
+        Some((at, kind))
+    }
+
+    fn resolve(&self, path: &Path) -> Option<(PathBuf, Kind)> {
+        self.walk(path, &mut Vec::new())
+    }
+
+    /// Makes a path visible at its own place. False when it does not exist.
+    fn expose(&mut self, path: &Path, write: bool, exec: bool) -> bool {
+        let mut links = Vec::new();
+        let Some((real, kind)) = self.walk(path, &mut links) else { return false };
+        for (link, to) in links {
+            self.nodes.entry(link).or_insert(Node::Link(to));
+        }
+        if real.starts_with("/proc") || real == Path::new("/") {
+            return true;
+        }
+        let source = self.src(&real);
+        let devices = real.starts_with("/dev") && kind == Kind::File;
+        let directory = kind == Kind::Directory;
+        match self.nodes.get_mut(&real) {
+            Some(Node::Bind { write: w, exec: x, .. }) => {
+                *w |= write;
+                *x |= exec;
+            }
+            // A private place that the profile names is the host's after all.
+            _ => drop(self.nodes.insert(real, Node::Bind { source, write, exec, directory, devices })),
+        }
+        true
+    }
+
+    fn cwd(&self, around: &Surroundings) -> PathBuf {
+        let cwd = self.resolve(&around.cwd).map_or_else(|| PathBuf::from("/"), |(real, _)| real);
+        let visible =
+            cwd.ancestors().any(|a| self.nodes.contains_key(a)) || self.nodes.keys().any(|path| path.starts_with(&cwd));
+        // Typed as it was: the link, too, is there.
+        if visible { around.cwd.clone() } else { PathBuf::from("/") }
+    }
+
+    fn writable(&self, path: &Path) -> bool {
+        path.ancestors().find_map(|a| match self.nodes.get(a) {
+            Some(Node::Bind { write, .. }) => Some(*write),
+            _ => None,
+        }) == Some(true)
+    }
+
+    // ---- with a mount namespace --------------------------------------------------------------------------------
+
+    fn build(&self, view: &mut View, protected: &[PathBuf], caps: &KernelCaps, disk: Option<u64>) {
+        let mut tree = Tree { made: BTreeSet::from([PathBuf::from("/")]), ops: Vec::new() };
+        tree.ops.push(ViewOp::Disk(disk));
+        tree.rights(view, "/", Rights::READ);
+        for (path, node) in &self.nodes {
+            let above = path.ancestors().skip(1).find_map(|a| Some((a, self.nodes.get(a)?)));
+            match node {
+                Node::Directory => tree.mkdir(path),
+                Node::Link(to) => {
+                    if !matches!(above, Some((_, Node::Bind { .. }))) {
+                        tree.parents(path);
+                        tree.ops.push(ViewOp::Symlink(to.clone(), path.clone()));
+                    }
+                }
+                Node::Private(name) => {
+                    // /var/tmp lies in a read-only /var; where there is none on the host, none is needed.
+                    if let Some((_, Node::Bind { .. })) = above
+                        && self.kind(path) != Some(Kind::Directory)
+                    {
+                        continue;
+                    }
+                    if above.is_none() || !matches!(above, Some((_, Node::Bind { .. }))) {
+                        tree.mkdir(path);
+                    }
+                    tree.ops.push(ViewOp::DiskDir(name, path.clone()));
+                }
+                Node::Bind { source, write, directory, devices, .. } => {
+                    let same = matches!(above, Some((_, Node::Bind { source: s, write: w, .. }))
+                        if w == write && source.starts_with(s) && !devices);
+                    if same {
+                        continue;
+                    }
+                    if !matches!(above, Some((_, Node::Bind { .. }))) {
+                        if *directory { tree.mkdir(path) } else { tree.file(path) }
+                    }
+                    let (source, target) = (source.clone(), path.clone());
+                    tree.ops.push(ViewOp::Bind { source, target, read_only: !write, devices: *devices });
+                }
+            }
+        }
+        tree.ops.push(ViewOp::DiskDone);
+        self.devices(&mut tree);
+        tree.ops.push(ViewOp::Proc);
+        if caps.uid == 0 {
+            for path in PROC_READ_ONLY.iter().map(PathBuf::from).filter(|p| self.host.kind(p).is_some()) {
+                tree.ops.push(ViewOp::Protect(path));
+            }
+        }
+        for path in PROC_MASKED.iter().map(PathBuf::from) {
+            if let Some(kind) = self.host.kind(&path) {
+                tree.ops.push(ViewOp::Mask(path, kind == Kind::Directory));
+            }
+        }
+        for path in &self.denied {
+            let shown = path.ancestors().skip(1).any(|a| matches!(self.nodes.get(a), Some(Node::Bind { .. })));
+            if let (true, Some(kind)) = (shown, self.kind(path)) {
+                tree.ops.push(ViewOp::Mask(path.clone(), kind == Kind::Directory));
+            }
+        }
+        self.protect(&mut tree, protected);
+        for (path, node) in &self.nodes {
+            if let Node::Bind { write, exec, devices, .. } = node {
+                let rights = Rights { read: true, write: *write, exec: *exec, device: *devices };
+                if *write || *exec || *devices {
+                    tree.rights(view, path, rights);
+                }
+            }
+        }
+        view.ops = tree.ops;
+    }
+
+    fn devices(&self, tree: &mut Tree) {
+        for name in DEVICES {
+            let path = Path::new("/dev").join(name);
+            if self.host.kind(&path) == Some(Kind::File) && !self.nodes.contains_key(&path) {
+                tree.file(&path);
+                tree.ops.push(ViewOp::Bind { source: path.clone(), target: path, read_only: false, devices: true });
+            }
+        }
+        let links = [
+            ("/proc/self/fd", "/dev/fd"),
+            ("/proc/self/fd/0", "/dev/stdin"),
+            ("/proc/self/fd/1", "/dev/stdout"),
+            ("/proc/self/fd/2", "/dev/stderr"),
+            ("pts/ptmx", "/dev/ptmx"),
+        ];
+        for (to, link) in links {
+            tree.ops.push(ViewOp::Symlink(to.into(), link.into()));
+        }
+        tree.mkdir(Path::new("/dev/pts"));
+        tree.ops.push(ViewOp::Devpts);
+    }
+
+    fn protect(&self, tree: &mut Tree, protected: &[PathBuf]) {
+        for path in protected {
+            let mut missing = Vec::new();
+            let mut at = path.as_path();
+            // Down to what exists; the rest becomes placeholders.
+            let real = loop {
+                if let Some((real, _)) = self.resolve(at) {
+                    break real;
+                }
+                let (Some(parent), Some(name)) = (at.parent(), at.file_name()) else { break PathBuf::from("/") };
+                missing.push(name.to_owned());
+                at = parent;
+            };
+            if !self.writable(&real) {
+                continue;
+            }
+            let mut full = real;
+            for name in missing.into_iter().rev() {
+                full.push(name);
+                tree.ops.push(ViewOp::Placeholder(full.clone()));
+            }
+            tree.ops.push(ViewOp::Protect(full));
+        }
+    }
+
+    // ---- without one -------------------------------------------------------------------------------------------
+
+    fn grant(&self, view: &mut View, sink: &mut Sink) {
+        for (path, node) in &self.nodes {
+            if let Node::Bind { write, exec, directory, .. } = node {
+                let rights = Rights { read: true, write: *write, exec: *exec, device: false };
+                self.grant_around(path, *directory, rights, &mut view.rights);
+            }
+        }
+        for name in DEVICES {
+            let path = Path::new("/dev").join(name);
+            if self.host.kind(&path) == Some(Kind::File) {
+                view.rights.push((path, Rights { read: true, write: true, exec: false, device: true }));
+            }
+        }
+        view.rights.push(("/proc".into(), Rights::READ));
+        for path in SYSFS.iter().map(PathBuf::from).filter(|p| self.host.kind(p).is_some()) {
+            view.rights.push((path, Rights::READ));
+        }
+        sink.full("filesystem", "landlock", Cost::Kernel);
+    }
+
+    /// Grants a path, or, where something below it is denied, its children one by one. What is created there later
+    /// is not granted: closed, not open.
+    fn grant_around(&self, path: &Path, directory: bool, rights: Rights, out: &mut Vec<(PathBuf, Rights)>) {
+        if self.denied.contains(path) {
+            return;
+        }
+        if !directory || !self.denied.iter().any(|d| d.starts_with(path)) {
+            out.push((path.to_path_buf(), rights));
+            return;
+        }
+        for name in self.host.list(path) {
+            let child = path.join(name);
+            match self.host.kind(&child) {
+                Some(Kind::Directory) => self.grant_around(&child, true, rights, out),
+                Some(Kind::File) => self.grant_around(&child, false, rights, out),
+                // A link is followed by the kernel to where the rules of its target hold.
+                Some(Kind::Link(_)) | None => {}
+            }
+        }
+    }
+}
+
+struct Tree {
+    made: BTreeSet<PathBuf>,
+    ops: Vec<ViewOp>,
+}
+
+impl Tree {
+    fn mkdir(&mut self, path: &Path) {
+        if !self.made.contains(path) {
+            self.parents(path);
+            self.made.insert(path.to_path_buf());
+            self.ops.push(ViewOp::Mkdir(path.to_path_buf()));
+        }
+    }
+
+    fn file(&mut self, path: &Path) {
+        self.parents(path);
+        self.ops.push(ViewOp::MakeFile(path.to_path_buf()));
+    }
+
+    fn parents(&mut self, path: &Path) {
+        if let Some(parent) = path.parent() {
+            self.mkdir(parent);
+        }
+    }
+
+    fn rights(&self, view: &mut View, path: impl Into<PathBuf>, rights: Rights) {
+        view.rights.push((path.into(), rights));
+    }
+}
+
+fn parts(path: &Path) -> VecDeque<OsString> {
+    path.components()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn missing(list: &str, path: &Path) -> String {
+    format!(
+        "filesystem.{list}: {path:?} does not exist; create it, or use `--{list}-if-exists` (`{list}_if_exists` in a profile)"
+    )
+}

@@ -1,0 +1,99 @@
+//! How a profile is enforced.
+
+use std::collections::BTreeSet;
+
+use crate::value::words;
+
+words! {
+    /// A kind of namespace.
+    pub enum Namespace {
+        /// A user namespace.
+        User = "user",
+        /// A mount tree of its own.
+        Mount = "mount",
+        /// Process ids of its own.
+        Pid = "pid",
+        /// System V objects and POSIX message queues of its own.
+        Ipc = "ipc",
+        /// A host name of its own.
+        Uts = "uts",
+        /// A network of its own, with a loopback.
+        Net = "net",
+        /// A cgroup root of its own.
+        Cgroup = "cgroup",
+    }
+}
+
+words! {
+    /// What decides the calls that are supervised.
+    pub enum Engine {
+        /// The cheapest that can enforce the profile.
+        Auto = "auto",
+        /// The kernel alone.
+        Native = "native",
+        /// Seccomp user notification.
+        Notify = "notify",
+        /// Ptrace.
+        Ptrace = "ptrace",
+    }
+}
+
+words! {
+    /// What becomes of ptrace inside the box.
+    pub enum GuestPtrace {
+        /// Programs in the box can trace one another.
+        Native = "native",
+        /// As native, played by the ptrace engine, which holds the real one.
+        Emulate = "emulate",
+        /// It is refused.
+        Deny = "deny",
+    }
+}
+
+words! {
+    /// What is told of refused calls.
+    pub enum Denials {
+        /// Each is recorded with its rule and how to allow it; only refused calls pay for it.
+        Report = "report",
+        /// Nothing.
+        Silent = "silent",
+    }
+}
+
+/// Which namespaces a box gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Namespaces {
+    /// Those that the profile needs and the caller can have.
+    Auto,
+    /// None: Landlock and seccomp alone must hold.
+    None,
+    /// Exactly these.
+    Only(BTreeSet<Namespace>),
+}
+
+/// How a profile is enforced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Isolation {
+    /// Which namespaces; auto unless said otherwise.
+    pub namespaces: Option<Namespaces>,
+    /// Which engine; auto unless said otherwise.
+    pub engine: Option<Engine>,
+    /// What cannot be enforced fully is weakened and reported, instead of refused.
+    pub best_effort: Option<bool>,
+    /// Ptrace inside the box.
+    pub guest_ptrace: Option<GuestPtrace>,
+    /// What is told of refused calls; report unless said otherwise.
+    pub denials: Option<Denials>,
+}
+
+impl Isolation {
+    pub(super) fn merge(base: Self, over: Self) -> Self {
+        Self {
+            namespaces: over.namespaces.or(base.namespaces),
+            engine: over.engine.or(base.engine),
+            best_effort: over.best_effort.or(base.best_effort),
+            guest_ptrace: over.guest_ptrace.or(base.guest_ptrace),
+            denials: over.denials.or(base.denials),
+        }
+    }
+}

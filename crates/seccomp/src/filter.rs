@@ -1,0 +1,135 @@
+//! The rule table, which is the specification of the program compiled from it.
+
+use std::collections::BTreeMap;
+
+use tipstaff_abi::{Arch, Sysno, X32_BIT, bpf::SeccompData};
+
+use crate::{Action, Condition, Error, Program, Rule, emit, lower};
+
+/// The rules of one architecture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Whose numbers these are.
+    pub arch: Arch,
+    /// Rules by number (for x32: with its bit). The first rule that matches decides.
+    pub rules: BTreeMap<u32, Vec<Rule>>,
+    /// For a number that the architecture has, if no rule matches.
+    pub default: Action,
+    /// For a number that the architecture does not have, if no rule matches: a newer kernel may give it a
+    /// meaning, so this should be ENOSYS, on which C libraries fall back to older calls.
+    pub unknown: Action,
+}
+
+/// Rules for every architecture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// One table for each architecture; the first is found with the fewest instructions.
+    pub tables: Vec<Table>,
+    /// For calls of an architecture without a table, x32 included.
+    pub foreign: Action,
+}
+
+impl Table {
+    /// Appends a rule behind those that a call already has.
+    pub fn push(&mut self, nr: Sysno, rule: Rule) {
+        self.rules.entry(nr.0).or_default().push(rule);
+    }
+
+    /// What happens where no rule of a number matches.
+    pub(crate) fn fallback(&self, number: u32) -> Action {
+        if Sysno(number).name(self.arch).is_some() { self.default } else { self.unknown }
+    }
+
+    /// Whether a number can mean a call of this table. On x86_64 two tables share one audit value, split at the x32
+    /// bit; -1 (see [`Filter::decide`]) can have no rules.
+    fn owns(&self, number: u32) -> bool {
+        match self.arch {
+            Arch::X32 => (X32_BIT..u32::MAX).contains(&number),
+            Arch::X86_64 => number < X32_BIT,
+            _ => number != u32::MAX,
+        }
+    }
+}
+
+impl Filter {
+    /// What happens to a call: the meaning of this filter.
+    ///
+    /// The number -1 is what a tracer writes to skip a call. It is in no table, so it is answered as unknown: not
+    /// killed, because debuggers inside rely on skipping, and not allowed by accident, because as an x32 number
+    /// it would have every bit set.
+    #[must_use]
+    pub fn decide(&self, data: &SeccompData) -> Action {
+        let number = data.number();
+        let arch = Arch::of(data.arch, number);
+        let Some(table) = self.tables.iter().find(|table| Some(table.arch) == arch) else {
+            return self.foreign;
+        };
+        let rules = table.rules.get(&number).map_or(&[][..], Vec::as_slice);
+        let first = rules.iter().find(|rule| rule.matches(&data.args));
+        first.map_or_else(|| table.fallback(number), |rule| rule.action)
+    }
+
+    /// The program that decides as [`Filter::decide`] does.
+    ///
+    /// # Errors
+    /// If a rule cannot be meant ([`Error`] says which), or if the program would be longer than the kernel takes.
+    pub fn compile(&self) -> Result<Program, Error> {
+        self.validate()?;
+        let (graph, entry) = lower::filter(self);
+        emit::program(&graph, entry)
+    }
+
+    /// The table of an architecture.
+    #[must_use]
+    pub fn table(&self, arch: Arch) -> Option<&Table> {
+        self.tables.iter().find(|table| table.arch == arch)
+    }
+
+    /// The table of an architecture, to be changed.
+    pub fn table_mut(&mut self, arch: Arch) -> Option<&mut Table> {
+        self.tables.iter_mut().find(|table| table.arch == arch)
+    }
+
+    /// Every action that can be the answer.
+    pub fn actions(&self) -> impl Iterator<Item = Action> {
+        let in_tables = self.tables.iter().flat_map(|table| {
+            let in_rules = table.rules.values().flatten().map(|rule| rule.action);
+            in_rules.chain([table.default, table.unknown])
+        });
+        in_tables.chain([self.foreign])
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        for (at, table) in self.tables.iter().enumerate() {
+            let arch = table.arch;
+            if self.tables[..at].iter().any(|other| other.arch == arch) {
+                return Err(Error::DuplicateTable(arch));
+            }
+            for (&number, rules) in &table.rules {
+                if !table.owns(number) {
+                    return Err(Error::Number { arch, number });
+                }
+                for condition in rules.iter().flat_map(|rule| &rule.conditions) {
+                    validate(arch, number, condition)?;
+                }
+            }
+        }
+        let too_large = self.actions().find_map(|action| match action {
+            Action::Errno(errno) if errno > Action::MAX_ERRNO => Some(errno),
+            _ => None,
+        });
+        too_large.map_or(Ok(()), |errno| Err(Error::Errno(errno)))
+    }
+}
+
+fn validate(arch: Arch, number: u32, condition: &Condition) -> Result<(), Error> {
+    let &Condition { arg, op, value, .. } = condition;
+    if arg > 5 {
+        return Err(Error::Argument { arch, number, arg });
+    }
+    let mask = if let crate::Op::MaskedEq(mask) = op { mask } else { 0 };
+    match [value, mask].into_iter().find(|&given| given > condition.limit()) {
+        Some(value) => Err(Error::Width { arch, number, arg, value }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,22 @@
+//! The event loop over one box: deadlines, usage, output, refused calls; in the end, an outcome.
+//!
+//! [`Session`] is the loop. It is pollable ([`std::os::fd::AsFd`]) and [`Session::dispatch`] does what is due without
+//! waiting, so an event loop of the host's can drive it; [`Session::wait`] drives it by itself. There is no thread and
+//! no tick: a timer is set for the earliest moment at which something could be over its limit, and without limits it
+//! is not set at all.
+//!
+//! Whoever kills records why first ([`tipstaff_report::Cause`]): the verdict follows from that record.
+#![forbid(unsafe_code)]
+
+mod cpu;
+mod denials;
+mod memory;
+mod relay;
+mod session;
+mod tasks;
+mod terminal;
+mod usage;
+
+pub use relay::{Captured, Relay, Sink};
+pub use session::{Options, Session};
+pub use terminal::{Pty, RawMode};

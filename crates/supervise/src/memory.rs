@@ -1,0 +1,130 @@
+//! Memory of the box: from its control group, else from samples.
+//!
+//! A sample asks the cheap figure first (anonymous and shared resident pages and page tables of every process, which
+//! counts a page shared after fork once per process) and only when that is over the limit the dear one (proportional
+//! set sizes from smaps_rollup). Shared memory that nobody has mapped is found where it must be: on the private tmpfs
+//! and in open memfds.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use tipstaff_cgroup::Cgroup;
+
+use crate::tasks;
+
+/// Bytes of one look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sample {
+    pub bytes: u64,
+    pub tasks: u64,
+}
+
+/// Peaks of a control group's samples.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct GroupPeak {
+    counted: u64,
+    cache: u64,
+}
+
+impl GroupPeak {
+    /// Takes a sample.
+    pub fn look(&mut self, group: &Cgroup) {
+        if let Some(now) = group.memory() {
+            self.counted = self.counted.max(now.counted());
+            self.cache = self.cache.max(now.cache());
+        }
+    }
+
+    /// The peak without page cache. The kernel's own peak includes it; what a program has as cache at its highest
+    /// bounds the difference, so where there is none the kernel's figure is exact.
+    pub fn bytes(&self, group: &Cgroup, limit: u64) -> u64 {
+        let total = group.memory_total_peak().unwrap_or(0);
+        self.counted.max(total.saturating_sub(self.cache)).min(limit)
+    }
+}
+
+/// Without a control group: looks at every process. `limit` decides whether the dear figure is needed.
+pub(crate) fn sample(keeper: i32, limit: Option<u64>) -> Sample {
+    let processes = tasks::below(keeper);
+    let mut private = 0;
+    let mut shared = 0;
+    let mut memfds = BTreeMap::new();
+    let mut tasks = 0;
+    for process in &processes {
+        tasks += process.threads;
+        let status = fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap_or_default();
+        private += kib(&status, "RssAnon:") + kib(&status, "VmPTE:");
+        shared += kib(&status, "RssShmem:");
+    }
+    let unmapped = tmpfs_used(keeper);
+    let cheap = private + shared.max(unmapped);
+    // memfds cost a look at every descriptor; they matter when everything else leaves room for them.
+    if limit.is_some() {
+        processes.iter().for_each(|p| memfds_of(p.pid, &mut memfds));
+    }
+    let unmapped = unmapped + memfds.values().sum::<u64>();
+    let upper = private + shared.max(unmapped);
+    let Some(limit) = limit.filter(|limit| upper > *limit) else {
+        return Sample { bytes: cheap.max(upper), tasks };
+    };
+    let _ = limit;
+    let mut exact_private = 0;
+    let mut exact_shared = 0;
+    for process in &processes {
+        match fs::read_to_string(format!("/proc/{}/smaps_rollup", process.pid)) {
+            Ok(text) if !text.is_empty() => {
+                exact_private += kib(&text, "Pss_Anon:");
+                exact_shared += kib(&text, "Pss_Shmem:");
+            }
+            _ => {
+                // Undumpable, or gone: the cheap figure stands for it.
+                let status = fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap_or_default();
+                exact_private += kib(&status, "RssAnon:");
+                exact_shared += kib(&status, "RssShmem:");
+            }
+        }
+        let status = fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap_or_default();
+        exact_private += kib(&status, "VmPTE:");
+    }
+    Sample { bytes: exact_private + exact_shared.max(unmapped), tasks }
+}
+
+/// "Key:   123 kB" in bytes.
+fn kib(text: &str, key: &str) -> u64 {
+    let value = text.lines().find_map(|line| line.strip_prefix(key));
+    value.and_then(|v| v.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// What lies on the box's private tmpfs. Its own /tmp is seen through the keeper's root.
+fn tmpfs_used(keeper: i32) -> u64 {
+    const TMPFS_MAGIC: i64 = 0x0102_1994;
+    match rustix::fs::statfs(format!("/proc/{keeper}/root/run")) {
+        Ok(fs) if fs.f_type == TMPFS_MAGIC => (fs.f_blocks - fs.f_bfree) * fs.f_bsize.unsigned_abs(),
+        _ => 0,
+    }
+}
+
+/// Blocks of the memfds that a process has open, by inode, so that each is counted once.
+fn memfds_of(pid: i32, found: &mut BTreeMap<u64, u64>) {
+    let Ok(fds) = fs::read_dir(format!("/proc/{pid}/fd")) else { return };
+    for fd in fds.flatten().take(4096) {
+        let memfd = fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str().as_encoded_bytes().starts_with(b"/memfd:"));
+        if memfd && let Ok(meta) = fs::metadata(fd.path()) {
+            found.insert(meta.ino(), meta.blocks() * 512);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_found_by_its_whole_key() {
+        let text = "Rss:  12 kB\nPss_Anon:          8 kB\nPss:   3 kB\n";
+        assert_eq!(kib(text, "Pss_Anon:"), 8192);
+        assert_eq!(kib(text, "Pss:"), 3072);
+        assert_eq!(kib(text, "None:"), 0);
+    }
+}

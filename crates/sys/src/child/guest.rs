@@ -1,0 +1,289 @@
+//! What the guest's first process does between its clone and its exec.
+
+use std::ffi::CString;
+
+use tipstaff_abi::bpf::Insn;
+
+use super::{CStrings, ChildFd, quoted};
+use crate::raw::{Errno, addr, addr_mut, call, call_retry, ptr, word};
+use crate::rlimit::{self, Rlimit};
+use crate::{capability, landlock, pty, seccomp, signal};
+
+/// One step of the guest's first process.
+#[derive(Debug)]
+pub enum GuestOp {
+    /// setsid(2): no controlling terminal, no process group of the host's.
+    NewSession,
+    /// Moves itself into a control group by writing to an open `cgroup.procs`.
+    JoinCgroup(ChildFd),
+    /// dup3(2) from a descriptor above every target.
+    DupTo(ChildFd, i32),
+    /// Closes a range of descriptors that no mapping asked for.
+    CloseRange(u32, u32),
+    /// Marks everything from here up close-on-exec (CLOSE_RANGE_CLOEXEC, Linux 5.11), or closes it one by one.
+    CloexecFrom(u32),
+    /// Makes a descriptor (already at its target) the controlling terminal.
+    ControllingTerminal(i32),
+    /// Clears supplementary groups.
+    ClearGroups,
+    /// setresgid(2).
+    Gid(u32),
+    /// setresuid(2).
+    Uid(u32),
+    /// Empties ambient, bounding, effective, permitted and inheritable capabilities.
+    DropCapabilities,
+    /// PR_SET_NO_NEW_PRIVS.
+    NoNewPrivs,
+    /// umask(2).
+    Umask(u32),
+    /// setpriority(2) to 0 where that is allowed.
+    NiceZero,
+    /// oom_score_adj back to 0 where that is allowed: no guest is safer from the OOM killer than its host.
+    OomScoreZero,
+    /// chdir(2).
+    Chdir(CString),
+    /// Opens the program and compares it with what was pinned: path, device, inode.
+    OpenProgram {
+        /// Path in the box's view.
+        path: CString,
+        /// st_dev of the pinned file.
+        dev: u64,
+        /// st_ino of the pinned file.
+        ino: u64,
+    },
+    /// Uses a descriptor that the preparing side opened.
+    ProgramFd(ChildFd),
+    /// All dispositions default, nothing blocked.
+    ResetSignals,
+    /// landlock_restrict_self(2).
+    Landlock(ChildFd),
+    /// prlimit(2) on itself.
+    Limit(Rlimit),
+    /// Installs the filter; with a channel, a listener is made and sent there.
+    Seccomp {
+        /// The filter.
+        program: Vec<Insn>,
+        /// Unix socket that takes the listener.
+        channel: Option<ChildFd>,
+        /// Three words that the filter's own exemption for that one sendmsg(2) compares.
+        secret: [u64; 3],
+    },
+    /// execveat(2) of the program with AT_EMPTY_PATH.
+    Exec {
+        /// For the error message.
+        name: CString,
+        /// argv.
+        argv: CStrings,
+        /// envp.
+        envp: CStrings,
+        /// The word that the filter's own exemption for this one execveat(2) compares.
+        secret: u64,
+    },
+}
+
+impl GuestOp {
+    /// The step in words, for an error message.
+    pub fn words(&self) -> String {
+        match self {
+            Self::NewSession => "setsid".into(),
+            Self::JoinCgroup(_) => "join the control group".into(),
+            Self::DupTo(_, to) => format!("dup onto descriptor {to}"),
+            Self::CloseRange(..) | Self::CloexecFrom(_) => "close_range".into(),
+            Self::ControllingTerminal(_) => "set the controlling terminal".into(),
+            Self::ClearGroups => "setgroups".into(),
+            Self::Gid(gid) => format!("setgid {gid}"),
+            Self::Uid(uid) => format!("setuid {uid}"),
+            Self::DropCapabilities => "drop capabilities".into(),
+            Self::NoNewPrivs => "no_new_privs".into(),
+            Self::Umask(_) => "umask".into(),
+            Self::NiceZero => "setpriority".into(),
+            Self::OomScoreZero => "oom_score_adj".into(),
+            Self::Chdir(path) => format!("chdir {}", quoted(path)),
+            Self::OpenProgram { path, .. } => format!("open {}", quoted(path)),
+            Self::ProgramFd(_) => "open the program".into(),
+            Self::ResetSignals => "reset signals".into(),
+            Self::Landlock(_) => "landlock_restrict_self".into(),
+            Self::Limit(limit) => format!("set resource limit {}", limit.resource),
+            Self::Seccomp { .. } => "install the seccomp filter".into(),
+            Self::Exec { name, .. } => format!("exec {}", quoted(name)),
+        }
+    }
+
+    /// The name of the step in a report: `exec` is what the exit status depends on.
+    pub fn step(&self) -> &'static str {
+        match self {
+            Self::Exec { .. } | Self::OpenProgram { .. } => "exec",
+            Self::Chdir(_) => "chdir",
+            Self::Seccomp { .. } => "seccomp",
+            Self::Landlock(_) => "landlock",
+            Self::Limit(_) => "rlimit",
+            Self::JoinCgroup(_) => "cgroup",
+            Self::Uid(_) | Self::Gid(_) | Self::ClearGroups => "ids",
+            _ => "launch",
+        }
+    }
+}
+
+/// What one step leaves for the next.
+struct State {
+    program: i32,
+}
+
+fn prctl(option: i32, value: usize) -> Result<usize, Errno> {
+    // SAFETY: only options with integer arguments are used here.
+    unsafe { call(libc::SYS_prctl, [option as usize, value, 0, 0, 0, 0]) }
+}
+
+fn open_program(path: &CString, dev: u64, ino: u64) -> Result<i32, Errno> {
+    let flags = (libc::O_PATH | libc::O_CLOEXEC) as usize;
+    // SAFETY: open and fstat with values that live across the calls.
+    unsafe {
+        let fd = call_retry(libc::SYS_openat, [word(libc::AT_FDCWD), ptr(path), flags, 0, 0, 0])?;
+        let mut st: libc::stat = core::mem::zeroed();
+        call(libc::SYS_fstat, [fd, addr_mut(&mut st), 0, 0, 0, 0])?;
+        if st.st_dev != dev || st.st_ino != ino {
+            return Err(Errno::STALE);
+        }
+        Ok(fd as i32)
+    }
+}
+
+fn oom_score_zero() {
+    let flags = (libc::O_WRONLY | libc::O_CLOEXEC) as usize;
+    // SAFETY: constant strings. Raising the score is always allowed; lowering it needs CAP_SYS_RESOURCE, and a
+    // host that raised it has it inherited: both failures are left as they are.
+    unsafe {
+        let path = ptr(c"/proc/self/oom_score_adj");
+        if let Ok(fd) = call(libc::SYS_openat, [word(libc::AT_FDCWD), path, flags, 0, 0, 0]) {
+            let _ = call(libc::SYS_write, [fd, ptr(c"0"), 1, 0, 0, 0]);
+            let _ = call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
+        }
+    }
+}
+
+#[repr(C)]
+struct ScmRights {
+    len: usize,
+    level: i32,
+    kind: i32,
+    fd: i32,
+    pad: i32,
+}
+
+/// Sends the listener with SCM_RIGHTS. The three words beyond sendmsg's own arguments are ignored by the kernel and
+/// seen by the filter: where the profile denies sendmsg(2), they alone open it, and no guest knows them.
+fn send_listener(channel: i32, listener: i32, secret: &[u64; 3]) -> Result<(), Errno> {
+    let byte = [0u8; 1];
+    let iov = libc::iovec { iov_base: byte.as_ptr() as *mut _, iov_len: 1 };
+    let control =
+        ScmRights { len: 16 + size_of::<i32>(), level: libc::SOL_SOCKET, kind: libc::SCM_RIGHTS, fd: listener, pad: 0 };
+    // SAFETY: msghdr is plain data; every pointer leads to a value of this frame.
+    unsafe {
+        let mut msg: libc::msghdr = core::mem::zeroed();
+        msg.msg_iov = core::ptr::from_ref(&iov) as *mut _;
+        msg.msg_iovlen = 1;
+        msg.msg_control = core::ptr::from_ref(&control) as *mut _;
+        msg.msg_controllen = size_of::<ScmRights>() as _;
+        let [x, y, z] = *secret;
+        call_retry(libc::SYS_sendmsg, [word(channel), addr(&msg), 0, x as usize, y as usize, z as usize])?;
+    }
+    Ok(())
+}
+
+fn step(op: &GuestOp, state: &mut State) -> Result<(), Errno> {
+    // SAFETY, for every `call` below: integers, or pointers into the operation, which outlives the call.
+    match op {
+        GuestOp::NewSession => unsafe { call(libc::SYS_setsid, [0; 6]).map(drop) },
+        GuestOp::JoinCgroup(fd) => unsafe { call_retry(libc::SYS_write, [word(*fd), ptr(c"0"), 1, 0, 0, 0]).map(drop) },
+        GuestOp::DupTo(from, to) => unsafe {
+            call_retry(libc::SYS_dup3, [word(*from), word(*to), 0, 0, 0, 0]).map(drop)
+        },
+        GuestOp::CloseRange(first, last) => close_range(*first, *last, 0),
+        GuestOp::CloexecFrom(first) => {
+            const CLOSE_RANGE_CLOEXEC: usize = 4;
+            close_range(*first, u32::MAX, CLOSE_RANGE_CLOEXEC)
+        }
+        GuestOp::ControllingTerminal(fd) => pty::set_controlling_raw(*fd),
+        GuestOp::ClearGroups => unsafe { call(libc::SYS_setgroups, [0; 6]).map(drop) },
+        GuestOp::Gid(id) => unsafe {
+            let id = *id as usize;
+            call(libc::SYS_setresgid, [id, id, id, 0, 0, 0]).map(drop)
+        },
+        GuestOp::Uid(id) => unsafe {
+            let id = *id as usize;
+            call(libc::SYS_setresuid, [id, id, id, 0, 0, 0]).map(drop)
+        },
+        GuestOp::DropCapabilities => capability::drop_all(),
+        GuestOp::NoNewPrivs => prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map(drop),
+        GuestOp::Umask(mask) => unsafe { call(libc::SYS_umask, [*mask as usize, 0, 0, 0, 0, 0]).map(drop) },
+        GuestOp::NiceZero => {
+            // Lowering the nice value may be refused; then the guest keeps the host's.
+            let _ = unsafe { call(libc::SYS_setpriority, [libc::PRIO_PROCESS as usize, 0, 0, 0, 0, 0]) };
+            Ok(())
+        }
+        GuestOp::OomScoreZero => {
+            oom_score_zero();
+            Ok(())
+        }
+        GuestOp::Chdir(path) => unsafe { call_retry(libc::SYS_chdir, [ptr(path), 0, 0, 0, 0, 0]).map(drop) },
+        GuestOp::OpenProgram { path, dev, ino } => open_program(path, *dev, *ino).map(|fd| state.program = fd),
+        GuestOp::ProgramFd(fd) => {
+            state.program = *fd;
+            Ok(())
+        }
+        GuestOp::ResetSignals => {
+            signal::reset_dispositions();
+            signal::set_mask(signal::SigSet::default());
+            Ok(())
+        }
+        GuestOp::Landlock(ruleset) => landlock::restrict_self_raw(*ruleset),
+        GuestOp::Limit(limit) => rlimit::set(limit),
+        GuestOp::Seccomp { program, channel, secret } => match channel {
+            None => seccomp::install(program, false).map(drop),
+            Some(channel) => {
+                let listener = seccomp::install(program, true)?.unwrap_or(-1);
+                send_listener(*channel, listener, secret)
+            }
+        },
+        GuestOp::Exec { argv, envp, secret, .. } => unsafe {
+            let flags = libc::AT_EMPTY_PATH as usize;
+            let args = [word(state.program), ptr(c""), argv.as_word(), envp.as_word(), flags, *secret as usize];
+            call(libc::SYS_execveat, args).map(drop)
+        },
+    }
+}
+
+fn close_range(first: u32, last: u32, flags: usize) -> Result<(), Errno> {
+    // SAFETY: integers.
+    match unsafe { call(libc::SYS_close_range, [first as usize, last as usize, flags, 0, 0, 0]) } {
+        Ok(_) => Ok(()),
+        Err(Errno::NOSYS | Errno::INVAL) => {
+            // Linux before 5.9 or 5.11, or a container that hides the call: one by one, up to the limit that
+            // bounded every number handed out so far.
+            let end = rlimit::get(rlimit::RLIMIT_NOFILE).map_or(4096, |(_, hard)| hard.min(1 << 20)) as u32;
+            for fd in first..=last.min(end) {
+                // SAFETY: integers; EBADF is what most of them answer.
+                let _ = unsafe {
+                    if flags == 0 {
+                        call(libc::SYS_close, [fd as usize, 0, 0, 0, 0, 0])
+                    } else {
+                        call(libc::SYS_fcntl, [fd as usize, libc::F_SETFD as usize, libc::FD_CLOEXEC as usize, 0, 0, 0])
+                    }
+                };
+            }
+            Ok(())
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// Executes the list; returns only when a step failed: its index and errno. Child-safe.
+pub(crate) fn run(ops: &[GuestOp]) -> (u32, Errno) {
+    let mut state = State { program: -1 };
+    for (index, op) in ops.iter().enumerate() {
+        if let Err(errno) = step(op, &mut state) {
+            return (index as u32, errno);
+        }
+    }
+    (ops.len() as u32, Errno::INVAL)
+}

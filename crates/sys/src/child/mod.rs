@@ -1,0 +1,62 @@
+//! The operations that run between clone and exec, as data, and the one loop that executes them.
+//!
+//! Everything in an operation was prepared before the clone: C strings, numbers, descriptors. The executor
+//! allocates nothing, takes no lock and touches no thread-local storage, since it runs in memory that it shares
+//! with the process that prepared it ([`crate::shared`]). A failure is the index of the operation and an errno;
+//! the preparing side prints it with the operation's own words ([`SetupOp::words`], [`GuestOp::words`]).
+//!
+//! Two lists: [`SetupOp`] runs once in the box's keeper (namespaces, mounts), [`GuestOp`] in the guest's first
+//! process, in the order of the man pages that matter: session, control groups, descriptors, ids, directory,
+//! signals, Landlock, limits, seccomp, exec.
+
+mod guest;
+mod mounts;
+mod setup;
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
+
+pub use guest::GuestOp;
+pub use setup::{BindFlags, SetupOp};
+
+pub(crate) use guest::run as run_guest;
+pub(crate) use setup::{State as SetupState, run as run_setup};
+
+/// A NULL-terminated array of C strings, as execve(2) wants it.
+#[derive(Debug)]
+pub struct CStrings {
+    strings: Vec<CString>,
+    pointers: Vec<*const libc::c_char>,
+}
+
+// SAFETY: the pointers lead into `strings`, which are owned, never changed and of stable address.
+unsafe impl Send for CStrings {}
+// SAFETY: as above; nothing is changed through a shared reference.
+unsafe impl Sync for CStrings {}
+
+impl CStrings {
+    /// From owned strings; they keep their order.
+    pub fn new(strings: Vec<CString>) -> Self {
+        let mut pointers: Vec<_> = strings.iter().map(|s| s.as_ptr()).collect();
+        pointers.push(core::ptr::null());
+        Self { strings, pointers }
+    }
+
+    /// The strings.
+    pub fn strings(&self) -> &[CString] {
+        &self.strings
+    }
+
+    pub(crate) fn as_word(&self) -> usize {
+        self.pointers.as_ptr() as usize
+    }
+}
+
+/// A path in an operation's words: quoted, bytes that are not printable escaped.
+pub(crate) fn quoted(path: &CString) -> String {
+    format!("{:?}", OsStr::from_bytes(path.as_bytes()))
+}
+
+/// A descriptor that the preparing side keeps open until the child has executed.
+pub type ChildFd = RawFd;

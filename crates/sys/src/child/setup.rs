@@ -1,0 +1,185 @@
+//! What the keeper does before the guest: the namespaces' insides and the mount tree.
+
+use std::ffi::CString;
+
+use super::{ChildFd, mounts, quoted};
+use crate::landlock;
+use crate::raw::{Errno, call, call_retry, ptr, word};
+
+/// How a bind mount is attached; applied recursively with mount_setattr(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindFlags {
+    /// MOUNT_ATTR_RDONLY.
+    pub read_only: bool,
+    /// MOUNT_ATTR_NODEV: off for the few device nodes of the private /dev.
+    pub no_dev: bool,
+    /// MOUNT_ATTR_NOEXEC.
+    pub no_exec: bool,
+    /// Take submounts along (AT_RECURSIVE).
+    pub recursive: bool,
+}
+
+/// One step of the keeper. Targets are relative to the new root; sources are paths in the host's view.
+#[derive(Debug)]
+pub enum SetupOp {
+    /// Writes a file of the host's view: `setgroups`, `uid_map`, `gid_map` under /proc/self.
+    WriteFile(CString, Vec<u8>),
+    /// sethostname(2).
+    Hostname(CString),
+    /// Brings the loopback interface up.
+    LoopbackUp,
+    /// Makes every mount private, so that nothing propagates out or in.
+    PrivateMounts,
+    /// A tmpfs that will be the root, attached over an existing directory of the host's view.
+    NewRoot(CString),
+    /// mkdir in the new root; a directory that is there already is fine.
+    Mkdir(CString, u32),
+    /// An empty file in the new root, with a mode.
+    MakeFile(CString, u32),
+    /// A symbolic link in the new root: target, link.
+    Symlink(CString, CString),
+    /// Binds a path of the host's view (or, with `inside`, of the new root) onto a target.
+    Bind {
+        /// What is bound.
+        source: CString,
+        /// Where, relative to the new root.
+        target: CString,
+        /// How.
+        flags: BindFlags,
+        /// The source is relative to the new root.
+        inside: bool,
+    },
+    /// A tmpfs: target, size in bytes, mode.
+    Tmpfs {
+        /// Where, relative to the new root.
+        target: CString,
+        /// `size=`, in decimal.
+        size: Option<CString>,
+        /// `mode=`, in octal.
+        mode: CString,
+    },
+    /// A procfs of the new PID namespace (`hidepid=ptraceable`: only what the reader may trace is shown).
+    Proc(CString),
+    /// A devpts instance of the box's own.
+    Devpts(CString),
+    /// An empty directory in the host's view that protects a name which does not exist; removed at the end.
+    /// Fails silently when it exists.
+    Placeholder(CString),
+    /// Removes a name in the new root (a mask's source, once it is bound): path, is a directory.
+    Unlink(CString, bool),
+    /// umount2(2) with MNT_DETACH of a path of the host's view.
+    Unmount(CString),
+    /// Makes the new root read-only and pivots into it.
+    PivotRoot,
+    /// Allows rights beneath a path of the box's view; the ruleset's descriptor.
+    LandlockPath {
+        /// The ruleset.
+        ruleset: ChildFd,
+        /// Path in the box's view.
+        path: CString,
+        /// LANDLOCK_ACCESS_FS_*.
+        access: u64,
+    },
+    /// chdir("/"), so that the keeper pins no directory.
+    Root,
+}
+
+impl SetupOp {
+    /// The step in words, for an error message.
+    pub fn words(&self) -> String {
+        match self {
+            Self::WriteFile(path, _) => format!("write {}", quoted(path)),
+            Self::Hostname(name) => format!("sethostname {}", quoted(name)),
+            Self::LoopbackUp => "bring up the loopback interface".into(),
+            Self::PrivateMounts => "make mounts private".into(),
+            Self::NewRoot(at) => format!("mount the new root at {}", quoted(at)),
+            Self::Mkdir(path, _) => format!("mkdir {}", quoted(path)),
+            Self::MakeFile(path, _) => format!("create {}", quoted(path)),
+            Self::Symlink(_, link) => format!("symlink {}", quoted(link)),
+            Self::Bind { source, target, .. } => format!("bind {} on {}", quoted(source), quoted(target)),
+            Self::Tmpfs { target, .. } => format!("mount tmpfs on {}", quoted(target)),
+            Self::Proc(target) => format!("mount proc on {}", quoted(target)),
+            Self::Devpts(target) => format!("mount devpts on {}", quoted(target)),
+            Self::Placeholder(path) => format!("create the protected name {}", quoted(path)),
+            Self::Unlink(path, _) => format!("unlink {}", quoted(path)),
+            Self::Unmount(path) => format!("umount {}", quoted(path)),
+            Self::PivotRoot => "pivot_root".into(),
+            Self::LandlockPath { path, .. } => format!("landlock rule for {}", quoted(path)),
+            Self::Root => "chdir \"/\"".into(),
+        }
+    }
+}
+
+/// What one step leaves for the next.
+pub(crate) struct State {
+    /// Descriptor of the new root, -1 before [`SetupOp::NewRoot`].
+    pub root: i32,
+}
+
+fn write_file(path: &CString, data: &[u8]) -> Result<(), Errno> {
+    let flags = (libc::O_WRONLY | libc::O_CLOEXEC) as usize;
+    // SAFETY: open, write and close with data that lives across the calls.
+    unsafe {
+        let fd = call_retry(libc::SYS_openat, [word(libc::AT_FDCWD), ptr(path), flags, 0, 0, 0])?;
+        let done = call_retry(libc::SYS_write, [fd, data.as_ptr() as usize, data.len(), 0, 0, 0]);
+        let _ = call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
+        done.map(drop)
+    }
+}
+
+/// Sets IFF_UP on `lo`; the kernel gives it 127.0.0.1 and ::1 by that alone.
+fn loopback_up() -> Result<(), Errno> {
+    #[repr(C)]
+    struct Ifreq {
+        name: [u8; 16],
+        flags: i16,
+        pad: [u8; 22],
+    }
+    const SIOCSIFFLAGS: usize = 0x8914;
+    let mut name = [0u8; 16];
+    name[0] = b'l';
+    name[1] = b'o';
+    let request = Ifreq { name, flags: (libc::IFF_UP | libc::IFF_RUNNING) as i16, pad: [0; 22] };
+    let kind = (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as usize;
+    // SAFETY: the ioctl reads one struct ifreq (40 bytes).
+    unsafe {
+        let fd = call(libc::SYS_socket, [libc::AF_INET as usize, kind, 0, 0, 0, 0])?;
+        let done = call(libc::SYS_ioctl, [fd, SIOCSIFFLAGS, crate::raw::addr(&request), 0, 0, 0]);
+        let _ = call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
+        done.map(drop)
+    }
+}
+
+/// Executes one step. Child-safe.
+pub(crate) fn run(op: &SetupOp, state: &mut State) -> Result<(), Errno> {
+    match op {
+        SetupOp::WriteFile(path, data) => write_file(path, data),
+        // SAFETY: sethostname reads `len` bytes of the name.
+        SetupOp::Hostname(name) => unsafe {
+            call(libc::SYS_sethostname, [ptr(name), name.as_bytes().len(), 0, 0, 0, 0]).map(drop)
+        },
+        SetupOp::LoopbackUp => loopback_up(),
+        SetupOp::PrivateMounts => mounts::make_private(),
+        SetupOp::NewRoot(at) => mounts::new_root(at).map(|fd| state.root = fd),
+        SetupOp::Mkdir(path, mode) => mounts::mkdir(state.root, path, *mode),
+        SetupOp::MakeFile(path, mode) => mounts::make_file(state.root, path, *mode),
+        SetupOp::Symlink(target, link) => mounts::symlink(state.root, target, link),
+        SetupOp::Bind { source, target, flags, inside } => {
+            let from = if *inside { state.root } else { libc::AT_FDCWD };
+            mounts::bind(from, source, state.root, target, *flags)
+        }
+        SetupOp::Tmpfs { target, size, mode } => mounts::tmpfs(state.root, target, size.as_ref(), mode),
+        SetupOp::Proc(target) => mounts::proc(state.root, target),
+        SetupOp::Devpts(target) => mounts::devpts(state.root, target),
+        SetupOp::Placeholder(path) => mounts::placeholder(path),
+        SetupOp::Unlink(path, directory) => mounts::unlink(state.root, path, *directory),
+        // SAFETY: a C string.
+        SetupOp::Unmount(path) => unsafe {
+            call(libc::SYS_umount2, [ptr(path), libc::MNT_DETACH as usize, 0, 0, 0, 0]).map(drop)
+        },
+        SetupOp::PivotRoot => mounts::pivot(state.root),
+        SetupOp::LandlockPath { ruleset, path, access } => landlock::add_path_raw(*ruleset, path, *access),
+        // SAFETY: a constant path.
+        SetupOp::Root => unsafe { call(libc::SYS_chdir, [ptr(c"/"), 0, 0, 0, 0, 0]).map(drop) },
+    }
+}

@@ -1,0 +1,686 @@
+//! The box's keeper: PID 1 of the box's PID namespace, or, where no namespace can be had, a child subreaper.
+//!
+//! ```text
+//!  setup ──ops──▶ launch ──vfork, exec──▶ RUNNING ──root ended / KILL / supervisor gone──▶ kill all, reap all
+//!    │ a step failed        │ a step failed                                                     │
+//!    └──────────▶ FAILED ◀──┘                     DONE ◀── nobody left ─────────────────────────┘
+//!                                                  └─ waits for RELEASE when there is something to remove ─▶ exit
+//! ```
+//!
+//! It never executes a guest's program. It waits for three things at once: SIGCHLD (signalfd), a command from the
+//! supervisor (eventfd), and the end of the supervisor (its pidfd), so that a supervisor killed with SIGKILL takes
+//! its box along. It reaps everything itself, so the sum of what wait4(2) reports is the box's CPU time, children
+//! that were killed and never waited for included; only a child whose parent ignores SIGCHLD escapes that sum.
+//!
+//! Results are atomics in memory that both sides see ([`crate::shared`]); an eventfd says that they changed.
+
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use crate::child::{self, GuestOp, SetupOp};
+use crate::raw::{Errno, addr, addr_mut, call, call_retry, ptr, word};
+use crate::rlimit::{RLIMIT_NPROC, Rlimit, set_of};
+use crate::shared::{Arena, CloneSpec, clone_vm, clone_vm_raw};
+use crate::signal::{self, SigSet};
+use crate::wait::{self, Status};
+use crate::{clock, pidfd};
+
+const STARTING: u32 = 0;
+const RUNNING: u32 = 1;
+const FAILED: u32 = 2;
+const DONE: u32 = 3;
+
+const COMMAND_KILL: u32 = 1;
+const COMMAND_RELEASE: u32 = 2;
+
+/// Something of the host's that must not survive the box, removed by the keeper when the supervisor cannot:
+/// a directory entry (a control group, a placeholder).
+#[derive(Debug)]
+pub struct Leftover {
+    /// Parent directory, kept open: it stays reachable after pivot_root(2).
+    pub parent: OwnedFd,
+    /// Name of an empty directory in it.
+    pub name: CString,
+}
+
+/// Everything a box starts with. Descriptors inside operations are numbers of descriptors that the caller keeps
+/// open until [`Keeper::start`] returns; none may be below [`KEEPER_FDS`].
+#[derive(Debug)]
+pub struct Launch {
+    /// Namespaces and clone call of the keeper.
+    pub keeper: CloneSpec,
+    /// No PID namespace: the keeper is a subreaper.
+    pub subreaper: bool,
+    /// Steps of the keeper.
+    pub setup: Vec<SetupOp>,
+    /// Steps of the guest's first process.
+    pub guest: Vec<GuestOp>,
+    /// CLONE_INTO_CGROUP for the guest (v2).
+    pub guest_cgroup: Option<OwnedFd>,
+    /// clone3 is there for the guest's clone.
+    pub clone3: bool,
+    /// What must go when the box has ended.
+    pub leftovers: Vec<Leftover>,
+    /// pidfd of this process.
+    pub supervisor: OwnedFd,
+}
+
+/// Lowest descriptor number that a [`Launch`] may use: the keeper moves what it keeps below.
+pub const KEEPER_FDS: i32 = 24;
+
+const MAX_LEFTOVERS: usize = 16;
+
+/// Where a launch failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// A [`SetupOp`] by index.
+    Setup(u32),
+    /// The clone of the guest.
+    Clone,
+    /// A [`GuestOp`] by index.
+    Guest(u32),
+    /// The keeper itself was killed.
+    Keeper,
+}
+
+/// A launch that failed, in the words of the operation that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartError {
+    /// Where.
+    pub stage: Stage,
+    /// Why.
+    pub errno: Errno,
+    /// The step as a report names it.
+    pub step: &'static str,
+    /// The operation in words.
+    pub words: String,
+}
+
+impl StartError {
+    fn new(stage: Stage, errno: Errno, launch: &Launch) -> Self {
+        let (step, words) = match stage {
+            Stage::Setup(index) => ("mount", launch.setup.get(index as usize).map(SetupOp::words)),
+            Stage::Guest(index) => match launch.guest.get(index as usize) {
+                Some(op) => (op.step(), Some(op.words())),
+                None => ("launch", None),
+            },
+            Stage::Clone => ("clone", Some("clone".to_owned())),
+            Stage::Keeper => ("launch", Some("the box's keeper was killed while it was starting".to_owned())),
+        };
+        Self { stage, errno, step, words: words.unwrap_or_default() }
+    }
+}
+
+/// What the keeper counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// User time of everything reaped, in microseconds.
+    pub user_us: u64,
+    /// System time of everything reaped, in microseconds.
+    pub system_us: u64,
+    /// Largest resident set of one process, in KiB, file pages included.
+    pub max_rss_kib: u64,
+    /// Processes reaped.
+    pub reaped: u64,
+}
+
+struct Context {
+    launch: Launch,
+    arena: Arena,
+    changed: OwnedFd,
+    command_fd: OwnedFd,
+    state: AtomicU32,
+    stage: AtomicU32,
+    index: AtomicU32,
+    errno: AtomicI32,
+    command: AtomicU32,
+    forward: AtomicI32,
+    guest_pid: AtomicI32,
+    status: AtomicI32,
+    has_status: AtomicBool,
+    killed_ns: AtomicU64,
+    started_ns: AtomicU64,
+    ended_ns: AtomicU64,
+    user_us: AtomicU64,
+    system_us: AtomicU64,
+    max_rss_kib: AtomicU64,
+    reaped: AtomicU64,
+}
+
+/// A started box. Dropping it kills the box and waits for its end.
+pub struct Keeper {
+    context: Arc<Context>,
+    pidfd: OwnedFd,
+    pid: i32,
+    reaped: bool,
+}
+
+impl core::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Keeper").field("pid", &self.pid).finish_non_exhaustive()
+    }
+}
+
+/// Asks for the end of a box from any thread.
+#[derive(Clone)]
+pub struct Remote(Arc<Context>);
+
+impl core::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Remote")
+    }
+}
+
+impl Remote {
+    /// Kills everything in the box.
+    pub fn kill(&self) {
+        // Why, before the kill: the session finds it when it concludes.
+        let _ = self.0.killed_ns.compare_exchange(0, clock::monotonic_ns(), SeqCst, SeqCst);
+        self.0.order(COMMAND_KILL);
+    }
+
+    /// Sends a signal to the guest's process group.
+    pub fn signal(&self, signal: i32) {
+        self.0.forward.store(signal, SeqCst);
+        poke(self.0.command_fd.as_raw_fd());
+    }
+}
+
+impl Context {
+    fn order(&self, command: u32) {
+        self.command.fetch_or(command, SeqCst);
+        poke(self.command_fd.as_raw_fd());
+    }
+}
+
+fn poke(eventfd: i32) {
+    let one = 1u64;
+    // SAFETY: eight bytes of a local.
+    let _ = unsafe { call_retry(libc::SYS_write, [word(eventfd), addr(&one), 8, 0, 0, 0]) };
+}
+
+fn eventfd() -> Result<OwnedFd, Errno> {
+    use rustix::event::{EventfdFlags, eventfd};
+    let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+    raise(fd)
+}
+
+/// Moves a descriptor to [`KEEPER_FDS`] or above, close-on-exec.
+pub fn raise(fd: OwnedFd) -> Result<OwnedFd, Errno> {
+    raise_above(fd, KEEPER_FDS)
+}
+
+/// Moves a descriptor to `floor` or above, close-on-exec.
+pub fn raise_above(fd: OwnedFd, floor: i32) -> Result<OwnedFd, Errno> {
+    if fd.as_raw_fd() >= floor {
+        return Ok(fd);
+    }
+    Ok(rustix::io::fcntl_dupfd_cloexec(&fd, floor)?)
+}
+
+impl Keeper {
+    /// Clones the keeper and waits until the guest has executed or a step has failed.
+    pub fn start(launch: Launch) -> Result<Self, StartError> {
+        if launch.leftovers.len() > MAX_LEFTOVERS {
+            return Err(StartError::new(Stage::Keeper, Errno::INVAL, &launch));
+        }
+        let fail = |e| StartError { stage: Stage::Keeper, errno: e, step: "launch", words: "start the keeper".into() };
+        let arena = Arena::new().map_err(fail)?;
+        let context = Arc::new(Context {
+            launch,
+            arena,
+            changed: eventfd().map_err(fail)?,
+            command_fd: eventfd().map_err(fail)?,
+            state: AtomicU32::new(STARTING),
+            stage: AtomicU32::new(0),
+            index: AtomicU32::new(0),
+            errno: AtomicI32::new(0),
+            command: AtomicU32::new(0),
+            forward: AtomicI32::new(0),
+            guest_pid: AtomicI32::new(0),
+            status: AtomicI32::new(0),
+            has_status: AtomicBool::new(false),
+            killed_ns: AtomicU64::new(0),
+            started_ns: AtomicU64::new(0),
+            ended_ns: AtomicU64::new(0),
+            user_us: AtomicU64::new(0),
+            system_us: AtomicU64::new(0),
+            max_rss_kib: AtomicU64::new(0),
+            reaped: AtomicU64::new(0),
+        });
+        let arg = Arc::as_ptr(&context).cast_mut().cast::<c_void>();
+        // SAFETY: `context` outlives the keeper (Drop reaps it, or leaks it when it cannot); `main` is written by
+        // the rules of `shared`; stack 0 is the keeper's alone.
+        let cloned = unsafe { clone_vm(&context.launch.keeper, &context.arena, 0, main, arg) };
+        let (pid, pidfd) = cloned.map_err(|e| StartError::new(Stage::Clone, e, &context.launch))?;
+        let mut keeper = Self { context, pidfd, pid, reaped: false };
+        match keeper.wait_started() {
+            Ok(()) => Ok(keeper),
+            Err((stage, errno)) => Err(StartError::new(stage, errno, &keeper.context.launch)),
+        }
+    }
+
+    fn wait_started(&mut self) -> Result<(), (Stage, Errno)> {
+        use rustix::event::{PollFd, PollFlags, poll};
+        loop {
+            match self.context.state.load(SeqCst) {
+                STARTING => {}
+                FAILED => {
+                    let index = self.context.index.load(SeqCst);
+                    let stage = match self.context.stage.load(SeqCst) {
+                        0 => Stage::Setup(index),
+                        1 => Stage::Clone,
+                        _ => Stage::Guest(index),
+                    };
+                    let errno = Errno(self.context.errno.load(SeqCst));
+                    self.finish();
+                    return Err((stage, errno));
+                }
+                _ => return Ok(()),
+            }
+            let mut fds = [PollFd::new(&self.context.changed, PollFlags::IN), PollFd::new(&self.pidfd, PollFlags::IN)];
+            let _ = poll(&mut fds, None);
+            let gone = !fds[1].revents().is_empty();
+            if gone && self.context.state.load(SeqCst) == STARTING {
+                self.finish();
+                return Err((Stage::Keeper, Errno::SRCH));
+            }
+        }
+    }
+
+    /// Pid of the keeper in our PID namespace: the root of the box's process tree.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// pidfd of the keeper; readable when the box is empty and the keeper has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Readable (an eventfd) when the box's state changed.
+    pub fn changed(&self) -> BorrowedFd<'_> {
+        self.context.changed.as_fd()
+    }
+
+    /// Takes note of a change: the eventfd is not readable until the next one.
+    pub fn acknowledge(&self) {
+        let mut count = 0u64;
+        // SAFETY: reads eight bytes of a non-blocking eventfd.
+        let _ =
+            unsafe { call(libc::SYS_read, [word(self.context.changed.as_raw_fd()), addr_mut(&mut count), 8, 0, 0, 0]) };
+    }
+
+    /// A handle that kills or signals from any thread.
+    pub fn remote(&self) -> Remote {
+        Remote(Arc::clone(&self.context))
+    }
+
+    /// CLOCK_MONOTONIC at the guest's exec, in nanoseconds.
+    pub fn started_ns(&self) -> u64 {
+        self.context.started_ns.load(SeqCst)
+    }
+
+    /// CLOCK_MONOTONIC at the end of the guest's first process, once it has ended.
+    pub fn ended_ns(&self) -> Option<u64> {
+        Some(self.context.ended_ns.load(SeqCst)).filter(|ns| *ns != 0)
+    }
+
+    /// How the guest's first process ended, once it has.
+    pub fn status(&self) -> Option<Status> {
+        let known = self.context.has_status.load(SeqCst);
+        known.then(|| Status::from_wait(self.context.status.load(SeqCst)))
+    }
+
+    /// CLOCK_MONOTONIC when a [`Remote`] asked for the end, if one did.
+    pub fn killed_ns(&self) -> Option<u64> {
+        Some(self.context.killed_ns.load(SeqCst)).filter(|ns| *ns != 0)
+    }
+
+    /// Nobody is left in the box.
+    pub fn is_empty(&self) -> bool {
+        self.context.state.load(SeqCst) == DONE
+    }
+
+    /// The keeper has ended without having emptied its box, which only an outside SIGKILL does.
+    pub fn is_lost(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut fds, Some(&zero)).is_ok_and(|n| n > 0) && !self.is_empty()
+    }
+
+    /// What was counted so far.
+    pub fn counted(&self) -> Counted {
+        Counted {
+            user_us: self.context.user_us.load(SeqCst),
+            system_us: self.context.system_us.load(SeqCst),
+            max_rss_kib: self.context.max_rss_kib.load(SeqCst),
+            reaped: self.context.reaped.load(SeqCst),
+        }
+    }
+
+    /// Kills everything in the box.
+    pub fn kill(&self) {
+        self.context.order(COMMAND_KILL);
+    }
+
+    /// Kills the keeper itself: with a PID namespace the kernel then kills all that is in it.
+    pub fn kill_hard(&self) {
+        let _ = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
+    }
+
+    /// Lets an empty box go: the keeper removes the leftovers and ends. Waits for that.
+    pub fn finish(&mut self) {
+        if self.reaped {
+            return;
+        }
+        self.context.order(COMMAND_KILL | COMMAND_RELEASE);
+        // ECHILD: a host that waits for everything with __WALL took it; the pidfd says all the same that it ended.
+        match wait::reap(self.pidfd.as_fd(), true) {
+            Ok(_) | Err(Errno::CHILD) => self.reaped = true,
+            Err(_) => {}
+        }
+        if self.context.state.load(SeqCst) != DONE && self.context.state.load(SeqCst) != FAILED {
+            // The keeper was killed from outside: its control groups are ours to remove.
+            for leftover in &self.context.launch.leftovers {
+                remove(leftover.parent.as_raw_fd(), &leftover.name);
+            }
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.finish();
+        if !self.reaped {
+            // Never free memory that a live process runs on.
+            core::mem::forget(Arc::clone(&self.context));
+        }
+    }
+}
+
+// ---- below: runs in the cloned process -------------------------------------------------------------------------
+
+extern "C" fn main(arg: *mut c_void) -> ! {
+    // SAFETY: `arg` is the context of `start`, which outlives this process.
+    let context = unsafe { &*arg.cast::<Context>() };
+    keep(context);
+    exit(0)
+}
+
+extern "C" fn guest_main(arg: *mut c_void) -> ! {
+    // SAFETY: as in `main`; the keeper waits (CLONE_VFORK) while this runs.
+    let context = unsafe { &*arg.cast::<Context>() };
+    let (index, errno) = child::run_guest(&context.launch.guest);
+    fail(context, 2, index, errno);
+    exit(127)
+}
+
+fn exit(code: usize) -> ! {
+    loop {
+        // SAFETY: ends this process alone.
+        let _ = unsafe { call(libc::SYS_exit_group, [code, 0, 0, 0, 0, 0]) };
+    }
+}
+
+fn fail(context: &Context, stage: u32, index: u32, errno: Errno) {
+    context.stage.store(stage, SeqCst);
+    context.index.store(index, SeqCst);
+    context.errno.store(errno.0, SeqCst);
+    context.state.store(FAILED, SeqCst);
+}
+
+/// Descriptors that the keeper still needs once the guest runs, at fixed numbers.
+const SUPERVISOR: i32 = 0;
+const COMMANDS: i32 = 1;
+const CHANGED: i32 = 2;
+const CHILDREN: i32 = 3;
+const FIRST_LEFTOVER: i32 = 4;
+
+fn keep(context: &Context) {
+    let launch = &context.launch;
+    if let Err((stage, index, errno)) = start_guest(context) {
+        fail(context, stage, index, errno);
+    }
+    settle(context);
+    if context.state.load(SeqCst) == FAILED {
+        // The failed guest process, if it got that far, is reaped here.
+        end_all(context, launch.subreaper);
+        poke(CHANGED);
+        sweep(context);
+        return;
+    }
+    context.state.store(RUNNING, SeqCst);
+    poke(CHANGED);
+    watch(context);
+    end_all(context, launch.subreaper);
+    context.state.store(DONE, SeqCst);
+    poke(CHANGED);
+    if !launch.leftovers.is_empty() {
+        await_release(context);
+        sweep(context);
+    }
+}
+
+fn start_guest(context: &Context) -> Result<(), (u32, u32, Errno)> {
+    const PR_SET_CHILD_SUBREAPER: usize = 36;
+    let launch = &context.launch;
+    reset_sigchld();
+    if launch.subreaper {
+        // SAFETY: integers.
+        unsafe { call(libc::SYS_prctl, [PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0, 0]) }.map_err(|e| (1, 0, e))?;
+    }
+    let mut state = child::SetupState { root: -1 };
+    for (index, op) in launch.setup.iter().enumerate() {
+        child::run_setup(op, &mut state).map_err(|e| (0, index as u32, e))?;
+    }
+    let spec = CloneSpec {
+        namespaces: 0,
+        vfork: true,
+        cgroup: launch.guest_cgroup.as_ref().map(AsRawFd::as_raw_fd),
+        clone3: launch.clone3,
+    };
+    let arg = core::ptr::from_ref(context).cast_mut().cast::<c_void>();
+    // SAFETY: the guest runs on stack 1 until it executes, while the keeper waits.
+    let (pid, pidfd) = unsafe { clone_vm_raw(&spec, &context.arena, 1, guest_main, arg) }.map_err(|e| (1, 0, e))?;
+    // SAFETY: closes the descriptor just made.
+    let _ = unsafe { call(libc::SYS_close, [word(pidfd), 0, 0, 0, 0, 0]) };
+    context.started_ns.store(clock::monotonic_ns(), SeqCst);
+    context.guest_pid.store(pid, SeqCst);
+    Ok(())
+}
+
+/// SIGCHLD must not be ignored, or the kernel reaps behind our back and the times are lost.
+fn reset_sigchld() {
+    let default = [0usize; 4];
+    // SAFETY: a zeroed kernel sigaction is SIG_DFL with no flags.
+    let _ = unsafe { call(libc::SYS_rt_sigaction, [libc::SIGCHLD as usize, addr(&default), 0, 8, 0, 0]) };
+}
+
+/// Keeps only the descriptors that are needed from here on, so that no pipe or file of the host's is held open.
+fn settle(context: &Context) {
+    let launch = &context.launch;
+    // SAFETY: the keeper's descriptor table is its own (no CLONE_FILES).
+    unsafe {
+        let keep = |from: i32, to: i32| {
+            let _ = call(libc::SYS_dup3, [word(from), word(to), libc::O_CLOEXEC as usize, 0, 0, 0]);
+        };
+        keep(launch.supervisor.as_raw_fd(), SUPERVISOR);
+        keep(context.command_fd.as_raw_fd(), COMMANDS);
+        keep(context.changed.as_raw_fd(), CHANGED);
+        for (to, leftover) in (FIRST_LEFTOVER..).zip(&launch.leftovers) {
+            keep(leftover.parent.as_raw_fd(), to);
+        }
+        let children = signal::fd_raw(SigSet::of(&[libc::SIGCHLD])).unwrap_or(-1);
+        if children != CHILDREN {
+            keep(children, CHILDREN);
+        }
+        let last = FIRST_LEFTOVER as usize + launch.leftovers.len();
+        if call(libc::SYS_close_range, [last, u32::MAX as usize, 0, 0, 0, 0]).is_err() {
+            for fd in last..4096 {
+                let _ = call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
+            }
+        }
+    }
+}
+
+/// Waits until the guest's first process has ended, a kill is ordered, or the supervisor is gone.
+fn watch(context: &Context) {
+    loop {
+        reap(context);
+        if context.has_status.load(SeqCst) || orders(context) & COMMAND_KILL != 0 {
+            return;
+        }
+        let mut fds = [pollfd(CHILDREN), pollfd(COMMANDS), pollfd(SUPERVISOR)];
+        // SAFETY: an array of three pollfd, no timeout.
+        let _ = unsafe { call(libc::SYS_ppoll, [addr_mut(&mut fds), 3, 0, 0, 0, 0]) };
+        while signal::next_raw(CHILDREN).is_some() {}
+        if fds[2].revents != 0 {
+            return;
+        }
+    }
+}
+
+fn pollfd(fd: i32) -> libc::pollfd {
+    libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
+}
+
+/// Takes what the supervisor asked for; forwards a signal on the way.
+fn orders(context: &Context) -> u32 {
+    let mut count = 0u64;
+    // SAFETY: reads eight bytes of a non-blocking eventfd.
+    let _ = unsafe { call(libc::SYS_read, [word(COMMANDS), addr_mut(&mut count), 8, 0, 0, 0]) };
+    let signal = context.forward.swap(0, SeqCst);
+    let guest = context.guest_pid.load(SeqCst);
+    if signal != 0 && guest > 0 && !context.has_status.load(SeqCst) {
+        // The guest leads a session of its own, so its process group has its number; should it have gone to
+        // another group, the process itself.
+        if signal::kill_raw(-guest, signal).is_err() {
+            let _ = signal::kill_raw(guest, signal);
+        }
+    }
+    context.command.load(SeqCst)
+}
+
+/// Reaps what has ended, without waiting. False when there is no child left.
+fn reap(context: &Context) -> bool {
+    loop {
+        let mut status = 0i32;
+        // SAFETY: rusage is plain data.
+        let mut usage: libc::rusage = unsafe { core::mem::zeroed() };
+        let flags = (libc::WNOHANG | libc::__WALL) as usize;
+        // SAFETY: the kernel writes a status word and a struct rusage.
+        let pid = unsafe {
+            call_retry(libc::SYS_wait4, [word(-1), addr_mut(&mut status), flags, addr_mut(&mut usage), 0, 0])
+        };
+        match pid {
+            Ok(0) => return true,
+            Ok(pid) => count(context, pid as i32, status, &usage),
+            Err(_) => return false,
+        }
+    }
+}
+
+fn micros(t: libc::timeval) -> u64 {
+    (t.tv_sec as u64).wrapping_mul(1_000_000).wrapping_add(t.tv_usec as u64)
+}
+
+fn count(context: &Context, pid: i32, status: i32, usage: &libc::rusage) {
+    context.user_us.fetch_add(micros(usage.ru_utime), SeqCst);
+    context.system_us.fetch_add(micros(usage.ru_stime), SeqCst);
+    context.max_rss_kib.fetch_max(usage.ru_maxrss as u64, SeqCst);
+    context.reaped.fetch_add(1, SeqCst);
+    if pid == context.guest_pid.load(SeqCst) && !context.has_status.load(SeqCst) {
+        context.ended_ns.store(clock::monotonic_ns(), SeqCst);
+        context.status.store(status, SeqCst);
+        context.has_status.store(true, SeqCst);
+    }
+}
+
+/// Kills and reaps until nobody is left.
+fn end_all(context: &Context, subreaper: bool) {
+    loop {
+        if subreaper {
+            kill_children();
+        } else {
+            // In a PID namespace -1 is everybody but its init, in one step that no fork can outrun.
+            let _ = signal::kill_raw(-1, libc::SIGKILL);
+        }
+        if !reap(context) {
+            return;
+        }
+        let mut fds = [pollfd(CHILDREN)];
+        let pause = libc::timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+        // SAFETY: one pollfd and a timespec.
+        let _ = unsafe { call(libc::SYS_ppoll, [addr_mut(&mut fds), 1, addr(&pause), 0, 0, 0]) };
+        while signal::next_raw(CHILDREN).is_some() {}
+    }
+}
+
+/// SIGKILL to every direct child; their children become ours and fall in the next round. RLIMIT_NPROC 0 first, so
+/// that an ordinary user's fork bomb cannot outrun the rounds.
+fn kill_children() {
+    let mut buffer = [0u8; 4096];
+    let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
+    // SAFETY: a constant path and a local buffer.
+    let read = unsafe {
+        let path = ptr(c"/proc/thread-self/children");
+        match call(libc::SYS_openat, [word(libc::AT_FDCWD), path, flags, 0, 0, 0]) {
+            Ok(fd) => {
+                let n = call_retry(libc::SYS_read, [fd, addr_mut(&mut buffer), buffer.len(), 0, 0, 0]);
+                let _ = call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
+                n.unwrap_or(0)
+            }
+            Err(_) => 0,
+        }
+    };
+    let mut pid = 0i32;
+    for byte in buffer.iter().take(read) {
+        if byte.is_ascii_digit() {
+            pid = pid.wrapping_mul(10).wrapping_add(i32::from(byte - b'0'));
+        } else if pid > 0 {
+            let _ = set_of(pid, &Rlimit { resource: RLIMIT_NPROC, soft: 0, hard: 0 });
+            let _ = signal::kill_raw(pid, libc::SIGKILL);
+            pid = 0;
+        }
+    }
+}
+
+fn await_release(context: &Context) {
+    loop {
+        if orders(context) & COMMAND_RELEASE != 0 {
+            return;
+        }
+        let mut fds = [pollfd(COMMANDS), pollfd(SUPERVISOR)];
+        // SAFETY: two pollfd, no timeout.
+        let _ = unsafe { call(libc::SYS_ppoll, [addr_mut(&mut fds), 2, 0, 0, 0, 0]) };
+        if fds[1].revents != 0 {
+            return;
+        }
+    }
+}
+
+fn sweep(context: &Context) {
+    for (fd, leftover) in (FIRST_LEFTOVER..).zip(&context.launch.leftovers) {
+        remove(fd, &leftover.name);
+    }
+}
+
+/// rmdir, for up to a second: a control group is busy until the last exit has been accounted.
+fn remove(parent: i32, name: &CString) {
+    for _ in 0..1000 {
+        // SAFETY: a C string and an open directory.
+        let done = unsafe { call(libc::SYS_unlinkat, [word(parent), ptr(name), libc::AT_REMOVEDIR as usize, 0, 0, 0]) };
+        match done {
+            Err(Errno(libc::EBUSY)) => {}
+            _ => return,
+        }
+        let pause = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        // SAFETY: a timespec.
+        let _ = unsafe { call(libc::SYS_nanosleep, [addr(&pause), 0, 0, 0, 0, 0]) };
+    }
+}

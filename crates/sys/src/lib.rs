@@ -1,0 +1,28 @@
+//! One safe function per system call that rustix lacks, and the code that runs in the child.
+//!
+//! This is the only crate with `unsafe`. Each file is one man page or one state of the child:
+//!
+//! * [`raw`]: the system call instruction, without libc's `errno`;
+//! * [`shared`]: a process that shares our memory (`clone(CLONE_VM)`), the way every box starts;
+//! * [`child`]: the operations that run between clone and exec, as data, and their one executor;
+//! * [`keeper`]: the box's keeper, PID 1 of its namespace or a child subreaper;
+//! * the rest: one man page each.
+
+pub mod affinity;
+pub mod arch;
+pub mod capability;
+pub mod child;
+pub mod clock;
+pub mod keeper;
+pub mod landlock;
+pub mod pidfd;
+pub mod probe;
+pub mod pty;
+pub mod raw;
+pub mod rlimit;
+pub mod seccomp;
+pub mod shared;
+pub mod signal;
+pub mod wait;
+
+pub use raw::Errno;

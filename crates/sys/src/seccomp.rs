@@ -1,0 +1,117 @@
+//! seccomp(2) and the ioctls of seccomp_unotify(2).
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use tipstaff_abi::bpf::{Insn, SeccompData};
+
+use crate::raw::{Errno, addr, addr_mut, call, word};
+
+const SET_MODE_FILTER: usize = 1;
+const GET_ACTION_AVAIL: usize = 2;
+const GET_NOTIF_SIZES: usize = 3;
+const FLAG_NEW_LISTENER: usize = 1 << 3;
+
+/// SECCOMP_USER_NOTIF_FLAG_CONTINUE: the kernel runs the call. Never after a decision on guest memory.
+pub const FLAG_CONTINUE: u32 = 1;
+
+/// `nr` of `_IOWR('!', n, struct)`.
+const fn iowr(n: u32, size: usize) -> usize {
+    (3 << 30 | (size as u32) << 16 | 0x21 << 8 | n) as usize
+}
+
+/// `_IOW('!', n, u64)`.
+const fn iow(n: u32, size: usize) -> usize {
+    (1 << 30 | (size as u32) << 16 | 0x21 << 8 | n) as usize
+}
+
+/// struct seccomp_notif.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Notif {
+    /// Unique while the call waits.
+    pub id: u64,
+    /// Thread id in the listener's PID namespace; 0 when it cannot be said.
+    pub pid: u32,
+    /// Always 0 today.
+    pub flags: u32,
+    /// What the filter saw.
+    pub data: SeccompData,
+}
+
+/// struct seccomp_notif_resp.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NotifResp {
+    /// The id received.
+    pub id: u64,
+    /// Return value.
+    pub val: i64,
+    /// Negative errno, or 0.
+    pub error: i32,
+    /// [`FLAG_CONTINUE`] or 0.
+    pub flags: u32,
+}
+
+/// Receives one notification; the descriptor may block. ENOENT: the caller died meanwhile; EINTR: a signal.
+pub fn notif_recv(listener: BorrowedFd<'_>) -> Result<Notif, Errno> {
+    // SAFETY: plain data; the kernel demands that the buffer is zeroed.
+    let mut notif: Notif = unsafe { core::mem::zeroed() };
+    let request = iowr(0, size_of::<Notif>());
+    // SAFETY: the kernel writes one struct seccomp_notif of the size in the request.
+    unsafe { call(libc::SYS_ioctl, [word(listener.as_raw_fd()), request, addr_mut(&mut notif), 0, 0, 0])? };
+    Ok(notif)
+}
+
+/// Answers. ENOENT: the caller died or was interrupted meanwhile.
+pub fn notif_send(listener: BorrowedFd<'_>, resp: &NotifResp) -> Result<(), Errno> {
+    let request = iowr(1, size_of::<NotifResp>());
+    // SAFETY: the kernel reads one struct seccomp_notif_resp.
+    unsafe { call(libc::SYS_ioctl, [word(listener.as_raw_fd()), request, addr(resp), 0, 0, 0])? };
+    Ok(())
+}
+
+/// Whether a received call still waits: what was read from its memory before this holds.
+pub fn notif_id_valid(listener: BorrowedFd<'_>, id: u64) -> bool {
+    let request = iow(2, 8);
+    // SAFETY: the kernel reads one u64.
+    unsafe { call(libc::SYS_ioctl, [word(listener.as_raw_fd()), request, addr(&id), 0, 0, 0]).is_ok() }
+}
+
+/// Makes the kernel wake the other side on the same CPU (Linux 6.6): SECCOMP_IOCTL_NOTIF_SET_FLAGS with
+/// SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP. Best effort.
+pub fn notif_sync_wake_up(listener: BorrowedFd<'_>) {
+    // SAFETY: the flags are passed by value.
+    let _ = unsafe { call(libc::SYS_ioctl, [word(listener.as_raw_fd()), iow(4, 8), 1, 0, 0, 0]) };
+}
+
+/// Whether the kernel knows an action (`SECCOMP_RET_*`), and, by that, seccomp(2) at all.
+pub fn action_available(action: u32) -> bool {
+    // SAFETY: the kernel reads one u32.
+    unsafe { call(libc::SYS_seccomp, [GET_ACTION_AVAIL, 0, addr(&action), 0, 0, 0]).is_ok() }
+}
+
+/// The kernel's sizes of the notification structures match ours. A larger kernel structure would be written
+/// past our buffer, so a listener is not used then.
+pub fn notif_sizes_match() -> bool {
+    let mut sizes = [0u16; 3];
+    // SAFETY: the kernel writes one struct seccomp_notif_sizes (three u16).
+    let done = unsafe { call(libc::SYS_seccomp, [GET_NOTIF_SIZES, 0, addr_mut(&mut sizes), 0, 0, 0]) };
+    done.is_ok() && sizes == [size_of::<Notif>() as u16, size_of::<NotifResp>() as u16, size_of::<SeccompData>() as u16]
+}
+
+#[repr(C)]
+struct Fprog {
+    len: u16,
+    filter: *const Insn,
+}
+
+/// Installs a filter on the calling thread; needs no_new_privs. With `listener` the result is the listener's
+/// descriptor (close-on-exec). Child-safe.
+pub(crate) fn install(program: &[Insn], listener: bool) -> Result<Option<i32>, Errno> {
+    let prog = Fprog { len: program.len() as u16, filter: program.as_ptr() };
+    let flags = if listener { FLAG_NEW_LISTENER } else { 0 };
+    // SAFETY: `prog` points at `len` instructions, which the kernel copies. No TSYNC, so a positive result can
+    // only be the listener.
+    let ret = unsafe { call(libc::SYS_seccomp, [SET_MODE_FILTER, flags, addr(&prog), 0, 0, 0])? };
+    Ok(listener.then_some(ret as i32))
+}

@@ -1,0 +1,108 @@
+//! rt_sigprocmask(2), rt_sigaction(2), signalfd(2), kill(2).
+
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use crate::raw::{Errno, addr, addr_mut, call, word};
+
+/// A set of signals, bit N-1 for signal N (the kernel's 64-bit sigset).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct SigSet(pub u64);
+
+impl SigSet {
+    /// Every signal (the kernel leaves SIGKILL and SIGSTOP out).
+    pub const ALL: Self = Self(u64::MAX);
+
+    /// A set of the given signals.
+    pub fn of(signals: &[i32]) -> Self {
+        Self(signals.iter().fold(0, |set, s| set | 1 << (s - 1)))
+    }
+}
+
+const SIGSET_SIZE: usize = 8;
+
+/// Sets the calling thread's mask and returns the old one. Child-safe.
+pub fn set_mask(set: SigSet) -> SigSet {
+    let mut old = SigSet::default();
+    // SAFETY: both are 8-byte sets.
+    let _ = unsafe {
+        call(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, addr(&set), addr_mut(&mut old), SIGSET_SIZE, 0, 0])
+    };
+    old
+}
+
+/// Adds to the calling thread's mask and returns the old one.
+pub fn block(set: SigSet) -> SigSet {
+    let mut old = SigSet::default();
+    // SAFETY: both are 8-byte sets.
+    let _ = unsafe {
+        call(libc::SYS_rt_sigprocmask, [libc::SIG_BLOCK as usize, addr(&set), addr_mut(&mut old), SIGSET_SIZE, 0, 0])
+    };
+    old
+}
+
+/// A signalfd, non-blocking and close-on-exec. The signals must be blocked to arrive there.
+pub fn fd(set: SigSet) -> Result<OwnedFd, Errno> {
+    // SAFETY: the kernel reads an 8-byte set; the result is a new descriptor.
+    unsafe { Ok(OwnedFd::from_raw_fd(fd_raw(set)?)) }
+}
+
+/// [`fd`] as a number, for the child.
+///
+/// # Safety
+/// The caller owns the descriptor returned.
+pub(crate) unsafe fn fd_raw(set: SigSet) -> Result<i32, Errno> {
+    let flags = (libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) as usize;
+    // SAFETY: the kernel reads an 8-byte set.
+    let fd = unsafe { call(libc::SYS_signalfd4, [word(-1), addr(&set), SIGSET_SIZE, flags, 0, 0])? };
+    Ok(fd as i32)
+}
+
+/// A close-on-exec duplicate of a descriptor that we were given by number (`fd:N` on a command line); EBADF.
+pub fn duplicate(fd: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: F_DUPFD_CLOEXEC makes a new descriptor or fails.
+    unsafe {
+        let new = call(libc::SYS_fcntl, [word(fd), libc::F_DUPFD_CLOEXEC as usize, 3, 0, 0, 0])?;
+        Ok(OwnedFd::from_raw_fd(new as i32))
+    }
+}
+
+/// The next signal waiting in a signalfd, or None.
+pub fn next(fd: BorrowedFd<'_>) -> Option<i32> {
+    next_raw(fd.as_raw_fd())
+}
+
+pub(crate) fn next_raw(fd: i32) -> Option<i32> {
+    let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];
+    // SAFETY: the kernel writes at most the buffer's size.
+    let n = unsafe { call(libc::SYS_read, [word(fd), addr_mut(&mut info), info.len(), 0, 0, 0]) };
+    match n {
+        Ok(n) if n == info.len() => Some(i32::from_ne_bytes([info[0], info[1], info[2], info[3]])),
+        _ => None,
+    }
+}
+
+#[repr(C)]
+struct KernelSigaction {
+    handler: usize,
+    flags: u64,
+    restorer: usize,
+    mask: u64,
+}
+
+/// Every disposition back to the default. exec resets handlers but keeps what is ignored, so the ignored ones
+/// are what matters here; SIGKILL and SIGSTOP answer EINVAL. Child-safe: the child does not share the table of
+/// signal handlers (no CLONE_SIGHAND).
+pub(crate) fn reset_dispositions() {
+    let default = KernelSigaction { handler: libc::SIG_DFL, flags: 0, restorer: 0, mask: 0 };
+    for signal in 1..=64usize {
+        // SAFETY: `default` is a kernel sigaction; no old one is asked for.
+        let _ = unsafe { call(libc::SYS_rt_sigaction, [signal, addr(&default), 0, SIGSET_SIZE, 0, 0]) };
+    }
+}
+
+/// kill(2), for the keeper and for the direct child.
+pub(crate) fn kill_raw(pid: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: no pointers.
+    unsafe { call(libc::SYS_kill, [pid as isize as usize, signal as usize, 0, 0, 0, 0])? };
+    Ok(())
+}

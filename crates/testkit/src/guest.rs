@@ -1,0 +1,135 @@
+//! Small C programs that do one thing to a box: see `guests/`.
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::place;
+
+/// Every guest and every tool: name and source.
+pub const GUESTS: &[(&str, &str)] = &[
+    ("args", include_str!("../guests/args.c")),
+    ("bighole", include_str!("../guests/bighole.c")),
+    ("burn", include_str!("../guests/burn.c")),
+    ("burners", include_str!("../guests/burners.c")),
+    ("copy", include_str!("../guests/copy.c")),
+    ("daemonize", include_str!("../guests/daemonize.c")),
+    ("environ", include_str!("../guests/environ.c")),
+    ("exit", include_str!("../guests/exit.c")),
+    ("fdexhaust", include_str!("../guests/fdexhaust.c")),
+    ("filehog", include_str!("../guests/filehog.c")),
+    ("flood", include_str!("../guests/flood.c")),
+    ("forkbomb", include_str!("../guests/forkbomb.c")),
+    ("forkhog", include_str!("../guests/forkhog.c")),
+    ("forklimit", include_str!("../guests/forklimit.c")),
+    ("forkspin", include_str!("../guests/forkspin.c")),
+    ("fsprobe", include_str!("../guests/fsprobe.c")),
+    ("handled", include_str!("../guests/handled.c")),
+    ("hog", include_str!("../guests/hog.c")),
+    ("inject", include_str!("../guests/inject.c")),
+    ("int80", include_str!("../guests/int80.c")),
+    ("leaderexit", include_str!("../guests/leaderexit.c")),
+    ("leftover", include_str!("../guests/leftover.c")),
+    ("memfd", include_str!("../guests/memfd.c")),
+    ("netprobe", include_str!("../guests/netprobe.c")),
+    ("onpty", include_str!("../guests/onpty.c")),
+    ("pagecache", include_str!("../guests/pagecache.c")),
+    ("pagetables", include_str!("../guests/pagetables.c")),
+    ("peak", include_str!("../guests/peak.c")),
+    ("posture", include_str!("../guests/posture.c")),
+    ("ptracer", include_str!("../guests/ptracer.c")),
+    ("raise", include_str!("../guests/raise.c")),
+    ("recurse", include_str!("../guests/recurse.c")),
+    ("say", include_str!("../guests/say.c")),
+    ("segv", include_str!("../guests/segv.c")),
+    ("signalout", include_str!("../guests/signalout.c")),
+    ("sigwait", include_str!("../guests/sigwait.c")),
+    ("sleeper", include_str!("../guests/sleeper.c")),
+    ("sparse", include_str!("../guests/sparse.c")),
+    ("spin", include_str!("../guests/spin.c")),
+    ("stopself", include_str!("../guests/stopself.c")),
+    ("stubborn", include_str!("../guests/stubborn.c")),
+    ("sysprobe", include_str!("../guests/sysprobe.c")),
+    ("sysspin", include_str!("../guests/sysspin.c")),
+    ("threadbomb", include_str!("../guests/threadbomb.c")),
+    ("threadexec", include_str!("../guests/threadexec.c")),
+    ("tick", include_str!("../guests/tick.c")),
+    ("tree", include_str!("../guests/tree.c")),
+    ("without", include_str!("../guests/without.c")),
+    ("x32", include_str!("../guests/x32.c")),
+    ("xcpu", include_str!("../guests/xcpu.c")),
+    ("xfsz", include_str!("../guests/xfsz.c")),
+];
+
+const HEADER: &str = include_str!("../guests/guest.h");
+const FLAGS: &[&str] = &["-std=gnu17", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread"];
+
+/// The guest as a static program: needs nothing of the box but itself.
+pub fn guest(name: &str) -> PathBuf {
+    built(name, true)
+}
+
+/// The guest as a dynamic program: needs the loader and the C library of the system.
+pub fn guest_dynamic(name: &str) -> PathBuf {
+    built(name, false)
+}
+
+/// The directory of all guests that have been compiled.
+pub(crate) fn dir() -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| {
+        let mut hash = DefaultHasher::new();
+        (GUESTS, HEADER, FLAGS).hash(&mut hash);
+        let dir = place::shared().join(format!("guests-{:016x}", hash.finish()));
+        place::make_dir(&dir);
+        dir
+    })
+}
+
+/// Is there a guest of this name?
+pub(crate) fn exists(name: &str) -> bool {
+    GUESTS.iter().any(|(known, _)| *known == name)
+}
+
+fn built(name: &str, linked_static: bool) -> PathBuf {
+    let source = GUESTS.iter().find(|(known, _)| *known == name).map(|(_, source)| source);
+    let source = source.unwrap_or_else(|| panic!("no guest {name:?} in crates/testkit/guests"));
+    let path = dir().join(if linked_static { name.to_owned() } else { format!("{name}-dynamic") });
+    place::once(&path, 0o755, |part| {
+        let work = tempfile::tempdir().expect("temporary directory");
+        fs::write(work.path().join("guest.h"), HEADER).expect("header");
+        let main = work.path().join(format!("{name}.c"));
+        fs::write(&main, source).expect("source");
+        let mut gcc = Command::new("gcc");
+        gcc.args(FLAGS).args(linked_static.then_some("-static")).arg("-o").arg(part).arg(&main);
+        let out = gcc.output().unwrap_or_else(|error| panic!("gcc: {error}: the tests need a C compiler"));
+        assert!(out.status.success(), "gcc {name}.c: {}", String::from_utf8_lossy(&out.stderr));
+    });
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_source_is_forgotten() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
+        let mut files: Vec<_> = fs::read_dir(dir)
+            .expect("guests")
+            .map(|entry| entry.expect("entry").file_name().into_string().expect("name"))
+            .filter_map(|name| name.strip_suffix(".c").map(str::to_owned))
+            .collect();
+        files.sort();
+        let known: Vec<_> = GUESTS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(files, known);
+    }
+
+    #[test]
+    fn every_guest_compiles_without_a_warning() {
+        for (name, _) in GUESTS {
+            assert!(guest(name).is_file());
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! A running box.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use tipstaff_report::{Cause, Report, judge};
+use tipstaff_supervise::{Captured, RawMode, Session};
+use tipstaff_sys::keeper::Remote;
+
+use crate::Error;
+
+/// A running box, as [`std::process::Child`]. Dropping it ends the box.
+#[derive(Debug)]
+pub struct Child {
+    /// Write end of the guest's standard input, when it is piped.
+    pub stdin: Option<File>,
+    /// Read end of the guest's standard output, when it is piped.
+    pub stdout: Option<File>,
+    /// Read end of the guest's standard error, when it is piped.
+    pub stderr: Option<File>,
+    pub(crate) captured: [Option<Captured>; 2],
+    pub(crate) session: Session,
+    pub(crate) raw_mode: Option<RawMode>,
+    pub(crate) report: Option<Report>,
+}
+
+/// Ends or signals a box from any thread.
+#[derive(Clone, Debug)]
+pub struct Killer(Remote);
+
+impl Killer {
+    /// Kills everything in the box. The verdict is `signaled`, unless the program had ended or a limit came first.
+    pub fn kill(&self) {
+        self.0.kill();
+    }
+
+    /// Sends a signal to the guest's process group.
+    pub fn signal(&self, number: i32) {
+        self.0.signal(number);
+    }
+}
+
+/// What a finished run leaves.
+#[derive(Debug)]
+pub struct Output {
+    /// What happened and why.
+    pub report: Report,
+    /// What was captured of standard output.
+    pub stdout: Vec<u8>,
+    /// What was captured of standard error.
+    pub stderr: Vec<u8>,
+}
+
+impl Child {
+    /// Waits for the end and judges. Standard input is closed first, as std does. Again: the same report.
+    pub fn wait(&mut self) -> Result<Report, Error> {
+        drop(self.stdin.take());
+        if let Some(report) = &self.report {
+            return Ok(report.clone());
+        }
+        let outcome = self.session.wait()?;
+        Ok(self.conclude(judge(outcome)))
+    }
+
+    /// Waits for the end and gives what was captured.
+    pub fn wait_with_output(mut self) -> Result<Output, Error> {
+        let report = self.wait()?;
+        let [stdout, stderr] = self.captured.each_mut().map(|captured| {
+            let captured = captured.take();
+            captured.map_or_else(Vec::new, |c| std::mem::take(&mut *c.lock().unwrap_or_else(|e| e.into_inner())))
+        });
+        Ok(Output { report, stdout, stderr })
+    }
+
+    /// Does what is due and gives the report once the box has ended. To be called when the child is readable.
+    pub fn try_wait(&mut self) -> Result<Option<Report>, Error> {
+        if let Some(report) = &self.report {
+            return Ok(Some(report.clone()));
+        }
+        let outcome = self.session.dispatch()?;
+        Ok(outcome.map(|outcome| self.conclude(judge(outcome))))
+    }
+
+    fn conclude(&mut self, report: Report) -> Report {
+        self.raw_mode = None;
+        self.report = Some(report.clone());
+        report
+    }
+
+    /// Kills everything in the box.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.session.kill(Cause::User);
+        Ok(())
+    }
+
+    /// A handle for other threads.
+    pub fn killer(&self) -> Killer {
+        Killer(self.session.remote())
+    }
+}
+
+/// Readable when [`Child::try_wait`] has something to do.
+impl AsFd for Child {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.session.as_fd()
+    }
+}

@@ -1,0 +1,395 @@
+//! Building a run.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use rustix::pipe::{PipeFlags, pipe_with};
+use tipstaff_launch::{Armed, Failure, Launched, Program, RealHost, Request, Wiring, launch};
+use tipstaff_policy::lower::{Plan, Surroundings, lower};
+use tipstaff_policy::profile;
+use tipstaff_supervise::{Captured, Options, Pty, RawMode, Relay, Session, Sink};
+
+use crate::stdio::Kind;
+use crate::{Child, Error, Machine, Output, Profile, Report, Stdio};
+
+/// A run to be started, as [`std::process::Command`]. Without a profile it gets the preset `default`.
+///
+/// The profile is lowered at the first [`Command::spawn`]; further spawns of an unchanged command reuse the plan.
+#[derive(Debug)]
+pub struct Command {
+    argv: Vec<OsString>,
+    profile: Option<profile::Profile>,
+    env: Vec<(OsString, OsString)>,
+    cwd: Option<PathBuf>,
+    stdin: Option<Kind>,
+    stdout: Option<Kind>,
+    stderr: Option<Kind>,
+    fds: Vec<Wiring>,
+    signals: Option<OwnedFd>,
+    prepared: Option<Prepared>,
+}
+
+/// What does not depend on one run.
+#[derive(Clone, Debug)]
+struct Prepared {
+    armed: Armed,
+    program: Program,
+    profile: profile::Profile,
+    env: Vec<(OsString, OsString)>,
+    cwd: PathBuf,
+    machine: &'static Machine,
+}
+
+/// Handed through even into a clean environment.
+const KEPT: [&str; 4] = ["PATH", "HOME", "TERM", "LANG"];
+
+impl Command {
+    /// A run of `program`, found in the guest's PATH unless it has a slash.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self {
+            argv: vec![program.as_ref().to_owned()],
+            profile: None,
+            env: Vec::new(),
+            cwd: None,
+            stdin: None,
+            stdout: None,
+            stderr: None,
+            fds: Vec::new(),
+            signals: None,
+            prepared: None,
+        }
+    }
+
+    fn changed(&mut self) -> &mut Self {
+        self.prepared = None;
+        self
+    }
+
+    /// Adds an argument.
+    pub fn arg(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
+        self.argv.push(arg.as_ref().to_owned());
+        self.changed()
+    }
+
+    /// Adds arguments.
+    pub fn args<S: AsRef<OsStr>>(&mut self, args: impl IntoIterator<Item = S>) -> &mut Self {
+        self.argv.extend(args.into_iter().map(|a| a.as_ref().to_owned()));
+        self.changed()
+    }
+
+    /// What the run may do.
+    pub fn profile(&mut self, profile: impl Into<Profile>) -> &mut Self {
+        self.profile = Some(profile.into().0);
+        self.changed()
+    }
+
+    /// Sets a variable. The environment is clean but for PATH, HOME, TERM and LANG.
+    pub fn env(&mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Self {
+        self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self.changed()
+    }
+
+    /// Working directory.
+    pub fn current_dir(&mut self, dir: impl AsRef<Path>) -> &mut Self {
+        self.cwd = Some(dir.as_ref().to_owned());
+        self.changed()
+    }
+
+    /// Standard input; inherited unless set.
+    pub fn stdin(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
+        self.stdin = Some(stdio.into().0);
+        self
+    }
+
+    /// Standard output; inherited unless set.
+    pub fn stdout(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
+        self.stdout = Some(stdio.into().0);
+        self
+    }
+
+    /// Standard error; inherited unless set.
+    pub fn stderr(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
+        self.stderr = Some(stdio.into().0);
+        self
+    }
+
+    /// One more descriptor for the next spawn: ours, and the number that the guest sees it under.
+    pub fn fd(&mut self, source: OwnedFd, target: i32) -> &mut Self {
+        self.fds.push(Wiring { source, target });
+        self
+    }
+
+    /// A signalfd for the next spawn; what arrives there goes to the guest, and a second SIGINT ends the box.
+    pub fn forward_signals(&mut self, signals: OwnedFd) -> &mut Self {
+        self.signals = Some(signals);
+        self
+    }
+
+    /// The plan: what would be enforced, and how.
+    pub fn explain(&mut self) -> Result<Plan, Error> {
+        Ok(self.explain_armed()?.plan)
+    }
+
+    /// The plan with its compiled filter.
+    pub fn explain_armed(&mut self) -> Result<Armed, Error> {
+        Ok(self.prepare(Machine::full())?.armed)
+    }
+
+    /// Runs to the end.
+    pub fn status(&mut self) -> Result<Report, Error> {
+        self.spawn()?.wait()
+    }
+
+    /// Runs to the end with output captured.
+    pub fn output(&mut self) -> Result<Output, Error> {
+        self.stdout.get_or_insert(Kind::Capture);
+        self.stderr.get_or_insert(Kind::Capture);
+        self.stdin.get_or_insert(Kind::Null);
+        self.spawn()?.wait_with_output()
+    }
+
+    /// Starts a box. When this returns the program has been executed with every restriction in force; an error means
+    /// that none of it has run and nothing is left.
+    pub fn spawn(&mut self) -> Result<Child, Error> {
+        let prepared = match self.prepared.take() {
+            Some(prepared) => prepared,
+            None => self.prepare(Machine::quick())?,
+        };
+        match self.start(&prepared) {
+            Err(Error::Launch(failure, rules)) if failure.assumption => {
+                // The quick look assumed too much, or the step failed for a reason of its own: the full look tells.
+                let full = Machine::full();
+                if full.caps == prepared.machine.caps {
+                    return Err(Error::Launch(failure, rules));
+                }
+                let prepared = self.prepare(full)?;
+                let child = self.start(&prepared)?;
+                self.prepared = Some(prepared);
+                Ok(child)
+            }
+            Ok(child) => {
+                self.prepared = Some(prepared);
+                Ok(child)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn prepare(&self, machine: &'static Machine) -> Result<Prepared, Error> {
+        let profile = match &self.profile {
+            Some(profile) => profile.clone(),
+            None => Profile::preset("default")?.0,
+        };
+        let here = std::env::current_dir()?;
+        let dir = self.cwd.as_ref().or(profile.program.cwd.as_ref());
+        let cwd = dir.map_or_else(|| here.clone(), |dir| here.join(dir));
+        if !cwd.is_dir() {
+            let errno = tipstaff_sys::Errno(if cwd.exists() { 20 } else { 2 });
+            return Err(Error::Launch(Failure::new("chdir", errno, format_args!("chdir {cwd:?}")), Vec::new()));
+        }
+        let env = self.environment(&profile);
+        let search = env.iter().rev().find(|(key, _)| key == "PATH").map(|(_, value)| value.as_os_str());
+        let fail = |failure| Error::Launch(failure, Vec::new());
+        let program = Program::resolve(&self.argv, search, &cwd).map_err(fail)?;
+        let core = std::fs::read("/proc/sys/kernel/core_pattern").unwrap_or_default();
+        let around =
+            Surroundings { cwd: cwd.clone(), programs: program.shown.clone(), core_is_piped: core.starts_with(b"|") };
+        let plan = lower(&profile, &machine.caps, &RealHost, &around)?;
+        let armed = Armed::new(plan, &machine.caps).map_err(fail)?;
+        Ok(Prepared { armed, program, profile, env, cwd, machine })
+    }
+
+    fn environment(&self, profile: &profile::Profile) -> Vec<(OsString, OsString)> {
+        let mut env: Vec<(OsString, OsString)> = Vec::new();
+        let mut set = |key: &OsStr, value: OsString| {
+            env.retain(|(k, _)| k != key);
+            env.push((key.to_owned(), value));
+        };
+        let kept = KEPT.iter().map(OsStr::new).chain(profile.program.pass_env.iter().map(OsString::as_os_str));
+        for key in kept {
+            if let Some(value) = std::env::var_os(key) {
+                set(key, value);
+            }
+        }
+        for (key, value) in profile.program.env.iter().map(|(k, v)| (k, v)).chain(self.env.iter().map(|(k, v)| (k, v)))
+        {
+            set(key, value.clone());
+        }
+        env
+    }
+
+    fn start(&mut self, prepared: &Prepared) -> Result<Child, Error> {
+        let rules = || prepared.armed.plan.rules.iter().map(|r| r.enforcement.clone()).collect();
+        let fail = |failure| Error::Launch(failure, rules());
+        let limit = prepared.armed.plan.limits.output;
+        let mut wires = Wires::default();
+        if prepared.profile.program.tty == Some(true) {
+            wires.terminal(limit.is_some())?;
+        } else {
+            let program = &prepared.profile.program;
+            let files = [&program.stdin, &program.stdout, &program.stderr];
+            for (target, file) in files.into_iter().enumerate() {
+                let slot = kind_slot(target, self);
+                let kind = match (slot.take(), file) {
+                    (Some(kind), _) => {
+                        *slot = kind.again();
+                        kind
+                    }
+                    (None, Some(path)) => Kind::Fd(open_file(&prepared.cwd.join(path), target).map_err(fail)?),
+                    (None, None) => Kind::Inherit,
+                };
+                wires.stream(target, kind, limit.is_some())?;
+            }
+        }
+        let mut wiring = wires.wiring;
+        wiring.append(&mut self.fds);
+        let request = Request { env: prepared.env.clone(), wiring, terminal: wires.raw_mode_wanted };
+        let launched: Launched =
+            launch(&prepared.armed, &prepared.program, request, &prepared.machine.hierarchies).map_err(fail)?;
+        let options = Options {
+            relays: wires.relays,
+            count_output: limit.is_some(),
+            input: wires.input,
+            signals: self.signals.take(),
+        };
+        let raw_mode = match &options.input {
+            Some((from, _)) => RawMode::enter(std::os::fd::AsFd::as_fd(from)).ok(),
+            None => None,
+        };
+        let session = Session::new(launched, &prepared.armed.plan, prepared.machine.caps.cpus, options)?;
+        let [stdin, stdout, stderr] = wires.ends;
+        Ok(Child { stdin, stdout, stderr, captured: wires.captured, session, raw_mode, report: None })
+    }
+}
+
+fn kind_slot(target: usize, command: &mut Command) -> &mut Option<Kind> {
+    match target {
+        0 => &mut command.stdin,
+        1 => &mut command.stdout,
+        _ => &mut command.stderr,
+    }
+}
+
+impl Kind {
+    /// What of this serves a next spawn too.
+    fn again(&self) -> Option<Self> {
+        match self {
+            Self::Inherit => Some(Self::Inherit),
+            Self::Null => Some(Self::Null),
+            Self::Piped => Some(Self::Piped),
+            Self::Capture => Some(Self::Capture),
+            Self::Fd(fd) => fd.try_clone().ok().map(Self::Fd),
+        }
+    }
+}
+
+fn open_file(path: &Path, target: usize) -> Result<OwnedFd, Failure> {
+    let opened = if target == 0 { File::open(path) } else { File::create(path) };
+    let step = ["stdin", "stdout", "stderr"][target.min(2)];
+    opened.map(OwnedFd::from).map_err(|e| Failure::new(step, e.into(), format_args!("open {path:?}")))
+}
+
+/// The guest's standard streams while they are put together.
+#[derive(Debug, Default)]
+struct Wires {
+    wiring: Vec<Wiring>,
+    relays: Vec<Relay>,
+    captured: [Option<Captured>; 2],
+    ends: [Option<File>; 3],
+    input: Option<(OwnedFd, OwnedFd)>,
+    raw_mode_wanted: bool,
+}
+
+fn ours(target: usize) -> io::Result<OwnedFd> {
+    let fd = match target {
+        0 => rustix::stdio::stdin().try_clone_to_owned(),
+        1 => rustix::stdio::stdout().try_clone_to_owned(),
+        _ => rustix::stdio::stderr().try_clone_to_owned(),
+    };
+    // Closed on our side: the guest gets something that it can use all the same.
+    fd.or_else(|_| null(target))
+}
+
+fn null(target: usize) -> io::Result<OwnedFd> {
+    let file = if target == 0 { File::open("/dev/null") } else { File::options().write(true).open("/dev/null") };
+    file.map(OwnedFd::from)
+}
+
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(pipe_with(PipeFlags::CLOEXEC)?)
+}
+
+impl Wires {
+    fn wire(&mut self, source: OwnedFd, target: usize) {
+        self.wiring.push(Wiring { source, target: target as i32 });
+    }
+
+    fn relay(&mut self, target: usize, to: Sink) -> io::Result<()> {
+        let (read, write) = pipe()?;
+        self.wire(write, target);
+        self.relays.push(Relay::new(read, to)?);
+        Ok(())
+    }
+
+    /// `counted`: an output limit is set, so output passes through us.
+    fn stream(&mut self, target: usize, kind: Kind, counted: bool) -> io::Result<()> {
+        let output = target != 0;
+        match kind {
+            Kind::Capture if output => {
+                let memory: Captured = Arc::new(Mutex::new(Vec::new()));
+                self.captured[target - 1] = Some(Arc::clone(&memory));
+                self.relay(target, Sink::Memory(memory))
+            }
+            Kind::Piped => {
+                let (read, write) = pipe()?;
+                if !output {
+                    self.ends[0] = Some(File::from(write));
+                    self.wire(read, 0);
+                    return Ok(());
+                }
+                self.ends[target] = Some(File::from(read));
+                if counted {
+                    return self.relay(target, Sink::Fd(write));
+                }
+                self.wire(write, target);
+                Ok(())
+            }
+            Kind::Inherit if output && counted => self.relay(target, Sink::Fd(ours(target)?)),
+            Kind::Fd(fd) if output && counted => self.relay(target, Sink::Fd(fd)),
+            Kind::Null if output && counted => self.relay(target, Sink::Nowhere),
+            Kind::Inherit => {
+                let fd = ours(target)?;
+                self.wire(fd, target);
+                Ok(())
+            }
+            Kind::Fd(fd) => {
+                self.wire(fd, target);
+                Ok(())
+            }
+            Kind::Null | Kind::Capture => {
+                let fd = null(target)?;
+                self.wire(fd, target);
+                Ok(())
+            }
+        }
+    }
+
+    /// All three streams on a terminal of the box's own, relayed to ours.
+    fn terminal(&mut self, _counted: bool) -> io::Result<()> {
+        let stdin = ours(0)?;
+        let pty = Pty::open(Some(std::os::fd::AsFd::as_fd(&stdin)))?;
+        for target in 1..3 {
+            let fd = pty.slave.try_clone()?;
+            self.wire(fd, target);
+        }
+        self.wire(pty.slave, 0);
+        self.relays.push(Relay::new(pty.master.try_clone()?, Sink::Fd(ours(1)?))?);
+        self.input = Some((stdin, pty.master));
+        self.raw_mode_wanted = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,45 @@
+//! Take programs into custody: run them confined, limited and judged.
+//!
+//! The interface is that of [`std::process::Command`], with a [`Profile`] that says what is allowed and a [`Report`]
+//! that says what happened and why.
+//!
+//! ```no_run
+//! use tipstaff::{Command, Profile};
+//!
+//! # fn main() -> Result<(), tipstaff::Error> {
+//! let profile = Profile::preset("judge")?.cpu_ms(1000).memory(64 << 20);
+//! let mut child = Command::new("python3").arg("solution.py").profile(profile).spawn()?;
+//! let report = child.wait()?;
+//! println!("{} after {} ns of CPU", report.verdict, report.cpu_ns.total);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A box is one process tree. Its limits are enforced while somebody drives its [`Child`]: in [`Child::wait`], or by an
+//! event loop that polls the child ([`std::os::fd::AsFd`]) and calls [`Child::try_wait`]. A [`Killer`] ends it from any
+//! thread. Dropping a child ends its box; the end of this process, also by SIGKILL, ends every box.
+//!
+//! Spawning is safe from any thread of a threaded host: nothing is forked, no signal handler is installed, no SIGCHLD is
+//! caused, and the only process that is this one's child is the box's keeper, which a host's `waitpid(-1)` does not see
+//! unless it says `__WALL`.
+#![forbid(unsafe_code)]
+
+mod child;
+mod command;
+mod error;
+mod machine;
+mod profile;
+mod stdio;
+
+pub use child::{Child, Killer, Output};
+pub use command::Command;
+pub use error::Error;
+pub use machine::Machine;
+pub use profile::Profile;
+pub use stdio::Stdio;
+
+pub use tipstaff_launch::Armed;
+pub use tipstaff_policy as policy;
+pub use tipstaff_policy::lower::Plan;
+pub use tipstaff_report as report;
+pub use tipstaff_report::{Report, Verdict};

@@ -1,0 +1,72 @@
+//! The `tipstaff` command as a black box: one binary, one file per topic.
+#![forbid(unsafe_code)]
+
+mod bad_input;
+mod env;
+mod exits;
+mod fault_drill;
+mod fs;
+mod isolation;
+mod kill_drill;
+mod kit;
+mod leak_drill;
+mod leftovers;
+mod limits;
+mod matrix;
+mod net;
+mod programs;
+mod report;
+mod signals;
+mod stdio;
+mod syscalls;
+mod tty;
+
+use tipstaff_testkit::User;
+
+/// A test as root and as an ordinary user: `both!(name, |user| …)`.
+macro_rules! both {
+    ($(#[$about:meta])* $name:ident, $test:expr) => {
+        $(#[$about])*
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            #[test]
+            fn root() {
+                if let Some(why) = tipstaff_testkit::Machine::Full.unavailable(tipstaff_testkit::User::Root) {
+                    tipstaff_testkit::skip!("{why}");
+                }
+                let test: fn(tipstaff_testkit::User) = $test;
+                test(tipstaff_testkit::User::Root);
+            }
+
+            #[test]
+            fn ordinary() {
+                let test: fn(tipstaff_testkit::User) = $test;
+                test(tipstaff_testkit::User::Ordinary);
+            }
+        }
+    };
+}
+pub(crate) use both;
+
+/// The users that this suite can run as.
+fn users() -> impl Iterator<Item = User> {
+    [User::Root, User::Ordinary].into_iter().filter(|user| user.available())
+}
+
+/// Is the full size of a drill asked for? CI runs the smallest.
+fn full_drill() -> bool {
+    std::env::var("TIPSTAFF_DRILL").is_ok_and(|size| size == "full")
+}
+
+#[test]
+fn no_file_is_forgotten() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let this = std::fs::read_to_string(dir.join("main.rs")).expect("this file");
+    for entry in std::fs::read_dir(dir).expect("tests") {
+        let name = entry.expect("entry").file_name().into_string().expect("name");
+        let module = name.trim_end_matches(".rs");
+        assert!(module == "main" || this.contains(&format!("mod {module};")), "{name} is not a module of main.rs");
+    }
+}

@@ -1,0 +1,160 @@
+//! The verdict matrix: every program, as root and as an ordinary user, on this machine and on every
+//! poorer one. The answer is right, or on a poorer machine the run is refused with the reason; a
+//! limit that was crossed is never `ok`.
+use tipstaff_testkit::{Machine, Right, Run, Under, User, Without, run, skip};
+
+const OK: Right = Right::new("ok", 0);
+const MEMORY: Right = Right::new("memory_limit", 122);
+const OUTPUT: Right = Right::new("output_limit", 123);
+const PROCESSES: Right = Right::new("process_limit", 123);
+const CPU: Right = Right::time("cpu");
+const WALL: Right = Right::time("wall");
+const IDLE: Right = Right::time("idle");
+
+/// The limits of the matrix: enough wall time that a busy machine is no cause.
+fn limited<const N: usize>(program: [&str; N]) -> Run {
+    run(program).profile("judge").cpu("500ms").wall("20s").memory("64MiB").output("16MiB")
+}
+
+/// A program in a directory of its own that it may write.
+fn writing<const N: usize>(program: [&str; N]) -> Run {
+    limited(program).option("--write", "@WORK")
+}
+
+macro_rules! program {
+    ($name:ident, $run:expr, $right:expr) => {
+        program!($name, $run, $right, [
+            root: Root, Machine::Full;
+            ordinary: Ordinary, Machine::Full;
+            root_without_cgroup: Root, Without::Cgroup;
+            ordinary_without_cgroup: Ordinary, Without::Cgroup;
+            root_without_user_namespace: Root, Without::UserNamespace;
+            ordinary_without_user_namespace: Ordinary, Without::UserNamespace;
+            root_without_namespaces: Root, Without::Namespaces;
+            root_without_landlock: Root, Without::Landlock;
+            ordinary_without_landlock: Ordinary, Without::Landlock;
+            root_without_listener: Root, Without::Listener;
+            ordinary_without_listener: Ordinary, Without::Listener;
+            root_without_clone3: Root, Without::Clone3;
+            ordinary_without_clone3: Ordinary, Without::Clone3;
+            root_under_docker: Root, Under::DockerSeccomp;
+            ordinary_under_docker: Ordinary, Under::DockerSeccomp;
+        ]);
+    };
+    ($name:ident, $run:expr, $right:expr, [$($test:ident: $user:ident, $machine:expr;)*]) => {
+        mod $name {
+            use super::*;
+            $(
+                #[test]
+                fn $test() {
+                    let machine = Machine::from($machine);
+                    if let Some(why) = machine.unavailable(User::$user) {
+                        skip!("{why}");
+                    }
+                    let ran = $run.as_user(User::$user).on(machine).go();
+                    ran.expect_right_or_refused($right, machine);
+                }
+            )*
+        }
+    };
+}
+
+// The matrix of judges.
+program!(spin, limited(["spin"]), CPU);
+program!(sleep, limited(["sleeper"]).wall("700ms"), WALL);
+program!(memory_until_refused, limited(["hog"]), MEMORY);
+program!(forked_spinners, limited(["forkspin", "4"]), CPU);
+program!(forked_memory, limited(["forkhog", "4", "40"]), MEMORY);
+program!(flood, limited(["flood", "400000000"]), OUTPUT);
+program!(segv, limited(["segv"]), Right::new("signaled", 139));
+program!(self_kill, limited(["raise", "9"]), Right::new("signaled", 137));
+program!(handled_signals, limited(["handled"]), OK);
+program!(daemon_left_behind, limited(["daemonize", "close"]), OK);
+program!(daemon_holds_stdout, limited(["daemonize", "hold"]), OK);
+program!(int80, limited(["int80"]), Right::new("policy_violation", 121));
+
+// The additions.
+program!(fork_bomb, limited(["forkbomb"]).processes(32), CPU);
+program!(thread_bomb, limited(["threadbomb"]).processes(32), PROCESSES);
+program!(fork_to_the_limit_ends_well, limited(["forklimit", "0"]).processes(16), OK);
+program!(fork_to_the_limit_ends_badly, limited(["forklimit", "1"]).processes(16), PROCESSES);
+program!(memfd_hog, limited(["memfd"]), MEMORY);
+program!(xcpu_ignored, limited(["xcpu"]), CPU);
+program!(file_size_ignored, writing(["xfsz", "ignore", "@WORK"]).file_size("1MiB"), Right::new("nonzero_exit", 6));
+program!(file_size_default, writing(["xfsz", "default", "@WORK"]).file_size("1MiB"), OUTPUT);
+program!(sparse_file, writing(["sparse", "@WORK"]).file_size("1MiB"), OUTPUT);
+program!(sleep_past_cpu, limited(["sleeper", "2"]), OK);
+program!(stopped, limited(["stopself"]).wall("700ms"), WALL);
+program!(
+    exec_from_second_thread,
+    limited(["threadexec"]).arg(tipstaff_testkit::guest("exit")).arg("3"),
+    Right::new("nonzero_exit", 3)
+);
+program!(leader_exits_first, limited(["leaderexit", "4"]), Right::new("nonzero_exit", 4));
+program!(one_byte_flood, limited(["flood", "200000", "1"]).output("64KiB"), OUTPUT);
+program!(stderr_flood, limited(["flood", "400000000", "65536", "2"]), OUTPUT);
+program!(stdin_never_read, limited(["exit", "0"]).stdin(vec![b'x'; 1 << 20]), OK);
+program!(stdin_never_closed, limited(["exit", "0"]).silent_stdin(), OK);
+program!(idle, limited(["sleeper"]).idle("400ms"), IDLE);
+program!(now_and_then, limited(["tick", "40"]).idle("400ms"), OK);
+
+// Where CPU hides.
+program!(system_time, limited(["sysspin"]), CPU);
+program!(children_killed, limited(["burners", "killed"]), CPU);
+program!(children_orphaned, limited(["burners", "orphan"]), CPU);
+program!(children_unreaped, limited(["burners", "unreaped"]), CPU);
+
+// Endings that look like limits and are none; memory that looks used and is not.
+program!(self_xcpu, limited(["raise", "24"]), Right::new("signaled", 152));
+program!(self_sigsys, limited(["raise", "31"]), Right::new("signaled", 159));
+program!(stack_overflow, limited(["recurse"]), Right::new("signaled", 139));
+program!(exit_137, limited(["exit", "137"]), Right::new("nonzero_exit", 137));
+program!(exit_124, limited(["exit", "124"]), Right::new("nonzero_exit", 124));
+program!(memory_below, limited(["hog", "30"]), OK);
+program!(memory_reserved, limited(["bighole"]), OK);
+program!(forked_memory_below, limited(["forkhog", "4", "8"]), OK);
+program!(
+    cold_page_cache,
+    limited(["pagecache", "@WORK/cold"]).memory("16MiB").option("--read", "@WORK").work_file("cold", vec![1; 35 << 20]),
+    OK
+);
+
+mod children_ignored {
+    //! With SIGCHLD ignored nobody receives the wait status: without a control group the CPU figure
+    //! may be a lower bound, and then the wall clock ends the run and the report says so.
+    use super::*;
+
+    fn on(user: User, machine: Machine) {
+        if let Some(why) = machine.unavailable(user) {
+            skip!("{why}");
+        }
+        let ran = limited(["burners", "ignored"]).wall("3s").as_user(user).on(machine).go();
+        if ran.refused() {
+            ran.expect_refused(machine);
+            return;
+        }
+        let bound = ran.report["cpu_source"] == "rusage_lower_bound";
+        let right = if bound && ran.report["clock"] == "wall" { WALL } else { CPU };
+        ran.expect_right(right);
+    }
+
+    #[test]
+    fn root() {
+        on(User::Root, Machine::Full);
+    }
+
+    #[test]
+    fn ordinary() {
+        on(User::Ordinary, Machine::Full);
+    }
+
+    #[test]
+    fn root_without_cgroup() {
+        on(User::Root, Without::Cgroup.into());
+    }
+
+    #[test]
+    fn root_under_docker() {
+        on(User::Root, Under::DockerSeccomp.into());
+    }
+}
