@@ -144,7 +144,7 @@ both!(links_made_inside_lead_nowhere_else, |user| {
     let tree = Tree::new(user);
     let (link, secret) = (tree.path("inside/new"), tree.path("outside/file"));
     let script = format!(
-        "ln -s {secret} {link} && cat {link}; ln {secret} {link}2 && cat {link}2; cat {link}/../../outside/file"
+        "ln -sfn {secret} {link} && cat {link}; ln -f {secret} {link}2 && cat {link}2; cat {link}/../../outside/file"
     );
     let boxed = || run(["/bin/sh", "-c", &script]).option("--write", tree.path("inside")).as_user(user);
     let ran = boxed().go();
@@ -215,9 +215,10 @@ both!(the_system_is_read_only, |user| {
 });
 
 both!(tmp_is_private, |user| {
+    // In a directory of the system: the working directory is shown at its own place, which may be below /tmp.
     let script = "echo x > /tmp/left && cat /tmp/left; ls -A /tmp; echo x > /dev/shm/left && ls -A /dev/shm";
     for _ in 0..2 {
-        let ran = run(["/bin/sh", "-c", script]).as_user(user).go();
+        let ran = run(["/bin/sh", "-c", script]).option("--cwd", "/usr").as_user(user).go();
         ran.expect_ok();
         ran.check(ran.out().starts_with("x\n"), "private /tmp can be written");
         let seen = ran.out();

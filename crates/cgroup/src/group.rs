@@ -140,6 +140,11 @@ impl Cgroup {
         self.dirs.is_empty()
     }
 
+    /// How many groups were made.
+    pub fn len(&self) -> usize {
+        self.dirs.len()
+    }
+
     /// `cgroup.procs` of every v1 group, open for writing: the guest's first process writes itself in before it
     /// executes. The kernel checks the permission of whoever opened the file (Linux 5.16 and stable kernels).
     pub fn join_files(&self) -> Result<Vec<OwnedFd>, Error> {

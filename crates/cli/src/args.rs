@@ -14,7 +14,7 @@ use crate::{doctor, explain, generate, profiles, run, say};
 
 /// Takes programs into custody: runs them confined, limited and judged.
 #[derive(Debug, Parser)]
-#[command(name = "tipstaff", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "tipstaff", version, args_override_self = true, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -61,7 +61,7 @@ pub enum ProfileAction {
 
 /// `tipstaff run …`
 #[derive(Debug, Args)]
-#[command(override_usage = "tipstaff run [OPTIONS] [--] CMD [ARG]...")]
+#[command(args_override_self = true, override_usage = "tipstaff run [OPTIONS] [--] CMD [ARG]...")]
 pub struct Run {
     #[command(flatten)]
     pub options: Options,
@@ -72,13 +72,13 @@ pub struct Run {
     #[arg(long, help_heading = "Report")]
     pub quiet: bool,
     /// The program and its arguments.
-    #[arg(value_name = "CMD", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "CMD", trailing_var_arg = true)]
     pub argv: Vec<OsString>,
 }
 
 /// `tipstaff explain …`
 #[derive(Debug, Args)]
-#[command(override_usage = "tipstaff explain [OPTIONS] [--] [CMD] [ARG]...")]
+#[command(args_override_self = true, override_usage = "tipstaff explain [OPTIONS] [--] [CMD] [ARG]...")]
 pub struct Explain {
     #[command(flatten)]
     pub options: Options,
@@ -89,7 +89,7 @@ pub struct Explain {
     #[arg(long)]
     pub json: bool,
     /// The program; /bin/true unless given.
-    #[arg(value_name = "CMD", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "CMD", trailing_var_arg = true)]
     pub argv: Vec<OsString>,
 }
 

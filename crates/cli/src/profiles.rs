@@ -41,8 +41,9 @@ pub fn call(action: &ProfileAction) -> u8 {
                 0
             }
             Err(e) => {
+                let unread = e.is_unread();
                 say::error(e);
-                1
+                if unread { say::FAILED } else { 1 }
             }
         },
     }

@@ -20,6 +20,8 @@ pub(crate) struct Numbers {
     pub wiring: Vec<(i32, i32)>,
     pub ruleset: Option<i32>,
     pub channel: Option<i32>,
+    /// Channel and size.
+    pub terminal: Option<(i32, (u16, u16))>,
 }
 
 pub(crate) struct Compiled {
@@ -31,16 +33,12 @@ pub(crate) fn ops(
     plan: &Plan,
     program: &Program,
     env: Vec<(OsString, OsString)>,
-    terminal: bool,
     numbers: &Numbers,
     filter: Option<Compiled>,
 ) -> Result<Vec<GuestOp>, Failure> {
     let mut ops = vec![GuestOp::NewSession];
     ops.extend(numbers.join.iter().map(|fd| GuestOp::JoinCgroup(*fd)));
-    descriptors(&mut ops, &numbers.wiring);
-    if terminal {
-        ops.push(GuestOp::ControllingTerminal(0));
-    }
+    descriptors(&mut ops, &numbers.wiring, if numbers.terminal.is_some() { 3 } else { 0 });
     ops.push(GuestOp::OomScoreZero);
     ops.push(GuestOp::NiceZero);
     if plan.ids.clear_groups {
@@ -49,6 +47,11 @@ pub(crate) fn ops(
     if plan.ids.change {
         ops.push(GuestOp::Gid(plan.ids.inside.1));
         ops.push(GuestOp::Uid(plan.ids.inside.0));
+    }
+    if let Some((channel, size)) = numbers.terminal {
+        // With the guest's ids, so that it owns its terminal.
+        let ptmx = if plan.namespaces.mount { "/dev/pts/ptmx" } else { "/dev/ptmx" };
+        ops.push(GuestOp::Terminal { ptmx: c(ptmx), channel, size });
     }
     ops.push(GuestOp::DropCapabilities);
     ops.push(GuestOp::NoNewPrivs);
@@ -79,12 +82,12 @@ pub(crate) fn ops(
 
 /// Sources stand above every target, so no dup3 can overwrite one; gaps between targets are closed, and all above
 /// goes at exec.
-fn descriptors(ops: &mut Vec<GuestOp>, wiring: &[(i32, i32)]) {
+fn descriptors(ops: &mut Vec<GuestOp>, wiring: &[(i32, i32)], first: i32) {
     ops.extend(wiring.iter().map(|(source, target)| GuestOp::DupTo(*source, *target)));
     let mut targets: Vec<i32> = wiring.iter().map(|(_, target)| *target).collect();
     targets.sort_unstable();
     targets.dedup();
-    let mut next = 0;
+    let mut next = first;
     for target in targets {
         if target > next {
             ops.push(GuestOp::CloseRange(next as u32, target as u32 - 1));

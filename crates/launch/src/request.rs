@@ -19,6 +19,6 @@ pub struct Request {
     pub env: Vec<(OsString, OsString)>,
     /// Descriptors; what is not here is closed.
     pub wiring: Vec<Wiring>,
-    /// The guest's descriptor 0 becomes its controlling terminal.
-    pub terminal: bool,
+    /// The guest gets a terminal of its own with this many rows and columns, instead of descriptors 0, 1 and 2.
+    pub terminal: Option<(u16, u16)>,
 }

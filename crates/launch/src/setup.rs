@@ -25,7 +25,7 @@ fn rel(path: &Path) -> CString {
 }
 
 /// The operations, and the placeholders among them (deepest last).
-pub(crate) fn ops(plan: &Plan, ruleset: Option<i32>) -> (Vec<SetupOp>, Vec<PathBuf>) {
+pub(crate) fn ops(plan: &Plan) -> (Vec<SetupOp>, Vec<PathBuf>) {
     let ns = &plan.namespaces;
     let mut ops = Vec::new();
     let mut placeholders = Vec::new();
@@ -41,10 +41,10 @@ pub(crate) fn ops(plan: &Plan, ruleset: Option<i32>) -> (Vec<SetupOp>, Vec<PathB
     if ns.mount {
         mounts(plan, &mut ops, &mut placeholders);
     }
-    if let (Some(landlock), Some(ruleset)) = (&plan.landlock, ruleset) {
+    if let Some(landlock) = &plan.landlock {
         for (path, rights) in &landlock.rules {
             let access = ruleset::bits(*rights, landlock.abi);
-            ops.push(SetupOp::LandlockPath { ruleset, path: c(path), access });
+            ops.push(SetupOp::LandlockPath { path: c(path), access });
         }
     }
     ops.push(SetupOp::Root);

@@ -11,7 +11,7 @@ use tipstaff_abi::bpf::Insn;
 use tipstaff_abi::caps::KernelCaps;
 use tipstaff_cgroup::{Cgroup, Hierarchies, Wanted};
 use tipstaff_policy::lower::{MemoryBy, Plan, ProcessesBy, SECRET_WORDS};
-use tipstaff_sys::keeper::{KEEPER_FDS, Keeper, Launch, Leftover, Stage, StartError, raise_above};
+use tipstaff_sys::keeper::{Keeper, Launch, Leftover, Stage, StartError, keeper_fds, raise_above};
 use tipstaff_sys::probe::ns;
 use tipstaff_sys::shared::CloneSpec;
 use tipstaff_sys::{Errno, pidfd};
@@ -38,6 +38,8 @@ pub struct Launched {
     pub cgroup: Option<Cgroup>,
     /// Where the filter's listener arrives: it is there already.
     pub channel: Option<OwnedFd>,
+    /// Where the master of the guest's terminal arrives: it is there already.
+    pub terminal: Option<OwnedFd>,
 }
 
 impl Armed {
@@ -75,7 +77,9 @@ pub fn launch(
     let plan = &armed.plan;
     let cgroup = cgroups(plan, hierarchies)?;
     let top = request.wiring.iter().map(|w| w.target + 1).max().unwrap_or(0);
-    let floor = KEEPER_FDS.max(top);
+    let (setup, placeholders) = setup::ops(plan);
+    let groups = cgroup.as_ref().map_or(0, Cgroup::len);
+    let floor = keeper_fds(placeholders.len() + groups).max(top);
     let raise = |fd: OwnedFd| raise_above(fd, floor).map_err(|e| Failure::new("launch", e, "dup"));
     let own = |e: tipstaff_cgroup::Error| {
         let errno = Errno::from(std::io::Error::from_raw_os_error(e.source.raw_os_error().unwrap_or(5)));
@@ -98,13 +102,16 @@ pub fn launch(
     let ruleset = ruleset.map_err(|e| Failure::new("landlock", e, "landlock_create_ruleset"))?;
     let ruleset = ruleset.map(raise).transpose()?;
     let listener = plan.filter.as_ref().is_some_and(|f| f.listener);
-    let (channel, guest_end) = if listener {
+    let pair = |wanted: bool| -> Result<(Option<OwnedFd>, Option<OwnedFd>), Failure> {
+        if !wanted {
+            return Ok((None, None));
+        }
         let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
-        let (ours, theirs) = pair.map_err(|e| Failure::new("seccomp", e.into(), "socketpair"))?;
-        (Some(ours), Some(raise(theirs)?))
-    } else {
-        (None, None)
+        let (ours, theirs) = pair.map_err(|e| Failure::new("launch", e.into(), "socketpair"))?;
+        Ok((Some(ours), Some(raise(theirs)?)))
     };
+    let (channel, guest_end) = pair(listener)?;
+    let (terminal, terminal_end) = pair(request.terminal.is_some())?;
     let mut sources = Vec::new();
     for wire in request.wiring {
         sources.push((raise(wire.source)?, wire.target));
@@ -117,10 +124,10 @@ pub fn launch(
         wiring: sources.iter().map(|(fd, target)| (fd.as_raw_fd(), *target)).collect(),
         ruleset: ruleset.as_ref().map(AsRawFd::as_raw_fd),
         channel: guest_end.as_ref().map(AsRawFd::as_raw_fd),
+        terminal: terminal_end.as_ref().map(AsRawFd::as_raw_fd).zip(request.terminal),
     };
     let filter = armed.insns.clone().map(|insns| Compiled { insns, secret: armed.secret });
-    let guest = guest::ops(plan, program, request.env, request.terminal, &numbers, filter)?;
-    let (setup, placeholders) = setup::ops(plan, numbers.ruleset);
+    let guest = guest::ops(plan, program, request.env, &numbers, filter)?;
     for path in placeholders.iter().rev() {
         leftovers.push(placeholder(path, &raise, &placeholders)?);
     }
@@ -128,6 +135,7 @@ pub fn launch(
         keeper: CloneSpec { namespaces: flags(plan), clone3: armed.clone3, ..CloneSpec::default() },
         subreaper: !plan.namespaces.pid,
         setup,
+        ruleset: numbers.ruleset,
         guest,
         guest_cgroup: guest_cgroup.filter(|_| armed.clone3),
         clone3: armed.clone3,
@@ -135,7 +143,7 @@ pub fn launch(
         supervisor,
     };
     match Keeper::start(launch) {
-        Ok(keeper) => Ok(Launched { keeper, cgroup, channel }),
+        Ok(keeper) => Ok(Launched { keeper, cgroup, channel, terminal }),
         Err(e) => Err(failure(e)),
     }
 }

@@ -43,6 +43,13 @@ pub enum Next<'a> {
 
 /// Takes a listener out of the channel into which the guest's first process sent it.
 pub fn receive(channel: BorrowedFd<'_>) -> io::Result<Listener> {
+    let fd = receive_fd(channel)?;
+    seccomp::notif_sync_wake_up(fd.as_fd());
+    Ok(Listener { fd })
+}
+
+/// Takes a descriptor out of a channel (SCM_RIGHTS, close-on-exec) without waiting.
+pub fn receive_fd(channel: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0u8; 1];
@@ -52,9 +59,7 @@ pub fn receive(channel: BorrowedFd<'_>) -> io::Result<Listener> {
         RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
         _ => None,
     });
-    let fd = fds.last().ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-    seccomp::notif_sync_wake_up(fd.as_fd());
-    Ok(Listener { fd })
+    fds.last().ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
 }
 
 impl AsFd for Listener {

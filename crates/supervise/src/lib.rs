@@ -19,4 +19,4 @@ mod usage;
 
 pub use relay::{Captured, Relay, Sink};
 pub use session::{Options, Session};
-pub use terminal::{Pty, RawMode};
+pub use terminal::{RawMode, size_of};

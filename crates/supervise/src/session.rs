@@ -17,7 +17,7 @@ use tipstaff_sys::wait::Status;
 use tipstaff_sys::{clock, signal};
 
 use crate::denials::{Denials, Told};
-use crate::relay::{Moved, Relay};
+use crate::relay::{Moved, Relay, Sink};
 use crate::usage::{self, Collected};
 use crate::{memory, terminal};
 
@@ -28,8 +28,8 @@ pub struct Options {
     pub relays: Vec<Relay>,
     /// Output counts against the limit (a terminal's does not, unless a limit is set).
     pub count_output: bool,
-    /// Our standard input to the terminal's master: both ends.
-    pub input: Option<(OwnedFd, OwnedFd)>,
+    /// The box has a terminal: our standard input feeds it, its output goes to our standard output.
+    pub terminal: Option<(OwnedFd, OwnedFd)>,
     /// A signalfd: SIGWINCH resizes the terminal, everything else goes to the guest; a second SIGINT kills.
     pub signals: Option<OwnedFd>,
 }
@@ -73,6 +73,8 @@ pub struct Session {
     epoll: OwnedFd,
     timer: OwnedFd,
     options: Options,
+    /// Our standard input and the master of the box's terminal.
+    input: Option<(OwnedFd, OwnedFd)>,
     /// Relays that have ended, by index.
     ended: Vec<bool>,
     due: Due,
@@ -91,10 +93,16 @@ pub struct Session {
 
 impl Session {
     /// Takes a launched box over. `cpus` is how many CPUs the box can use at once.
-    pub fn new(launched: Launched, plan: &Plan, cpus: u32, options: Options) -> io::Result<Self> {
-        let Launched { keeper, cgroup, channel } = launched;
+    pub fn new(launched: Launched, plan: &Plan, cpus: u32, mut options: Options) -> io::Result<Self> {
+        let Launched { keeper, cgroup, channel, terminal } = launched;
         // The guest has executed, so its listener is in the channel already.
         let listener = channel.map(|channel| tipstaff_notify::receive(channel.as_fd())).transpose()?;
+        let mut input = None;
+        if let (Some(channel), Some((from, to))) = (terminal, options.terminal.take()) {
+            let master = tipstaff_notify::receive_fd(channel.as_fd())?;
+            options.relays.push(Relay::new(master.try_clone()?, Sink::Fd(to))?);
+            input = Some((from, master));
+        }
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
         let started = keeper.started_ns();
@@ -120,6 +128,7 @@ impl Session {
             listener,
             epoll,
             timer,
+            input,
             options,
         };
         session.register()?;
@@ -142,7 +151,7 @@ impl Session {
         if let Some(signals) = &self.options.signals {
             add(signals.as_fd(), token::SIGNALS, EventFlags::IN)?;
         }
-        if let Some((from, _)) = &self.options.input {
+        if let Some((from, _)) = &self.input {
             // A regular file cannot be polled; then there is no terminal behind it either.
             let _ = add(from.as_fd(), token::INPUT, EventFlags::IN);
         }
@@ -291,7 +300,7 @@ impl Session {
         for number in numbers {
             match number {
                 SIGWINCH => {
-                    if let Some((from, to)) = &self.options.input {
+                    if let Some((from, to)) = &self.input {
                         terminal::copy_size(from.as_fd(), to.as_fd());
                     } else {
                         self.signal(number);
@@ -308,7 +317,7 @@ impl Session {
 
     /// Our terminal's input to the guest's. Both are terminals: a read gives at most one line or what was typed.
     fn feed(&mut self) {
-        let Some((from, to)) = &self.options.input else { return };
+        let Some((from, to)) = &self.input else { return };
         let mut bytes = [0u8; 1024];
         match rustix::io::read(from, &mut bytes) {
             Ok(n) if n > 0 => {
@@ -551,6 +560,14 @@ impl Session {
     /// What only the end can tell: kills by the kernel, refused forks.
     fn last_events(&mut self) {
         let at = self.keeper.ended_ns().unwrap_or_else(clock::monotonic_ns).saturating_sub(self.keeper.started_ns());
+        if let Some((limit, by)) = self.limits.processes
+            && by != ProcessesBy::Cgroup
+            && self.keeper.tasks_ever() == Some(limit)
+        {
+            // RLIMIT_NPROC tells nobody when it refuses. A box that had exactly as many tasks as it may, in all its
+            // life, has stood at the limit, however short that was.
+            self.event(Event::new(Limit::Processes, limit, Some(limit), at));
+        }
         let Some(group) = &self.cgroup else { return };
         if let (Some((limit, _)), true) = (self.limits.memory, group.oom_kills() > 0) {
             self.event(Event::new(Limit::Memory, limit, None, at));

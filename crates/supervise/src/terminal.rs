@@ -1,57 +1,13 @@
-//! A terminal of the box's own, and ours in raw mode while it runs.
+//! Our own terminal while the box has one: its size, and raw mode.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
-/// Both ends of a pseudoterminal, close-on-exec.
-#[derive(Debug)]
-pub struct Pty {
-    /// Ours.
-    pub master: OwnedFd,
-    /// The guest's.
-    pub slave: OwnedFd,
-}
-
-impl Pty {
-    /// A new pseudoterminal with the size and modes of `like`, where that is a terminal.
-    pub fn open(like: Option<BorrowedFd<'_>>) -> io::Result<Self> {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let master = openpt(flags)?;
-        grantpt(&master)?;
-        unlockpt(&master)?;
-        let name = ptsname(&master, Vec::new())?;
-        let slave = File::options()
-            .read(true)
-            .write(true)
-            .custom_flags_noctty()
-            .open(std::path::Path::new(&*name.to_string_lossy()))?;
-        let slave = OwnedFd::from(slave);
-        if let Some(like) = like {
-            if let Ok(size) = tcgetwinsize(like) {
-                tcsetwinsize(&master, size)?;
-            }
-            if let Ok(modes) = tcgetattr(like) {
-                tcsetattr(&slave, OptionalActions::Now, &modes)?;
-            }
-        }
-        Ok(Self { master, slave })
-    }
-}
-
-/// O_NOCTTY: opening a terminal must not make it ours.
-trait NoCtty {
-    fn custom_flags_noctty(&mut self) -> &mut Self;
-}
-
-impl NoCtty for std::fs::OpenOptions {
-    fn custom_flags_noctty(&mut self) -> &mut Self {
-        use std::os::unix::fs::OpenOptionsExt;
-        self.custom_flags(rustix::fs::OFlags::NOCTTY.bits() as i32)
-    }
+/// Rows and columns of a terminal; the usual 24 by 80 where it is none.
+pub fn size_of(terminal: BorrowedFd<'_>) -> (u16, u16) {
+    tcgetwinsize(terminal).map_or((24, 80), |size| (size.ws_row, size.ws_col))
 }
 
 /// Copies the size of one terminal to another.

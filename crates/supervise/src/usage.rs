@@ -28,7 +28,7 @@ pub(crate) fn finish(keeper: &Keeper, cgroup: Option<&Cgroup>, memory_limit: Opt
         None => {
             // A task whose parent ignores SIGCHLD is in nobody's account. Nothing tells us whether there was one, so
             // wherever the program was not alone the figure is a bound.
-            let alone = counted.reaped <= 1 && c.tasks_peak <= 1;
+            let alone = counted.reaped <= 1 && (c.tasks_peak <= 1 && keeper.tasks_ever().is_none_or(|n| n <= 1));
             let source = if alone { CpuSource::Rusage } else { CpuSource::RusageLowerBound };
             (CpuNs { user, system, total: settled.max(user + system) }, source)
         }

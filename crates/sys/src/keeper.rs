@@ -47,7 +47,7 @@ pub struct Leftover {
 }
 
 /// Everything a box starts with. Descriptors inside operations are numbers of descriptors that the caller keeps
-/// open until [`Keeper::start`] returns; none may be below [`KEEPER_FDS`].
+/// open until [`Keeper::start`] returns; none may be below [`keeper_fds`].
 #[derive(Debug)]
 pub struct Launch {
     /// Namespaces and clone call of the keeper.
@@ -56,6 +56,8 @@ pub struct Launch {
     pub subreaper: bool,
     /// Steps of the keeper.
     pub setup: Vec<SetupOp>,
+    /// Landlock's ruleset, which [`SetupOp::LandlockPath`] fills.
+    pub ruleset: Option<i32>,
     /// Steps of the guest's first process.
     pub guest: Vec<GuestOp>,
     /// CLONE_INTO_CGROUP for the guest (v2).
@@ -68,10 +70,13 @@ pub struct Launch {
     pub supervisor: OwnedFd,
 }
 
-/// Lowest descriptor number that a [`Launch`] may use: the keeper moves what it keeps below.
-pub const KEEPER_FDS: i32 = 24;
+/// Lowest descriptor number that a [`Launch`] with this many leftovers may use: the keeper moves what it keeps below.
+pub const fn keeper_fds(leftovers: usize) -> i32 {
+    let needed = FIRST_LEFTOVER + leftovers as i32 + 1;
+    if needed > 16 { needed } else { 16 }
+}
 
-const MAX_LEFTOVERS: usize = 16;
+const MAX_LEFTOVERS: usize = 1024;
 
 /// Where a launch failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +153,7 @@ struct Context {
     system_us: AtomicU64,
     max_rss_kib: AtomicU64,
     reaped: AtomicU64,
+    last_pid: AtomicI32,
 }
 
 /// A started box. Dropping it kills the box and waits for its end.
@@ -202,15 +208,10 @@ fn poke(eventfd: i32) {
     let _ = unsafe { call_retry(libc::SYS_write, [word(eventfd), addr(&one), 8, 0, 0, 0]) };
 }
 
-fn eventfd() -> Result<OwnedFd, Errno> {
+fn eventfd(floor: i32) -> Result<OwnedFd, Errno> {
     use rustix::event::{EventfdFlags, eventfd};
     let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-    raise(fd)
-}
-
-/// Moves a descriptor to [`KEEPER_FDS`] or above, close-on-exec.
-pub fn raise(fd: OwnedFd) -> Result<OwnedFd, Errno> {
-    raise_above(fd, KEEPER_FDS)
+    raise_above(fd, floor)
 }
 
 /// Moves a descriptor to `floor` or above, close-on-exec.
@@ -229,11 +230,12 @@ impl Keeper {
         }
         let fail = |e| StartError { stage: Stage::Keeper, errno: e, step: "launch", words: "start the keeper".into() };
         let arena = Arena::new().map_err(fail)?;
+        let floor = keeper_fds(launch.leftovers.len());
         let context = Arc::new(Context {
             launch,
             arena,
-            changed: eventfd().map_err(fail)?,
-            command_fd: eventfd().map_err(fail)?,
+            changed: eventfd(floor).map_err(fail)?,
+            command_fd: eventfd(floor).map_err(fail)?,
             state: AtomicU32::new(STARTING),
             stage: AtomicU32::new(0),
             index: AtomicU32::new(0),
@@ -250,6 +252,7 @@ impl Keeper {
             system_us: AtomicU64::new(0),
             max_rss_kib: AtomicU64::new(0),
             reaped: AtomicU64::new(0),
+            last_pid: AtomicI32::new(0),
         });
         let arg = Arc::as_ptr(&context).cast_mut().cast::<c_void>();
         // SAFETY: `context` outlives the keeper (Drop reaps it, or leaks it when it cannot); `main` is written by
@@ -351,6 +354,12 @@ impl Keeper {
         let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
         let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut fds, Some(&zero)).is_ok_and(|n| n > 0) && !self.is_empty()
+    }
+
+    /// How many tasks the box ever had, threads too, when its first process had ended. None without a PID namespace.
+    pub fn tasks_ever(&self) -> Option<u64> {
+        // The keeper is number 1.
+        u64::try_from(self.context.last_pid.load(SeqCst)).ok().filter(|pid| *pid > 1).map(|pid| pid - 1)
     }
 
     /// What was counted so far.
@@ -474,7 +483,7 @@ fn start_guest(context: &Context) -> Result<(), (u32, u32, Errno)> {
         // SAFETY: integers.
         unsafe { call(libc::SYS_prctl, [PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0, 0]) }.map_err(|e| (1, 0, e))?;
     }
-    let mut state = child::SetupState { root: -1 };
+    let mut state = child::SetupState { root: -1, ruleset: launch.ruleset.unwrap_or(-1) };
     for (index, op) in launch.setup.iter().enumerate() {
         child::run_setup(op, &mut state).map_err(|e| (0, index as u32, e))?;
     }
@@ -596,9 +605,36 @@ fn count(context: &Context, pid: i32, status: i32, usage: &libc::rusage) {
     context.reaped.fetch_add(1, SeqCst);
     if pid == context.guest_pid.load(SeqCst) && !context.has_status.load(SeqCst) {
         context.ended_ns.store(clock::monotonic_ns(), SeqCst);
+        if !context.launch.subreaper {
+            context.last_pid.store(last_pid(), SeqCst);
+        }
         context.status.store(status, SeqCst);
         context.has_status.store(true, SeqCst);
     }
+}
+
+/// The last pid handed out in the reader's PID namespace: the last field of proc_loadavg(5), in the box's own /proc.
+/// 0 where there is none.
+fn last_pid() -> i32 {
+    let mut text = [0u8; 128];
+    let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
+    // SAFETY: a constant path and a local buffer.
+    let n = unsafe {
+        match call(libc::SYS_openat, [word(libc::AT_FDCWD), ptr(c"/proc/loadavg"), flags, 0, 0, 0]) {
+            Ok(fd) => {
+                let n = call_retry(libc::SYS_read, [fd, addr_mut(&mut text), text.len(), 0, 0, 0]);
+                let _ = call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
+                n.unwrap_or(0)
+            }
+            Err(_) => 0,
+        }
+    };
+    let digits = text.iter().take(n).rev().skip_while(|b| !b.is_ascii_digit()).take_while(|b| b.is_ascii_digit());
+    // Read backwards: each digit counts ten times the one before.
+    let (pid, _) = digits.fold((0i32, 1i32), |(sum, unit), digit| {
+        (sum.wrapping_add(i32::from(digit - b'0').wrapping_mul(unit)), unit.wrapping_mul(10))
+    });
+    pid
 }
 
 /// Kills and reaps until nobody is left.

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use tipstaff_launch::{Armed, Failure, Launched, Program, RealHost, Request, Wiring, launch};
 use tipstaff_policy::lower::{Plan, Surroundings, lower};
 use tipstaff_policy::profile;
-use tipstaff_supervise::{Captured, Options, Pty, RawMode, Relay, Session, Sink};
+use tipstaff_supervise::{Captured, Options, RawMode, Relay, Session, Sink, size_of};
 
 use crate::stdio::Kind;
 use crate::{Child, Error, Machine, Output, Profile, Report, Stdio};
@@ -228,7 +228,7 @@ impl Command {
         let limit = prepared.armed.plan.limits.output;
         let mut wires = Wires::default();
         if prepared.profile.program.tty == Some(true) {
-            wires.terminal(limit.is_some())?;
+            wires.terminal = Some((ours(0)?, ours(1)?));
         } else {
             let program = &prepared.profile.program;
             let files = [&program.stdin, &program.stdout, &program.stderr];
@@ -247,19 +247,17 @@ impl Command {
         }
         let mut wiring = wires.wiring;
         wiring.append(&mut self.fds);
-        let request = Request { env: prepared.env.clone(), wiring, terminal: wires.raw_mode_wanted };
+        let terminal = wires.terminal.as_ref().map(|(from, _)| size_of(from.as_fd()));
+        let request = Request { env: prepared.env.clone(), wiring, terminal };
         let launched: Launched =
             launch(&prepared.armed, &prepared.program, request, &prepared.machine.hierarchies).map_err(fail)?;
         let options = Options {
             relays: wires.relays,
             count_output: limit.is_some(),
-            input: wires.input,
+            terminal: wires.terminal,
             signals: self.signals.take(),
         };
-        let raw_mode = match &options.input {
-            Some((from, _)) => RawMode::enter(std::os::fd::AsFd::as_fd(from)).ok(),
-            None => None,
-        };
+        let raw_mode = options.terminal.as_ref().and_then(|(from, _)| RawMode::enter(from.as_fd()).ok());
         let session = Session::new(launched, &prepared.armed.plan, prepared.machine.caps.cpus, options)?;
         let [stdin, stdout, stderr] = wires.ends;
         Ok(Child { stdin, stdout, stderr, captured: wires.captured, session, raw_mode, report: None })
@@ -300,8 +298,7 @@ struct Wires {
     relays: Vec<Relay>,
     captured: [Option<Captured>; 2],
     ends: [Option<File>; 3],
-    input: Option<(OwnedFd, OwnedFd)>,
-    raw_mode_wanted: bool,
+    terminal: Option<(OwnedFd, OwnedFd)>,
 }
 
 fn ours(target: usize) -> io::Result<OwnedFd> {
@@ -376,20 +373,5 @@ impl Wires {
                 Ok(())
             }
         }
-    }
-
-    /// All three streams on a terminal of the box's own, relayed to ours.
-    fn terminal(&mut self, _counted: bool) -> io::Result<()> {
-        let stdin = ours(0)?;
-        let pty = Pty::open(Some(std::os::fd::AsFd::as_fd(&stdin)))?;
-        for target in 1..3 {
-            let fd = pty.slave.try_clone()?;
-            self.wire(fd, target);
-        }
-        self.wire(pty.slave, 0);
-        self.relays.push(Relay::new(pty.master.try_clone()?, Sink::Fd(ours(1)?))?);
-        self.input = Some((stdin, pty.master));
-        self.raw_mode_wanted = true;
-        Ok(())
     }
 }

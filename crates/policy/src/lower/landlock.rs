@@ -56,11 +56,12 @@ pub(super) fn lower(
     }
     let mut rules = view.rights.clone();
     if ns.mount {
-        let exec = true;
-        let private = Rights { read: true, write: true, exec, device: false };
         for op in &view.ops {
             match op {
-                ViewOp::DiskDir(_, path) => rules.push((path.clone(), private)),
+                ViewOp::DiskDir(_, path) => {
+                    let exec = view.private_exec.contains(path);
+                    rules.push((path.clone(), Rights { read: true, write: true, exec, device: false }));
+                }
                 ViewOp::Proc => rules.push(("/proc".into(), Rights { write: true, ..Rights::READ })),
                 ViewOp::Devpts => {
                     rules.push(("/dev".into(), Rights { read: true, write: true, exec: false, device: true }));
@@ -74,6 +75,7 @@ pub(super) fn lower(
         sink.weaken("filesystem", "landlock", &why, "use Linux 6.2 or later, or allow namespaces", Cost::Kernel);
     }
     rules.retain(|(path, _)| ns.mount || host.kind(path).is_some_and(|k| !matches!(k, Kind::Link(_))));
-    let no_tcp = net == Net::None && abi >= 4;
+    // In a network namespace of the box's own, its loopback is its own too.
+    let no_tcp = net == Net::None && !ns.net && abi >= 4;
     Some(LandlockPlan { abi, rules, no_tcp, scoped: abi >= 6 })
 }

@@ -65,6 +65,8 @@ pub struct View {
     pub ops: Vec<ViewOp>,
     /// What may be done beneath which path.
     pub rights: Vec<(PathBuf, Rights)>,
+    /// Private directories in which programs may be executed.
+    pub private_exec: Vec<PathBuf>,
     /// Working directory inside the box.
     pub cwd: PathBuf,
 }
@@ -126,6 +128,9 @@ pub(super) fn lower(
     let protected: Vec<PathBuf> = fs.protect.iter().map(|p| around.cwd.join(p)).collect();
     if ns.mount {
         builder.build(&mut view, &protected, caps, disk_size(limits));
+        if fs.tmp_exec == Some(true) {
+            view.private_exec = builder.private_exec();
+        }
         sink.full("filesystem", "mount namespace", Cost::Kernel);
     } else {
         builder.grant(&mut view, sink);
@@ -190,9 +195,7 @@ impl Builder<'_> {
             }
         }
         let cwd = fs.cwd.unwrap_or(CwdAccess::None);
-        // A private /tmp is the working directory then, and "/" is no directory to hand out by accident.
-        let shared = ["/", "/tmp", "/var/tmp", "/dev/shm", "/run", "/dev", "/proc", "/sys"];
-        if cwd != CwdAccess::None && !shared.iter().any(|s| around.cwd == Path::new(s)) {
+        if cwd != CwdAccess::None && !is_shared(&around.cwd) {
             self.expose(&around.cwd, cwd == CwdAccess::Write, false);
         }
         for program in &around.programs {
@@ -228,6 +231,9 @@ impl Builder<'_> {
         exec: bool,
     ) -> Result<(), String> {
         let path = around.cwd.join(&rule.path);
+        if rule.path.is_relative() && is_shared(&path) {
+            return Ok(());
+        }
         if path == Path::new("/") {
             for name in self.host.list(&self.src(&path)) {
                 if !NOT_FROM_ROOT.iter().any(|n| *n == name) {
@@ -318,6 +324,18 @@ impl Builder<'_> {
             Some(Node::Bind { write, .. }) => Some(*write),
             _ => None,
         }) == Some(true)
+    }
+
+    /// A right beneath a directory reaches through the mounts below it (landlock(7)), so where something is shown there
+    /// that may only be read, nothing there may be executed.
+    fn private_exec(&self) -> Vec<PathBuf> {
+        let places = ["/tmp", "/var/tmp"].map(PathBuf::from);
+        let closed = |place: &PathBuf| {
+            self.nodes
+                .iter()
+                .any(|(path, node)| path.starts_with(place) && matches!(node, Node::Bind { exec: false, .. }))
+        };
+        places.into_iter().filter(|place| !closed(place)).collect()
     }
 
     // ---- with a mount namespace --------------------------------------------------------------------------------
@@ -512,6 +530,13 @@ impl Tree {
     fn rights(&self, view: &mut View, path: impl Into<PathBuf>, rights: Rights) {
         view.rights.push((path.into(), rights));
     }
+}
+
+/// Directories that a profile's "here" never means: a private /tmp is the working directory then, and "/" is no
+/// directory to hand out by accident.
+fn is_shared(path: &Path) -> bool {
+    const SHARED: [&str; 8] = ["/", "/tmp", "/var/tmp", "/dev/shm", "/run", "/dev", "/proc", "/sys"];
+    SHARED.iter().any(|shared| path.components().eq(Path::new(shared).components()))
 }
 
 fn parts(path: &Path) -> VecDeque<OsString> {

@@ -176,6 +176,13 @@ impl fmt::Display for Place {
     }
 }
 
+impl Error {
+    /// The profile was not found or could not be read at all, so nothing can be said of its text.
+    pub fn is_unread(&self) -> bool {
+        matches!(*self.problem, Problem::NotFound { .. } | Problem::Unreadable { .. })
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.problem)

@@ -22,8 +22,16 @@ pub enum GuestOp {
     CloseRange(u32, u32),
     /// Marks everything from here up close-on-exec (CLOSE_RANGE_CLOEXEC, Linux 5.11), or closes it one by one.
     CloexecFrom(u32),
-    /// Makes a descriptor (already at its target) the controlling terminal.
-    ControllingTerminal(i32),
+    /// A terminal of the box's own: opens `ptmx`, makes its other side the controlling terminal and descriptors 0, 1
+    /// and 2, and sends the master away.
+    Terminal {
+        /// The multiplexer in the box's view.
+        ptmx: CString,
+        /// Unix socket that takes the master.
+        channel: ChildFd,
+        /// Rows and columns.
+        size: (u16, u16),
+    },
     /// Clears supplementary groups.
     ClearGroups,
     /// setresgid(2).
@@ -89,7 +97,7 @@ impl GuestOp {
             Self::JoinCgroup(_) => "join the control group".into(),
             Self::DupTo(_, to) => format!("dup onto descriptor {to}"),
             Self::CloseRange(..) | Self::CloexecFrom(_) => "close_range".into(),
-            Self::ControllingTerminal(_) => "set the controlling terminal".into(),
+            Self::Terminal { ptmx, .. } => format!("open a terminal by {}", quoted(ptmx)),
             Self::ClearGroups => "setgroups".into(),
             Self::Gid(gid) => format!("setgid {gid}"),
             Self::Uid(uid) => format!("setuid {uid}"),
@@ -119,6 +127,7 @@ impl GuestOp {
             Self::Limit(_) => "rlimit",
             Self::JoinCgroup(_) => "cgroup",
             Self::Uid(_) | Self::Gid(_) | Self::ClearGroups => "ids",
+            Self::Terminal { .. } => "tty",
             _ => "launch",
         }
     }
@@ -170,13 +179,25 @@ struct ScmRights {
     pad: i32,
 }
 
-/// Sends the listener with SCM_RIGHTS. The three words beyond sendmsg's own arguments are ignored by the kernel and
+fn terminal(ptmx: &CString, channel: i32, size: (u16, u16)) -> Result<(), Errno> {
+    let master = pty::open_master_raw(ptmx)?;
+    pty::set_size_raw(master, size)?;
+    let slave = pty::open_peer_raw(master)?;
+    pty::set_controlling_raw(slave)?;
+    for target in 0..3 {
+        // SAFETY: duplicates onto the standard descriptors of this process alone.
+        unsafe { call_retry(libc::SYS_dup3, [word(slave), target, 0, 0, 0, 0])? };
+    }
+    // Both numbers are above the targets, and go at exec.
+    send_fd(channel, master, &[0; 3])
+}
+
+/// Sends a descriptor with SCM_RIGHTS. For the listener: the three words beyond sendmsg's own arguments are ignored by the kernel and
 /// seen by the filter: where the profile denies sendmsg(2), they alone open it, and no guest knows them.
-fn send_listener(channel: i32, listener: i32, secret: &[u64; 3]) -> Result<(), Errno> {
+fn send_fd(channel: i32, fd: i32, secret: &[u64; 3]) -> Result<(), Errno> {
     let byte = [0u8; 1];
     let iov = libc::iovec { iov_base: byte.as_ptr() as *mut _, iov_len: 1 };
-    let control =
-        ScmRights { len: 16 + size_of::<i32>(), level: libc::SOL_SOCKET, kind: libc::SCM_RIGHTS, fd: listener, pad: 0 };
+    let control = ScmRights { len: 16 + size_of::<i32>(), level: libc::SOL_SOCKET, kind: libc::SCM_RIGHTS, fd, pad: 0 };
     // SAFETY: msghdr is plain data; every pointer leads to a value of this frame.
     unsafe {
         let mut msg: libc::msghdr = core::mem::zeroed();
@@ -203,7 +224,7 @@ fn step(op: &GuestOp, state: &mut State) -> Result<(), Errno> {
             const CLOSE_RANGE_CLOEXEC: usize = 4;
             close_range(*first, u32::MAX, CLOSE_RANGE_CLOEXEC)
         }
-        GuestOp::ControllingTerminal(fd) => pty::set_controlling_raw(*fd),
+        GuestOp::Terminal { ptmx, channel, size } => terminal(ptmx, *channel, *size),
         GuestOp::ClearGroups => unsafe { call(libc::SYS_setgroups, [0; 6]).map(drop) },
         GuestOp::Gid(id) => unsafe {
             let id = *id as usize;
@@ -242,7 +263,7 @@ fn step(op: &GuestOp, state: &mut State) -> Result<(), Errno> {
             None => seccomp::install(program, false).map(drop),
             Some(channel) => {
                 let listener = seccomp::install(program, true)?.unwrap_or(-1);
-                send_listener(*channel, listener, secret)
+                send_fd(*channel, listener, secret)
             }
         },
         GuestOp::Exec { argv, envp, secret, .. } => unsafe {

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 
-use super::{ChildFd, mounts, quoted};
+use super::{mounts, quoted};
 use crate::landlock;
 use crate::raw::{Errno, call, call_retry, ptr, word};
 
@@ -71,10 +71,8 @@ pub enum SetupOp {
     Unmount(CString),
     /// Makes the new root read-only and pivots into it.
     PivotRoot,
-    /// Allows rights beneath a path of the box's view; the ruleset's descriptor.
+    /// Allows rights beneath a path of the box's view, in the launch's ruleset.
     LandlockPath {
-        /// The ruleset.
-        ruleset: ChildFd,
         /// Path in the box's view.
         path: CString,
         /// LANDLOCK_ACCESS_FS_*.
@@ -114,6 +112,8 @@ impl SetupOp {
 pub(crate) struct State {
     /// Descriptor of the new root, -1 before [`SetupOp::NewRoot`].
     pub root: i32,
+    /// Landlock's ruleset, -1 without.
+    pub ruleset: i32,
 }
 
 fn write_file(path: &CString, data: &[u8]) -> Result<(), Errno> {
@@ -178,7 +178,7 @@ pub(crate) fn run(op: &SetupOp, state: &mut State) -> Result<(), Errno> {
             call(libc::SYS_umount2, [ptr(path), libc::MNT_DETACH as usize, 0, 0, 0, 0]).map(drop)
         },
         SetupOp::PivotRoot => mounts::pivot(state.root),
-        SetupOp::LandlockPath { ruleset, path, access } => landlock::add_path_raw(*ruleset, path, *access),
+        SetupOp::LandlockPath { path, access } => landlock::add_path_raw(state.ruleset, path, *access),
         // SAFETY: a constant path.
         SetupOp::Root => unsafe { call(libc::SYS_chdir, [ptr(c"/"), 0, 0, 0, 0, 0]).map(drop) },
     }

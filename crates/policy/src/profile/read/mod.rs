@@ -42,7 +42,11 @@ impl Profile {
 pub(super) fn parse(name: &str, text: &str, home: Option<&Path>) -> Result<(Profile, Option<(usize, usize)>), Error> {
     let source = Source { name, text, home: home.filter(|home| home.is_absolute()) };
     let document = DeTable::parse(text).map_err(|error| {
-        let message = error.message().replace('\n', ", ");
+        let mut message = error.message().replace('\n', ", ");
+        // "duplicate key" does not say which; the place does.
+        if let Some(at) = error.span().and_then(|span| text.get(span)).filter(|at| !at.is_empty() && at.len() < 60) {
+            message = format!("{message} {:?}", at.trim());
+        }
         source.error(error.span().unwrap_or(0..0), Problem::Syntax { message })
     })?;
     let root = Section::root(&source, document.get_ref(), KEYS)?;
