@@ -74,7 +74,8 @@ program!(daemon_holds_stdout, limited(["daemonize", "hold"]), OK);
 program!(int80, limited(["int80"]), Right::new("policy_violation", 121));
 
 // The additions.
-program!(fork_bomb, limited(["forkbomb"]).processes(32), CPU);
+// With memory for what the kernel frees late after so many forks.
+program!(fork_bomb, limited(["forkbomb"]).memory("512MiB").processes(32), CPU);
 program!(thread_bomb, limited(["threadbomb"]).processes(32), PROCESSES);
 program!(fork_to_the_limit_ends_well, limited(["forklimit", "0"]).processes(16), OK);
 program!(fork_to_the_limit_ends_badly, limited(["forklimit", "1"]).processes(16), PROCESSES);
@@ -106,7 +107,13 @@ program!(children_unreaped, limited(["burners", "unreaped"]), CPU);
 
 // Endings that look like limits and are none; memory that looks used and is not.
 program!(self_xcpu, limited(["raise", "24"]), Right::new("signaled", 152));
-program!(self_sigsys, limited(["raise", "31"]), Right::new("signaled", 159));
+program!(self_sigsys, limited(["raise", "31"]), Right::new("signaled", 159), [
+    // Without a listener the filter kills by itself, and its SIGSYS cannot be told from the program's own.
+    root: Root, Machine::Full;
+    ordinary: Ordinary, Machine::Full;
+    root_without_namespaces: Root, Without::Namespaces;
+    ordinary_without_landlock: Ordinary, Without::Landlock;
+]);
 program!(stack_overflow, limited(["recurse"]), Right::new("signaled", 139));
 program!(exit_137, limited(["exit", "137"]), Right::new("nonzero_exit", 137));
 program!(exit_124, limited(["exit", "124"]), Right::new("nonzero_exit", 124));

@@ -79,7 +79,7 @@ both!(the_interrupt_key_reaches_the_guest, |user| {
 
 both!(the_size_of_the_window_is_the_terminals, |user| {
     let pty = Pty::new(user);
-    let script = "stty size; trap 'stty size; exit 0' WINCH; echo ready; while :; do read x; done";
+    let script = "stty size; echo ready; while [ \"$(stty size)\" = '24 80' ]; do sleep 0.05; done; stty size";
     let started = run(["/bin/bash", "-c", script]).on_pty(&pty).as_user(user).start();
     pty.expect("24 80", SOON);
     pty.expect("ready", SOON);

@@ -95,7 +95,7 @@ pub fn launch(
         }
         guest_cgroup = group.v2_dir().map_err(own)?.map(raise).transpose()?;
         for (parent, name) in group.entries().map_err(own)? {
-            leftovers.push(Leftover { parent: raise(parent)?, name });
+            leftovers.push(Leftover { parent: raise(parent)?, name, mounted: None });
         }
     }
     let ruleset = plan.landlock.as_ref().map(ruleset::create).transpose();
@@ -188,7 +188,7 @@ fn placeholder(
     let fd = open(parent, flags, Mode::empty())
         .map_err(|e| Failure::new("mount", e.into(), format_args!("open {parent:?}")))?;
     let name = path.file_name().unwrap_or_default();
-    Ok(Leftover { parent: raise(fd)?, name: CString::new(name.as_bytes()).unwrap_or_default() })
+    Ok(Leftover { parent: raise(fd)?, name: CString::new(name.as_bytes()).unwrap_or_default(), mounted: Some(setup::c(path)) })
 }
 
 fn failure(e: StartError) -> Failure {

@@ -91,8 +91,8 @@ impl Relay {
                     *counted += take as u64;
                     self.hand_on(&chunk[..take]);
                     if take < n {
+                        // The pipe stays open: closing it would kill the guest by SIGPIPE before we can say why.
                         self.flush();
-                        self.from = None;
                         return Moved::Over;
                     }
                 }
@@ -148,7 +148,10 @@ impl Relay {
         let mut over = false;
         loop {
             match self.pump(counted, limit) {
-                Moved::Over => over = true,
+                Moved::Over => {
+                    over = true;
+                    self.from = None;
+                }
                 Moved::Some if !self.is_stalled() => break,
                 Moved::Ended if !self.is_stalled() => break,
                 _ => {}

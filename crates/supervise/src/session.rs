@@ -180,7 +180,8 @@ impl Session {
     /// Ends the run; the first cause is the one that counts.
     pub fn kill(&mut self, cause: Cause) {
         let now = clock::monotonic_ns();
-        if self.cause.is_none() && self.keeper.status().is_none() {
+        // A program that ended first ended by itself; but what it wrote before that was too much all the same.
+        if self.cause.is_none() && (self.keeper.status().is_none() || cause == Cause::Output) {
             self.cause = Some((cause, now.saturating_sub(self.keeper.started_ns())));
         }
         self.keeper.kill();
@@ -341,6 +342,13 @@ impl Session {
     }
 
     fn relay(&mut self, index: usize) {
+        if matches!(self.cause, Some((Cause::Output, _))) {
+            // The budget is used up; the rest is dropped at the end.
+            if let Some(source) = self.options.relays.get(index).and_then(Relay::source) {
+                let _ = epoll::delete(&self.epoll, source);
+            }
+            return;
+        }
         let limit = self.limits.output;
         let Some(relay) = self.options.relays.get_mut(index) else { return };
         let moved = relay.pump(&mut self.counted_output, limit);
@@ -401,7 +409,7 @@ impl Session {
         // Stalled relays come back to their source.
         for index in 0..self.options.relays.len() {
             let relay = &self.options.relays[index];
-            if let (false, Some(source)) = (relay.is_stalled(), relay.source()) {
+            if let (false, Some(source), None) = (relay.is_stalled(), relay.source(), self.cause) {
                 let data = EventData::new_u64(token::RELAY + index as u64);
                 let _ = epoll::add(&self.epoll, source, data, EventFlags::IN);
             }

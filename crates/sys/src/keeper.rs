@@ -44,6 +44,8 @@ pub struct Leftover {
     pub parent: OwnedFd,
     /// Name of an empty directory in it.
     pub name: CString,
+    /// What is mounted on it inside the box: the keeper's own namespace must let go of it first (rmdir(2): EBUSY).
+    pub mounted: Option<CString>,
 }
 
 /// Everything a box starts with. Descriptors inside operations are numbers of descriptors that the caller keeps
@@ -701,6 +703,10 @@ fn await_release(context: &Context) {
 }
 
 fn sweep(context: &Context) {
+    for mounted in context.launch.leftovers.iter().filter_map(|leftover| leftover.mounted.as_ref()) {
+        // SAFETY: a C string.
+        let _ = unsafe { call(libc::SYS_umount2, [ptr(mounted), libc::MNT_DETACH as usize, 0, 0, 0, 0]) };
+    }
     for (fd, leftover) in (FIRST_LEFTOVER..).zip(&context.launch.leftovers) {
         remove(fd, &leftover.name);
     }

@@ -313,8 +313,9 @@ impl Builder<'_> {
 
     fn cwd(&self, around: &Surroundings) -> PathBuf {
         let cwd = self.resolve(&around.cwd).map_or_else(|| PathBuf::from("/"), |(real, _)| real);
-        let visible =
-            cwd.ancestors().any(|a| self.nodes.contains_key(a)) || self.nodes.keys().any(|path| path.starts_with(&cwd));
+        // Inside a bind it exists; elsewhere only what leads to a node is made.
+        let nearest = cwd.ancestors().find_map(|a| self.nodes.get(a));
+        let visible = matches!(nearest, Some(Node::Bind { .. })) || self.nodes.keys().any(|p| p.starts_with(&cwd));
         // Typed as it was: the link, too, is there.
         if visible { around.cwd.clone() } else { PathBuf::from("/") }
     }

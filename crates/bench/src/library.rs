@@ -1,0 +1,75 @@
+//! The library: spawn and wait of a static program that does nothing.
+
+use std::path::Path;
+
+use tipstaff::policy::profile::Namespaces;
+use tipstaff::policy::value::Setting;
+use tipstaff::{Command, Profile};
+
+use crate::bare::{Bare, all_namespaces};
+use crate::guests::Guests;
+use crate::measure::{self, Effort, Subject};
+
+/// Seccomp, Landlock and rlimits; no namespace, no control group.
+pub fn light() -> anyhow::Result<Profile> {
+    let mut profile = Profile::preset("default")?;
+    let p = &mut profile.0;
+    p.isolation.namespaces = Some(Namespaces::None);
+    (p.limits.cpu, p.limits.wall) = (Some(Setting::Unlimited), Some(Setting::Unlimited));
+    p.limits.open_files = Some(Setting::At(256));
+    p.limits.file_size = Some(Setting::At(64 << 20));
+    Ok(profile)
+}
+
+/// All namespaces and a control group for CPU, memory and tasks.
+pub fn full() -> anyhow::Result<Profile> {
+    Ok(Profile::preset("default")?.cpu_ms(10_000).memory(256 << 20).processes(64))
+}
+
+/// One run that must end well.
+pub fn once(command: &mut Command) -> anyhow::Result<()> {
+    let report = command.spawn()?.wait()?;
+    anyhow::ensure!(report.exit_code == Some(0), "the run ended with {}", report.verdict);
+    Ok(())
+}
+
+pub fn rows(guests: &Guests, effort: Effort) -> anyhow::Result<()> {
+    for (what, guest) in [("C", &guests.noop), ("no libc", &guests.bare)] {
+        let goal = (what == "C").then_some(1.25);
+        pair(&format!("library, seccomp + Landlock + rlimits ({what})"), guest, light()?, 0, goal, effort)?;
+    }
+    for (what, guest) in [("C", &guests.noop), ("no libc", &guests.bare)] {
+        let goal = (what == "C").then_some(1.2);
+        let name = format!("library, all namespaces + cgroup ({what})");
+        pair(&name, guest, full()?, all_namespaces(), goal, effort)?;
+    }
+    let name = "library, all namespaces, no cgroup";
+    pair(name, &guests.noop, Profile::preset("default")?, all_namespaces(), None, effort)?;
+    // Lowering is done once for many spawns; a first spawn pays for it.
+    let mut floor = Bare::new(&[&guests.noop], 0)?;
+    let ours = || {
+        let mut command = Command::new(&guests.noop);
+        once(command.profile(light()?))
+    };
+    let mut subjects: [Subject<'_>; 2] = [Box::new(|| floor.run()), Box::new(ours)];
+    let us = measure::compare(effort, &mut subjects)?;
+    measure::row("library, as the first, preset and lowering included", us[0], us[1], None);
+    Ok(())
+}
+
+fn pair(
+    name: &str,
+    guest: &Path,
+    profile: Profile,
+    flags: i32,
+    goal: Option<f64>,
+    effort: Effort,
+) -> anyhow::Result<()> {
+    let mut floor = Bare::new(&[guest], flags)?;
+    let mut command = Command::new(guest);
+    command.profile(profile);
+    let mut subjects: [Subject<'_>; 2] = [Box::new(|| floor.run()), Box::new(|| once(&mut command))];
+    let us = measure::compare(effort, &mut subjects)?;
+    measure::row(name, us[0], us[1], goal);
+    Ok(())
+}

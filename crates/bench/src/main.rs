@@ -1,0 +1,72 @@
+//! What a box costs, beside the floor that nobody gets below, measured in the same run; and the long drills.
+//!
+//! ```text
+//! tipstaff-bench [table]         the table (TIPSTAFF_BIN: the command, else the one beside this binary)
+//! tipstaff-bench phases          where the time of a start goes
+//! tipstaff-bench leak [N=2000]   N runs in one process leave nothing
+//! tipstaff-bench kill [N=1000]   SIGKILL of the supervisor at N random points leaves nothing
+//! ```
+//!
+//! Floor and ours take turns, round by round; a figure is the median of the rounds' medians. `TIPSTAFF_BENCH_ROUNDS` and
+//! `TIPSTAFF_BENCH_ITERATIONS` change how many.
+
+mod bare;
+mod command;
+mod filter;
+mod guests;
+mod kill;
+mod latency;
+mod leak;
+mod library;
+mod measure;
+mod phases;
+mod system;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("tipstaff-bench: {e:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether everything was as it must be; a goal that is missed is a figure, not a failure.
+fn run() -> anyhow::Result<bool> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let count = |text: &str| text.parse::<usize>().with_context(|| format!("{text:?} is no number"));
+    match words[..] {
+        [] | ["table"] => table().map(|()| true),
+        ["phases"] => phases::print().map(|()| true),
+        ["leak"] => leak::drill(2000),
+        ["leak", n] => leak::drill(count(n)?),
+        ["kill"] => kill::drill(1000),
+        ["kill", n] => kill::drill(count(n)?),
+        // The child of the filter row.
+        [filter::HELPER, which] => filter::helper(which).map(|()| true),
+        _ => bail!("usage: tipstaff-bench [table | phases | leak [N] | kill [N]]"),
+    }
+}
+
+fn table() -> anyhow::Result<()> {
+    println!("{}", system::line());
+    let effort = measure::Effort::from_env();
+    println!("median of {} rounds of {} runs each, floor and ours in turn", effort.rounds, effort.iterations);
+    println!();
+    measure::head();
+    let guests = guests::Guests::build()?;
+    library::rows(&guests, effort)?;
+    command::rows(effort)?;
+    filter::row(effort)?;
+    println!();
+    command::resident()?;
+    latency::kill(effort)?;
+    latency::cpu(&guests)
+}
