@@ -80,6 +80,12 @@ fn drill(drill: &Drill, (errno, name): (i32, &str), user: User) {
             if !ran.closed {
                 bad("something holds the output open".to_owned());
             }
+            // brk(2) never returns an errno: it answers where the break is, and C libraries rely on that.
+            const BRK: u64 = 12;
+            if met.get(1) == Some(&BRK) {
+                n += step;
+                continue;
+            }
             injected += u32::from(met.len() > 1);
             if let Some(what) = wrong(drill, &ran) {
                 bad(format!("{what}\n{ran}"));

@@ -4,7 +4,9 @@
 //! and attributes on top.
 
 use std::ffi::{CString, OsStr, c_char, c_void};
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, bail};
@@ -18,6 +20,8 @@ pub struct Bare {
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
     flags: i32,
+    /// Where its standard output goes, if not to ours.
+    output: Option<File>,
     stack: Vec<u8>,
 }
 
@@ -38,7 +42,20 @@ impl Bare {
             strings.iter().map(|s| s.as_ptr()).chain(null).collect::<Vec<_>>()
         };
         let (argv, envp) = (pointers(&args), pointers(&env));
-        Ok(Self { _strings: args.into_iter().chain(env).collect(), argv, envp, flags, stack: vec![0; STACK] })
+        Ok(Self {
+            _strings: args.into_iter().chain(env).collect(),
+            argv,
+            envp,
+            flags,
+            output: None,
+            stack: vec![0; STACK],
+        })
+    }
+
+    /// With standard output away.
+    pub fn silent(mut self) -> io::Result<Self> {
+        self.output = Some(File::options().write(true).open("/dev/null")?);
+        Ok(self)
     }
 
     /// Starts it and waits for its end. An error unless it exits with 0.
@@ -48,7 +65,7 @@ impl Bare {
         let top = top.wrapping_sub(top as usize % 16).cast::<c_void>();
         let arg = std::ptr::from_mut(self).cast::<c_void>();
         // SAFETY: CLONE_VFORK suspends this thread until the child has executed or ended, so `self` and the stack, which
-        // nobody else uses, outlive it; `child` makes two system calls and nothing else.
+        // nobody else uses, outlive it; `child` makes system calls and nothing else.
         let pid = unsafe { libc::clone(child, top, flags, arg) };
         if pid < 0 {
             return Err(io::Error::last_os_error()).context("clone");
@@ -72,6 +89,9 @@ extern "C" fn child(arg: *mut c_void) -> i32 {
     // SAFETY: `arg` is the `Bare` of `run`, which waits; both arrays end with a null pointer.
     unsafe {
         let bare = &*arg.cast::<Bare>();
+        if let Some(output) = &bare.output {
+            libc::dup2(output.as_raw_fd(), 1);
+        }
         libc::execve(bare.argv[0], bare.argv.as_ptr(), bare.envp.as_ptr());
         libc::_exit(127)
     }

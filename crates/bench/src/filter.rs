@@ -65,10 +65,10 @@ fn one_rule() -> Vec<Insn> {
     const AUDIT_ARCH: u32 = 0xc000_00b7;
     let insn = |code, jt, jf, k| Insn { code, jt, jf, k };
     vec![
-        insn(0x20, 0, 0, 4),                            // ld arch
-        insn(0x15, 0, 3, AUDIT_ARCH),                   // jne kill
-        insn(0x20, 0, 0, 0),                            // ld nr
-        insn(0x15, 0, 2, libc::SYS_ptrace as u32),      // jne allow
+        insn(0x20, 0, 0, 4),                       // ld arch
+        insn(0x15, 0, 3, AUDIT_ARCH),              // jne kill
+        insn(0x20, 0, 0, 0),                       // ld nr
+        insn(0x15, 0, 2, libc::SYS_ptrace as u32), // jne allow
         insn(0x06, 0, 0, 0x0005_0000 | libc::EPERM as u32),
         insn(0x06, 0, 0, 0x8000_0000),
         insn(0x06, 0, 0, 0x7fff_0000),

@@ -46,9 +46,14 @@ pub fn print() -> anyhow::Result<()> {
     })?;
     let view = plan.view.ops.len();
     let rules = plan.landlock.as_ref().map_or(0, |landlock| landlock.rules.len());
-    println!("  {view} steps of the mount tree, {rules} Landlock rules, {} instructions", armed.insns().map_or(0, <[_]>::len));
+    println!(
+        "  {view} steps of the mount tree, {rules} Landlock rules, {} instructions",
+        armed.insns().map_or(0, <[_]>::len)
+    );
     let guests = Guests::build()?;
-    for (name, profile) in [("light", library::light()?), ("default", Profile::preset("default")?), ("full", library::full()?)] {
+    for (name, profile) in
+        [("light", library::light()?), ("default", Profile::preset("default")?), ("full", library::full()?)]
+    {
         let mut command = Command::new(&guests.bare);
         command.profile(profile);
         let (mut spawns, mut waits, mut drops) = (Vec::new(), Vec::new(), Vec::new());

@@ -12,8 +12,11 @@ mod run;
 mod say;
 
 fn main() -> ExitCode {
-    ExitCode::from(match args::parse() {
+    say::one_line_panics();
+    let called = std::panic::catch_unwind(|| match args::parse() {
         Ok(command) => command.call(),
         Err(status) => status,
-    })
+    });
+    // Unwinding has dropped, and by that killed, whatever was running.
+    ExitCode::from(called.unwrap_or(say::FAILED))
 }

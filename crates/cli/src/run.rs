@@ -76,7 +76,10 @@ pub fn call(run: &Run) -> u8 {
             return say::FAILED;
         }
     };
-    let report = match attempt(run) {
+    // A panic in the supervisor has ended the box by unwinding; the report still says what became of the run.
+    let attempted = std::panic::catch_unwind(|| attempt(run))
+        .unwrap_or_else(|_| Err(Error::Io(std::io::Error::other("internal error in the supervisor"))));
+    let report = match attempted {
         Ok(report) => {
             if !run.quiet {
                 say::summary(&report);
@@ -84,7 +87,10 @@ pub fn call(run: &Run) -> u8 {
             report
         }
         Err(e) => {
-            say::error(&e);
+            // A panic has said so already.
+            if !matches!(&e, Error::Io(e) if e.kind() == std::io::ErrorKind::Other) {
+                say::error(&e);
+            }
             e.report()
         }
     };

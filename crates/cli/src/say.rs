@@ -15,6 +15,17 @@ pub fn error(message: impl Display) {
     let _ = writeln!(anstream::stderr(), "{style}tipstaff:{style:#} {message}");
 }
 
+/// A panic is our fault and says so in one line, like every other error.
+pub fn one_line_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let payload = info.payload();
+        let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let place = info.location().map_or_else(String::new, |at| format!(" ({at})"));
+        error(format_args!("internal error: {}{place}; nothing is left running", text.replace('\n', " ")));
+    }));
+}
+
 /// The report for people, on standard error.
 pub fn summary(report: &Report) {
     let mut out = anstream::stderr().lock();

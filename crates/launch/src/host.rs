@@ -1,19 +1,48 @@
 //! The real file system, as lowering asks about it.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use tipstaff_policy::lower::{Host, Kind};
+use tipstaff_sys::Errno;
+
+use crate::Failure;
 
 /// This machine's file system, as the caller sees it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RealHost;
+///
+/// What is not there, or out of the caller's own reach, is absent. Any other error (no memory, no descriptor) says
+/// nothing about the file: taken for absence it would drop a `deny` rule, so it is remembered and fails the launch.
+#[derive(Debug, Default)]
+pub struct RealHost {
+    trouble: RefCell<Option<(PathBuf, Errno)>>,
+}
+
+impl RealHost {
+    fn absent<T>(&self, path: &Path, e: io::Error) -> Option<T> {
+        const ABSENT: [i32; 5] = [2, 20, 13, 40, 36]; // ENOENT, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG
+        let errno = Errno::from(e);
+        if !ABSENT.contains(&errno.0) {
+            self.trouble.borrow_mut().get_or_insert_with(|| (path.to_owned(), errno));
+        }
+        None
+    }
+
+    /// What lowering concluded holds: every answer was one.
+    pub fn check(&self) -> Result<(), Failure> {
+        match &*self.trouble.borrow() {
+            None => Ok(()),
+            Some((path, errno)) => Err(Failure::new("lower", *errno, format_args!("look at {path:?}"))),
+        }
+    }
+}
 
 impl Host for RealHost {
     fn kind(&self, path: &Path) -> Option<Kind> {
-        let meta = std::fs::symlink_metadata(path).ok()?;
+        let meta = std::fs::symlink_metadata(path).or_else(|e| self.absent(path, e).ok_or(())).ok()?;
         Some(if meta.is_symlink() {
-            Kind::Link(std::fs::read_link(path).ok()?)
+            Kind::Link(std::fs::read_link(path).or_else(|e| self.absent(path, e).ok_or(())).ok()?)
         } else if meta.is_dir() {
             Kind::Directory
         } else {
@@ -22,8 +51,9 @@ impl Host for RealHost {
     }
 
     fn list(&self, path: &Path) -> Vec<OsString> {
-        let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
-        let mut names: Vec<OsString> = entries.flatten().map(|e| e.file_name()).collect();
+        let entries = std::fs::read_dir(path).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+        let entries = entries.or_else(|e| self.absent(path, e).ok_or(())).unwrap_or_default();
+        let mut names: Vec<OsString> = entries.into_iter().map(|e| e.file_name()).collect();
         names.sort();
         names
     }

@@ -100,6 +100,12 @@ fn executable(path: &Path, name: &OsStr) -> Result<(), Failure> {
         return Err(Failure { message: format!("exec {name:?}: is a directory"), ..failed(Errno(13), name) });
     }
     let access = rustix::fs::access(path, rustix::fs::Access::EXEC_OK);
+    if let Err(e) = access
+        && e != rustix::io::Errno::ACCESS
+        && e != rustix::io::Errno::PERM
+    {
+        return Err(failed(e.into(), name));
+    }
     // For uid 0, access(2) is content with any execute bit; the guest has no capability that would help it.
     if access.is_err() || meta.permissions().mode() & 0o111 == 0 || !meta.is_file() {
         let message = format!("exec {name:?}: not an executable file; is its execute bit set?");

@@ -14,7 +14,7 @@ use tipstaff_policy::lower::{MemoryBy, Plan, ProcessesBy, SECRET_WORDS};
 use tipstaff_sys::keeper::{Keeper, Launch, Leftover, Stage, StartError, keeper_fds, raise_above};
 use tipstaff_sys::probe::ns;
 use tipstaff_sys::shared::CloneSpec;
-use tipstaff_sys::{Errno, pidfd};
+use tipstaff_sys::{Errno, ids, pidfd};
 
 use crate::guest::{self, Compiled, Numbers};
 use crate::{Failure, Program, Request, ruleset, setup};
@@ -116,7 +116,7 @@ pub fn launch(
     for wire in request.wiring {
         sources.push((raise(wire.source)?, wire.target));
     }
-    let supervisor = pidfd::open(rustix::process::getpid().as_raw_nonzero().get());
+    let supervisor = pidfd::open(ids::pid());
     let supervisor = raise(supervisor.map_err(|e| Failure::new("launch", e, "pidfd_open"))?)?;
 
     let numbers = Numbers {
@@ -188,7 +188,11 @@ fn placeholder(
     let fd = open(parent, flags, Mode::empty())
         .map_err(|e| Failure::new("mount", e.into(), format_args!("open {parent:?}")))?;
     let name = path.file_name().unwrap_or_default();
-    Ok(Leftover { parent: raise(fd)?, name: CString::new(name.as_bytes()).unwrap_or_default(), mounted: Some(setup::c(path)) })
+    Ok(Leftover {
+        parent: raise(fd)?,
+        name: CString::new(name.as_bytes()).unwrap_or_default(),
+        mounted: Some(setup::c(path)),
+    })
 }
 
 fn failure(e: StartError) -> Failure {

@@ -25,6 +25,8 @@ impl RunError {
     pub fn exit_status(&self) -> u8 {
         match (self.step.as_str(), self.errno.as_deref()) {
             (STEP_EXEC, Some("ENOENT")) => 127,
+            // Nothing to do with the program: the system, or we, could not.
+            (STEP_EXEC, Some("EINTR" | "EAGAIN" | "ENOMEM" | "EMFILE" | "ENFILE" | "ESRCH" | "EIO" | "ESTALE")) => 125,
             (STEP_EXEC, _) => 126,
             _ => 125,
         }

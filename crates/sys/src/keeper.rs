@@ -364,6 +364,12 @@ impl Keeper {
         u64::try_from(self.context.last_pid.load(SeqCst)).ok().filter(|pid| *pid > 1).map(|pid| pid - 1)
     }
 
+    fn ended_within_ms(&self, ms: i64) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let pause = Timespec { tv_sec: 0, tv_nsec: ms * 1_000_000 };
+        poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&pause)).is_ok_and(|n| n > 0)
+    }
+
     /// What was counted so far.
     pub fn counted(&self) -> Counted {
         Counted {
@@ -389,11 +395,26 @@ impl Keeper {
         if self.reaped {
             return;
         }
-        self.context.order(COMMAND_KILL | COMMAND_RELEASE);
+        // Said again until it is heard: a keeper that missed the one poke would wait for ever, and we for it.
+        for round in 0..50 {
+            self.context.order(COMMAND_KILL | COMMAND_RELEASE);
+            if self.ended_within_ms(100) {
+                break;
+            }
+            if round >= 20 {
+                self.kill_hard();
+            }
+        }
         // ECHILD: a host that waits for everything with __WALL took it; the pidfd says all the same that it ended.
-        match wait::reap(self.pidfd.as_fd(), true) {
-            Ok(_) | Err(Errno::CHILD) => self.reaped = true,
-            Err(_) => {}
+        // A keeper in an uninterruptible sleep (a dead network file system) is left, with its memory, not waited for.
+        for _ in 0..3 {
+            match wait::reap(self.pidfd.as_fd(), false) {
+                Ok(Some(_)) | Err(Errno::CHILD) => {
+                    self.reaped = true;
+                    break;
+                }
+                Ok(None) | Err(_) => {}
+            }
         }
         if self.context.state.load(SeqCst) != DONE && self.context.state.load(SeqCst) != FAILED {
             // The keeper was killed from outside: its control groups are ours to remove.
@@ -480,6 +501,8 @@ fn keep(context: &Context) {
 fn start_guest(context: &Context) -> Result<(), (u32, u32, Errno)> {
     const PR_SET_CHILD_SUBREAPER: usize = 36;
     let launch = &context.launch;
+    // Blocked already by the clone; but everything below rests on SIGCHLD arriving at the signalfd.
+    signal::set_mask(SigSet::ALL);
     reset_sigchld();
     if launch.subreaper {
         // SAFETY: integers.

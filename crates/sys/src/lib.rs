@@ -13,6 +13,7 @@ pub mod arch;
 pub mod capability;
 pub mod child;
 pub mod clock;
+pub mod ids;
 pub mod keeper;
 pub mod landlock;
 pub mod pidfd;

@@ -14,7 +14,7 @@ use tipstaff_abi::caps::{CgroupCaps, KernelCaps};
 use crate::child::{self, SetupOp};
 use crate::raw::{Errno, call};
 use crate::shared::{Arena, CloneSpec, clone_vm};
-use crate::{affinity, capability, landlock, pidfd, seccomp, wait};
+use crate::{affinity, capability, ids, landlock, pidfd, seccomp, wait};
 
 /// CLONE_NEW* flags by what they isolate.
 pub mod ns {
@@ -49,13 +49,6 @@ pub fn user_map(inside: (u32, u32), outside: (u32, u32)) -> Vec<SetupOp> {
     ]
 }
 
-fn release() -> (u32, u32) {
-    let uname = rustix::system::uname();
-    let text = uname.release().to_string_lossy().into_owned();
-    let mut parts = text.split(|c: char| !c.is_ascii_digit()).map(|p| p.parse().unwrap_or(0));
-    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
-}
-
 fn clone3_there() -> bool {
     // SAFETY: a null argument of size 0 is EINVAL where the call exists; a container's filter answers ENOSYS or EPERM.
     unsafe { call(libc::SYS_clone3, [0, 0, 0, 0, 0, 0]) == Err(Errno::INVAL) }
@@ -63,7 +56,7 @@ fn clone3_there() -> bool {
 
 /// Cheap, optimistic: see the module's text. Control groups are left out ([`CgroupCaps::NONE`]).
 pub fn quick() -> KernelCaps {
-    let uid = rustix::process::geteuid().as_raw();
+    let uid = ids::uid();
     let caps = capability::effective();
     let has = |c: u32| caps >> c & 1 == 1;
     let admin = has(capability::SYS_ADMIN);
@@ -71,10 +64,10 @@ pub fn quick() -> KernelCaps {
     KernelCaps {
         // Another architecture would not have compiled (`crate::arch`).
         arch: tipstaff_abi::Arch::native().unwrap_or(tipstaff_abi::Arch::X86_64),
-        release: release(),
+        release: ids::release(),
         root: uid == 0,
         uid,
-        gid: rustix::process::getegid().as_raw(),
+        gid: ids::gid(),
         namespaces: admin,
         user_namespace: !admin,
         mount_api: true,
@@ -83,7 +76,7 @@ pub fn quick() -> KernelCaps {
         seccomp: seccomp_there,
         listener: seccomp_there && seccomp::action_available(SECCOMP_RET_USER_NOTIF) && seccomp::notif_sizes_match(),
         clone3: clone3_there(),
-        pidfd: pidfd::open(rustix::process::getpid().as_raw_nonzero().get()).is_ok(),
+        pidfd: pidfd::open(ids::pid()).is_ok(),
         setpcap: has(capability::SETPCAP),
         setuid: has(capability::SETUID) && has(capability::SETGID),
         cgroup: CgroupCaps::NONE,

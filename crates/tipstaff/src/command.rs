@@ -195,10 +195,16 @@ impl Command {
         let search = env.iter().rev().find(|(key, _)| key == "PATH").map(|(_, value)| value.as_os_str());
         let fail = |failure| Error::Launch(failure, Vec::new());
         let program = Program::resolve(&self.argv, search, &cwd).map_err(fail)?;
-        let core = std::fs::read("/proc/sys/kernel/core_pattern").unwrap_or_default();
-        let around =
-            Surroundings { cwd: cwd.clone(), programs: program.shown.clone(), core_is_piped: core.starts_with(b"|") };
-        let plan = lower(&profile, &machine.caps, &RealHost, &around)?;
+        let core = std::fs::read("/proc/sys/kernel/core_pattern");
+        let around = Surroundings {
+            cwd: cwd.clone(),
+            programs: program.shown.clone(),
+            core_is_piped: core.map_or(true, |pattern| pattern.starts_with(b"|")),
+        };
+        let host = RealHost::default();
+        let plan = lower(&profile, &machine.caps, &host, &around);
+        host.check().map_err(fail)?;
+        let plan = plan?;
         let armed = Armed::new(plan, &machine.caps).map_err(fail)?;
         Ok(Prepared { armed, program, profile, env, cwd, machine })
     }
