@@ -221,8 +221,7 @@ impl Command {
                 set(key, value);
             }
         }
-        for (key, value) in profile.program.env.iter().map(|(k, v)| (k, v)).chain(self.env.iter().map(|(k, v)| (k, v)))
-        {
+        for (key, value) in profile.program.env.iter().chain(self.env.iter().map(|(k, v)| (k, v))) {
             set(key, value.clone());
         }
         env

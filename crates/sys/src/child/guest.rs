@@ -138,11 +138,6 @@ struct State {
     program: i32,
 }
 
-fn prctl(option: i32, value: usize) -> Result<usize, Errno> {
-    // SAFETY: only options with integer arguments are used here.
-    unsafe { call(libc::SYS_prctl, [option as usize, value, 0, 0, 0, 0]) }
-}
-
 fn open_program(path: &CString, dev: u64, ino: u64) -> Result<i32, Errno> {
     let flags = (libc::O_PATH | libc::O_CLOEXEC) as usize;
     // SAFETY: open and fstat with values that live across the calls.
@@ -211,42 +206,39 @@ fn send_fd(channel: i32, fd: i32, secret: &[u64; 3]) -> Result<(), Errno> {
     Ok(())
 }
 
+/// A call whose arguments are integers, or addresses inside the operation, which outlives it.
+fn plain(nr: libc::c_long, a: [usize; 6]) -> Result<(), Errno> {
+    // SAFETY: `step` passes nothing else.
+    unsafe { call_retry(nr, a).map(drop) }
+}
+
 fn step(op: &GuestOp, state: &mut State) -> Result<(), Errno> {
-    // SAFETY, for every `call` below: integers, or pointers into the operation, which outlives the call.
     match op {
-        GuestOp::NewSession => unsafe { call(libc::SYS_setsid, [0; 6]).map(drop) },
-        GuestOp::JoinCgroup(fd) => unsafe { call_retry(libc::SYS_write, [word(*fd), ptr(c"0"), 1, 0, 0, 0]).map(drop) },
-        GuestOp::DupTo(from, to) => unsafe {
-            call_retry(libc::SYS_dup3, [word(*from), word(*to), 0, 0, 0, 0]).map(drop)
-        },
+        GuestOp::NewSession => plain(libc::SYS_setsid, [0; 6]),
+        GuestOp::JoinCgroup(fd) => plain(libc::SYS_write, [word(*fd), ptr(c"0"), 1, 0, 0, 0]),
+        GuestOp::DupTo(from, to) => plain(libc::SYS_dup3, [word(*from), word(*to), 0, 0, 0, 0]),
         GuestOp::CloseRange(first, last) => close_range(*first, *last, 0),
         GuestOp::CloexecFrom(first) => {
             const CLOSE_RANGE_CLOEXEC: usize = 4;
             close_range(*first, u32::MAX, CLOSE_RANGE_CLOEXEC)
         }
         GuestOp::Terminal { ptmx, channel, size } => terminal(ptmx, *channel, *size),
-        GuestOp::ClearGroups => unsafe { call(libc::SYS_setgroups, [0; 6]).map(drop) },
-        GuestOp::Gid(id) => unsafe {
-            let id = *id as usize;
-            call(libc::SYS_setresgid, [id, id, id, 0, 0, 0]).map(drop)
-        },
-        GuestOp::Uid(id) => unsafe {
-            let id = *id as usize;
-            call(libc::SYS_setresuid, [id, id, id, 0, 0, 0]).map(drop)
-        },
+        GuestOp::ClearGroups => plain(libc::SYS_setgroups, [0; 6]),
+        GuestOp::Gid(id) => plain(libc::SYS_setresgid, [*id as usize, *id as usize, *id as usize, 0, 0, 0]),
+        GuestOp::Uid(id) => plain(libc::SYS_setresuid, [*id as usize, *id as usize, *id as usize, 0, 0, 0]),
         GuestOp::DropCapabilities => capability::drop_all(),
-        GuestOp::NoNewPrivs => prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map(drop),
-        GuestOp::Umask(mask) => unsafe { call(libc::SYS_umask, [*mask as usize, 0, 0, 0, 0, 0]).map(drop) },
+        GuestOp::NoNewPrivs => plain(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0, 0, 0]),
+        GuestOp::Umask(mask) => plain(libc::SYS_umask, [*mask as usize, 0, 0, 0, 0, 0]),
         GuestOp::NiceZero => {
             // Lowering the nice value may be refused; then the guest keeps the host's.
-            let _ = unsafe { call(libc::SYS_setpriority, [libc::PRIO_PROCESS as usize, 0, 0, 0, 0, 0]) };
+            let _ = plain(libc::SYS_setpriority, [libc::PRIO_PROCESS as usize, 0, 0, 0, 0, 0]);
             Ok(())
         }
         GuestOp::OomScoreZero => {
             oom_score_zero();
             Ok(())
         }
-        GuestOp::Chdir(path) => unsafe { call_retry(libc::SYS_chdir, [ptr(path), 0, 0, 0, 0, 0]).map(drop) },
+        GuestOp::Chdir(path) => plain(libc::SYS_chdir, [ptr(path), 0, 0, 0, 0, 0]),
         GuestOp::OpenProgram { path, dev, ino } => open_program(path, *dev, *ino).map(|fd| state.program = fd),
         GuestOp::ProgramFd(fd) => {
             state.program = *fd;
@@ -266,11 +258,11 @@ fn step(op: &GuestOp, state: &mut State) -> Result<(), Errno> {
                 send_fd(*channel, listener, secret)
             }
         },
-        GuestOp::Exec { argv, envp, secret, .. } => unsafe {
+        GuestOp::Exec { argv, envp, secret, .. } => {
             let flags = libc::AT_EMPTY_PATH as usize;
             let args = [word(state.program), ptr(c""), argv.as_word(), envp.as_word(), flags, *secret as usize];
-            call(libc::SYS_execveat, args).map(drop)
-        },
+            plain(libc::SYS_execveat, args)
+        }
     }
 }
 
