@@ -20,6 +20,8 @@ mod namespaces;
 mod network;
 mod plan;
 mod sink;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use tipstaff_abi::caps::KernelCaps;

@@ -1,0 +1,272 @@
+//! Lowering against machines that are values: each feature taken away in turn, and a file system that is a table.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tipstaff_abi::caps::{CgroupCaps, KernelCaps};
+use tipstaff_report::Level;
+
+use super::*;
+use crate::profile::{Loader, Namespaces, PathRule};
+use crate::value::Setting;
+
+/// Paths and what stands there; a directory's list is what lies below it.
+#[derive(Default)]
+struct Table(BTreeMap<PathBuf, Kind>);
+
+impl Table {
+    fn machine() -> Self {
+        let mut table = Self::default();
+        for dir in [
+            "/",
+            "/usr",
+            "/usr/bin",
+            "/etc",
+            "/home",
+            "/home/u",
+            "/home/u/p",
+            "/home/u/p/.git",
+            "/home/u/.ssh",
+            "/tmp",
+            "/dev",
+            "/proc",
+            "/proc/sys",
+            "/run",
+            "/var",
+            "/var/tmp",
+        ] {
+            table.0.insert(dir.into(), Kind::Directory);
+        }
+        for file in ["/usr/bin/true", "/etc/shadow", "/home/u/p/x", "/home/u/.ssh/key", "/dev/null", "/dev/zero"] {
+            table.0.insert(file.into(), Kind::File);
+        }
+        table.0.insert("/bin".into(), Kind::Link("usr/bin".into()));
+        table
+    }
+}
+
+impl Host for Table {
+    fn kind(&self, path: &Path) -> Option<Kind> {
+        self.0.get(path).cloned()
+    }
+
+    fn list(&self, path: &Path) -> Vec<OsString> {
+        let below = self.0.keys().filter(|p| p.parent() == Some(path));
+        below.filter_map(|p| p.file_name().map(ToOwned::to_owned)).collect()
+    }
+
+    fn text(&self, _: &Path) -> Result<String, String> {
+        Err("no file".into())
+    }
+}
+
+fn around() -> Surroundings {
+    Surroundings { cwd: "/home/u/p".into(), programs: vec!["/bin/true".into()], core_is_piped: false }
+}
+
+fn preset(name: &str) -> Profile {
+    let loader = Loader { home: Some("/home/u".into()), profile_dir: None };
+    loader.load(name).expect("presets load")
+}
+
+fn ordinary() -> KernelCaps {
+    KernelCaps {
+        root: false,
+        uid: 1000,
+        gid: 1000,
+        namespaces: false,
+        setuid: false,
+        setpcap: false,
+        cgroup: CgroupCaps::NONE,
+        ..KernelCaps::full()
+    }
+}
+
+fn plan(profile: &Profile, caps: &KernelCaps) -> Result<Plan, Refusal> {
+    lower(profile, caps, &Table::machine(), &around())
+}
+
+fn poorer() -> Vec<(&'static str, KernelCaps)> {
+    let full = KernelCaps::full;
+    vec![
+        ("cgroup", KernelCaps { cgroup: CgroupCaps::NONE, ..full() }),
+        ("namespaces", KernelCaps { namespaces: false, user_namespace: false, ..full() }),
+        ("mount_api", KernelCaps { mount_api: false, ..full() }),
+        ("procfs", KernelCaps { procfs: false, ..full() }),
+        ("landlock", KernelCaps { landlock_abi: 0, ..full() }),
+        ("landlock scope", KernelCaps { landlock_abi: 5, ..full() }),
+        ("seccomp", KernelCaps { seccomp: false, listener: false, ..full() }),
+        ("listener", KernelCaps { listener: false, ..full() }),
+        ("pidfd", KernelCaps { pidfd: false, ..full() }),
+        ("ordinary", ordinary()),
+        ("ordinary, no user namespace", KernelCaps { user_namespace: false, ..ordinary() }),
+        (
+            "nothing",
+            KernelCaps {
+                namespaces: false,
+                user_namespace: false,
+                landlock_abi: 0,
+                seccomp: false,
+                listener: false,
+                cgroup: CgroupCaps::NONE,
+                ..full()
+            },
+        ),
+    ]
+}
+
+#[test]
+fn every_preset_lowers_fully_on_a_full_machine() {
+    for name in ["default", "judge", "strict", "python", "node", "build", "agent"] {
+        for caps in [KernelCaps::full(), ordinary()] {
+            let plan = plan(&preset(name), &caps).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let weak = plan.rules.iter().find(|r| r.enforcement.level != Level::Full);
+            assert!(weak.is_none(), "{name}: {weak:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_missing_is_refused_or_named_never_silent() {
+    for name in ["default", "judge", "strict", "agent"] {
+        let mut profile = preset(name);
+        // Something that a control group is for.
+        profile.limits.memory = Some(Setting::At(64 << 20));
+        let full = plan(&profile, &KernelCaps::full()).expect("full");
+        for (missing, caps) in poorer() {
+            match plan(&profile, &caps) {
+                Err(refusal) => assert!(!refusal.message.is_empty(), "{name} without {missing}"),
+                Ok(plan) => assert_ne!(
+                    plan.rules, full.rules,
+                    "{name} without {missing}: the plan reads as on the full machine"
+                ),
+            }
+        }
+    }
+}
+
+#[test]
+fn best_effort_turns_refusals_into_named_weaknesses() {
+    let mut profile = preset("judge");
+    let caps = KernelCaps { cgroup: CgroupCaps::NONE, ..KernelCaps::full() };
+    let refusal = plan(&profile, &caps).expect_err("uid 0 has no process limit without a control group");
+    assert!(refusal.message.contains("limits.processes"), "{refusal}");
+    profile.isolation.best_effort = Some(true);
+    let plan = plan(&profile, &caps).expect("best effort");
+    let rule = plan.rules.iter().find(|r| r.enforcement.rule.to_string() == "limits.processes").expect("named");
+    assert_eq!(rule.enforcement.level, Level::Weakened);
+}
+
+#[test]
+fn an_ordinary_user_gets_an_exact_process_limit_from_their_own_namespace() {
+    let plan = plan(&preset("judge"), &ordinary()).expect("plan");
+    assert_eq!(plan.limits.processes.map(|(_, by)| by), Some(ProcessesBy::RlimitInNamespace));
+    assert!(plan.namespaces.user && plan.namespaces.pid);
+    assert_eq!(plan.ids.outside, (1000, 1000));
+}
+
+#[test]
+fn survivors_are_impossible_or_the_run_is() {
+    let mut profile = preset("default");
+    profile.isolation.best_effort = Some(true);
+    let caps = KernelCaps { landlock_abi: 5, ..KernelCaps::full() };
+    profile.isolation.namespaces = Some(Namespaces::None);
+    assert!(plan(&profile, &caps).is_err(), "not even best effort gives this rule up");
+    let caps = KernelCaps { landlock_abi: 6, ..KernelCaps::full() };
+    assert!(plan(&profile, &caps).is_ok(), "positive control");
+}
+
+#[test]
+fn denied_names_are_masked_or_left_out() {
+    let mut profile = preset("default");
+    profile.filesystem.deny.push(PathRule::new("/home/u/.ssh"));
+    let with = plan(&profile, &KernelCaps::full()).expect("plan");
+    assert!(with.view.ops.contains(&ViewOp::Mask("/home/u/.ssh".into(), true)));
+    assert!(with.view.ops.contains(&ViewOp::Mask("/etc/shadow".into(), false)));
+    let caps = KernelCaps { namespaces: false, user_namespace: false, ..KernelCaps::full() };
+    profile.limits = Default::default();
+    let without = plan(&profile, &caps).expect("plan");
+    let granted: Vec<_> = without.view.rights.iter().map(|(path, _)| path.clone()).collect();
+    for path in ["/", "/home", "/home/u", "/home/u/.ssh", "/home/u/.ssh/key", "/etc", "/etc/shadow"] {
+        assert!(!granted.contains(&path.into()), "{path} is granted: {granted:?}");
+    }
+    assert!(granted.contains(&"/usr".into()) && granted.contains(&"/home/u/p".into()), "positive control: {granted:?}");
+}
+
+#[test]
+fn a_symbolic_link_to_the_program_is_in_the_box_too() {
+    let plan = plan(&preset("judge"), &KernelCaps::full()).expect("plan");
+    assert!(plan.view.ops.contains(&ViewOp::Symlink("usr/bin".into(), "/bin".into())), "{:?}", plan.view.ops);
+}
+
+#[test]
+fn a_missing_path_is_an_error_with_the_way_out() {
+    let mut profile = preset("default");
+    profile.filesystem.read.push(PathRule::new("/nonexistent"));
+    let refusal = plan(&profile, &KernelCaps::full()).expect_err("missing");
+    assert!(refusal.message.contains("/nonexistent") && refusal.message.contains("--read-if-exists"), "{refusal}");
+    profile.filesystem.read.pop();
+    profile.filesystem.read.push(PathRule::if_exists("/nonexistent"));
+    plan(&profile, &KernelCaps::full()).expect("positive control");
+}
+
+#[test]
+fn a_protected_name_that_does_not_exist_gets_a_placeholder() {
+    let plan = plan(&preset("agent"), &KernelCaps::full()).expect("plan");
+    let hooks = PathBuf::from("/home/u/p/.git/hooks");
+    assert!(plan.view.ops.contains(&ViewOp::Placeholder(hooks.clone())));
+    assert!(plan.view.ops.contains(&ViewOp::Protect(hooks)));
+}
+
+#[test]
+fn here_is_never_everything() {
+    let surroundings = Surroundings { cwd: "/".into(), ..around() };
+    let plan = lower(&preset("judge"), &KernelCaps::full(), &Table::machine(), &surroundings).expect("plan");
+    let shown = plan.view.ops.iter().any(|op| matches!(op, ViewOp::Bind { target, .. } if target.starts_with("/home")));
+    assert!(!shown, "the working directory \"/\" showed /home");
+}
+
+#[test]
+fn later_engines_are_refused_even_with_best_effort() {
+    let mut profile = preset("default");
+    profile.isolation.best_effort = Some(true);
+    profile.isolation.engine = Some(Engine::Ptrace);
+    assert!(plan(&profile, &KernelCaps::full()).is_err());
+}
+
+#[test]
+fn the_filter_of_every_preset_proves_itself() {
+    for name in ["default", "judge", "strict"] {
+        for caps in [KernelCaps::full(), KernelCaps { listener: false, ..KernelCaps::full() }] {
+            let plan = plan(&preset(name), &caps).expect("plan");
+            let filter = plan.filter.expect("a filter").installed([7, 8, 9]);
+            let program = filter.compile().expect("compiles");
+            tipstaff_seccomp::prove(&filter, &program).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_notified_call_is_explained_by_its_rule() {
+    use tipstaff_abi::bpf::SeccompData;
+    let plan = plan(&preset("default"), &KernelCaps::full()).expect("plan").filter.expect("a filter");
+    let arch = KernelCaps::full().arch;
+    let mount = tipstaff_abi::Sysno::by_name(arch, "mount").expect("mount").0 as i32;
+    let data = SeccompData { nr: mount, arch: arch.audit_arch(), ..SeccompData::default() };
+    let denied = plan.explain(&data);
+    assert_eq!((denied.syscall.as_str(), denied.kill, denied.errno), ("mount", false, 1));
+    assert!(denied.rule.contains("mount") && denied.allow_with.is_some(), "{denied:?}");
+    let foreign = SeccompData { nr: 20, arch: tipstaff_abi::Arch::I386.audit_arch(), ..SeccompData::default() };
+    assert!(plan.explain(&foreign).kill);
+}
+
+#[test]
+fn limits_reach_the_summary() {
+    let mut profile = preset("default");
+    profile.limits.cpu = Some(Setting::At(Duration::from_millis(1500)));
+    profile.limits.memory = Some(Setting::At(1 << 20));
+    let summary = plan(&profile, &KernelCaps::full()).expect("plan").limits.summary();
+    assert_eq!((summary.cpu_ns, summary.memory_bytes), (Some(1_500_000_000), Some(1 << 20)));
+}
