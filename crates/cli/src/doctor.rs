@@ -109,11 +109,12 @@ fn checks(machine: &Machine) -> Vec<Check> {
     };
     let list = [(g.memory, "memory"), (g.pids, "pids"), (g.cpu, "cpu"), (g.freezer, "freezer")];
     let names: Vec<&str> = list.iter().filter(|(there, _)| *there).map(|(_, name)| *name).collect();
+    let found = if names.is_empty() { version.to_owned() } else { format!("{version}: {}", names.join(", ")) };
     add(
         "control groups",
         g.memory && g.pids && g.cpu,
         true,
-        format!("{version}: {}", names.join(", ")),
+        found,
         "have a group delegated (`systemd-run --user --scope -p Delegate=yes`), or run as root",
     );
     add("clone3", c.clone3, true, yes(c.clone3, "there"), "a container's profile hides it; clone(2) stands in");

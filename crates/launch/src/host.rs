@@ -3,10 +3,12 @@
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tipstaff_policy::lower::{Host, Kind};
 use tipstaff_sys::Errno;
+use tipstaff_sys::child::PLACEHOLDER_MODE;
 
 use crate::Failure;
 
@@ -38,12 +40,28 @@ impl RealHost {
     }
 }
 
+/// A directory that a box made to protect its name, with nothing but such directories in it.
+fn is_placeholder(path: &Path, meta: &std::fs::Metadata, depth: u32) -> bool {
+    if meta.permissions().mode() & 0o7777 != PLACEHOLDER_MODE || depth == 0 {
+        return false;
+    }
+    let Ok(entries) = std::fs::read_dir(path) else { return false };
+    entries.flatten().all(|entry| {
+        let path = entry.path();
+        std::fs::symlink_metadata(&path).is_ok_and(|m| m.is_dir() && is_placeholder(&path, &m, depth - 1))
+    })
+}
+
 impl Host for RealHost {
     fn kind(&self, path: &Path) -> Option<Kind> {
         let meta = std::fs::symlink_metadata(path).or_else(|e| self.absent(path, e).ok_or(())).ok()?;
         Some(if meta.is_symlink() {
             Kind::Link(std::fs::read_link(path).or_else(|e| self.absent(path, e).ok_or(())).ok()?)
         } else if meta.is_dir() {
+            // Another box protects a name that does not exist: neither does it for this one.
+            if is_placeholder(path, &meta, 4) {
+                return None;
+            }
             Kind::Directory
         } else {
             Kind::File

@@ -8,6 +8,7 @@
 mod failure;
 mod guest;
 mod host;
+mod placeholders;
 mod program;
 mod request;
 mod ruleset;

@@ -79,8 +79,8 @@ fn one(op: &ViewOp, ops: &mut Vec<SetupOp>, placeholders: &mut Vec<PathBuf>, mas
         ViewOp::Mkdir(path) => ops.push(SetupOp::Mkdir(rel(path), 0o755)),
         ViewOp::MakeFile(path) => ops.push(SetupOp::MakeFile(rel(path), 0o644)),
         ViewOp::Symlink(to, link) => ops.push(SetupOp::Symlink(c(to), rel(link))),
-        ViewOp::Bind { source, target, read_only, devices } => {
-            let flags = BindFlags { read_only: *read_only, no_dev: !devices, no_exec: *devices, recursive: !devices };
+        ViewOp::Bind { source, target, read_only, no_exec, devices } => {
+            let flags = BindFlags { read_only: *read_only, no_dev: !devices, no_exec: *no_exec, recursive: !devices };
             ops.push(SetupOp::Bind { source: c(source), target: rel(target), flags, inside: false });
         }
         ViewOp::Disk(size) => {
@@ -88,10 +88,15 @@ fn one(op: &ViewOp, ops: &mut Vec<SetupOp>, placeholders: &mut Vec<PathBuf>, mas
             let size = size.map(|bytes| c(bytes.to_string()));
             ops.push(SetupOp::Tmpfs { target: c(DISK), size, mode: c("755") });
         }
-        ViewOp::DiskDir(name, path) => {
+        ViewOp::DiskDir(name, path, no_exec) => {
             let source = c(format!("{DISK}/{name}"));
             ops.push(SetupOp::Mkdir(source.clone(), 0o1777));
-            ops.push(SetupOp::Bind { source, target: rel(path), flags: open, inside: true });
+            ops.push(SetupOp::Bind {
+                source,
+                target: rel(path),
+                flags: BindFlags { no_exec: *no_exec, ..open },
+                inside: true,
+            });
         }
         ViewOp::DiskDone => {
             ops.push(SetupOp::Unmount(c(format!("{AT}/{DISK}"))));
@@ -102,6 +107,9 @@ fn one(op: &ViewOp, ops: &mut Vec<SetupOp>, placeholders: &mut Vec<PathBuf>, mas
         ViewOp::Mask(path, directory) => {
             let source = c(if *directory { mask_dir } else { mask_file });
             ops.push(SetupOp::Bind { source, target: rel(path), flags: plain, inside: true });
+        }
+        ViewOp::Pin(path) => {
+            ops.push(SetupOp::Bind { source: rel(path), target: rel(path), flags: open, inside: true });
         }
         ViewOp::Protect(path) => {
             ops.push(SetupOp::Bind { source: rel(path), target: rel(path), flags: plain, inside: true });

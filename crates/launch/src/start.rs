@@ -1,11 +1,7 @@
 //! Putting it together: control groups, ruleset, channel, operations; then the keeper.
 
-use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, open};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tipstaff_abi::bpf::Insn;
 use tipstaff_abi::caps::KernelCaps;
@@ -17,7 +13,7 @@ use tipstaff_sys::shared::CloneSpec;
 use tipstaff_sys::{Errno, ids, pidfd};
 
 use crate::guest::{self, Compiled, Numbers};
-use crate::{Failure, Program, Request, ruleset, setup};
+use crate::{Failure, Program, Request, placeholders, ruleset, setup};
 
 /// A plan with its filter compiled: what many boxes can be launched from.
 #[derive(Clone, Debug)]
@@ -95,7 +91,7 @@ pub fn launch(
         }
         guest_cgroup = group.v2_dir().map_err(own)?.map(raise).transpose()?;
         for (parent, name) in group.entries().map_err(own)? {
-            leftovers.push(Leftover { parent: raise(parent)?, name, mounted: None });
+            leftovers.push(Leftover { parent: raise(parent)?, name, shared: false, mounted: None });
         }
     }
     let ruleset = plan.landlock.as_ref().map(ruleset::create).transpose();
@@ -128,9 +124,7 @@ pub fn launch(
     };
     let filter = armed.insns.clone().map(|insns| Compiled { insns, secret: armed.secret });
     let guest = guest::ops(plan, program, request.env, &numbers, filter)?;
-    for path in placeholders.iter().rev() {
-        leftovers.push(placeholder(path, &raise, &placeholders)?);
-    }
+    leftovers.extend(placeholders::leftovers(&placeholders, &raise)?);
     let launch = Launch {
         keeper: CloneSpec { namespaces: flags(plan), clone3: armed.clone3, ..CloneSpec::default() },
         subreaper: !plan.namespaces.pid,
@@ -171,28 +165,6 @@ fn cgroups(plan: &Plan, hierarchies: &Hierarchies) -> Result<Option<Cgroup>, Fai
         Failure { message: e.to_string(), assumption: true, ..Failure::new("cgroup", errno, "") }
     })?;
     Ok(Some(group))
-}
-
-/// The keeper removes a placeholder by its parent's descriptor; a parent that is itself a placeholder is made here, since
-/// only what exists can be opened.
-fn placeholder(
-    path: &Path,
-    raise: &dyn Fn(OwnedFd) -> Result<OwnedFd, Failure>,
-    all: &[std::path::PathBuf],
-) -> Result<Leftover, Failure> {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    if all.iter().any(|p| p == parent) {
-        let _ = std::fs::create_dir_all(parent);
-    }
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd = open(parent, flags, Mode::empty())
-        .map_err(|e| Failure::new("mount", e.into(), format_args!("open {parent:?}")))?;
-    let name = path.file_name().unwrap_or_default();
-    Ok(Leftover {
-        parent: raise(fd)?,
-        name: CString::new(name.as_bytes()).unwrap_or_default(),
-        mounted: Some(setup::c(path)),
-    })
 }
 
 fn failure(e: StartError) -> Failure {

@@ -2,8 +2,8 @@
 //!
 //! [`Session`] is the loop. It is pollable ([`std::os::fd::AsFd`]) and [`Session::dispatch`] does what is due without
 //! waiting, so an event loop of the host's can drive it; [`Session::wait`] drives it by itself. There is no thread and
-//! no tick: a timer is set for the earliest moment at which something could be over its limit, and without limits it
-//! is not set at all.
+//! no tick: a timer is set for the earliest moment at which something could be over its limit. Without limits it only
+//! looks at memory now and then, ever more rarely, so that the report has a figure.
 //!
 //! Whoever kills records why first ([`tipstaff_report::Cause`]): the verdict follows from that record.
 #![forbid(unsafe_code)]

@@ -113,7 +113,7 @@ impl Session {
             rules: plan.rules.iter().map(|r| r.enforcement.clone()).collect(),
             due: Due::default(),
             cpus: u64::from(cpus.max(1)),
-            memory_pause: 5 * MS,
+            memory_pause: MS,
             idle_since: (started, 0),
             interrupts: 0,
             cause: None,
@@ -166,10 +166,10 @@ impl Session {
     fn first_deadlines(&mut self, started: u64) {
         let ns = |d: std::time::Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
         self.due.wall = self.limits.wall.map(|d| started.saturating_add(ns(d)));
-        self.due.idle = self.limits.idle.map(|d| started.saturating_add(ns(d)));
+        self.due.idle = self.limits.idle.map(|d| started.saturating_add((ns(d) / 8).clamp(MS, 100 * MS)));
         // The first looks come early: a limit may be smaller than what a program burns at its start.
         self.due.cpu = self.limits.cpu.map(|d| started.saturating_add((ns(d) / self.cpus).clamp(MS, 500 * MS)));
-        self.due.memory = Some(started + 5 * MS);
+        self.due.memory = Some(started + MS);
     }
 
     /// A handle that kills or signals from any thread.
@@ -575,6 +575,7 @@ impl Session {
             // RLIMIT_NPROC tells nobody when it refuses. A box that had exactly as many tasks as it may, in all its
             // life, has stood at the limit, however short that was.
             self.event(Event::new(Limit::Processes, limit, Some(limit), at));
+            self.collected.tasks_peak = self.collected.tasks_peak.max(limit);
         }
         let Some(group) = &self.cgroup else { return };
         if let (Some((limit, _)), true) = (self.limits.memory, group.oom_kills() > 0) {

@@ -41,8 +41,9 @@ pub(crate) fn finish(keeper: &Keeper, cgroup: Option<&Cgroup>, memory_limit: Opt
         }
         None => match c.sampled_peak {
             Some(bytes) => (Some(bytes), MemorySource::PssSampling),
-            // No sample fell into so short a life: the kernel's own high-water mark of the largest process.
-            None => (Some(counted.max_rss_kib * 1024), MemorySource::RssSampling),
+            // No sample fell into so short a life. The high-water mark of wait4(2) is no stand-in: it still knows the
+            // memory that the guest's first process shared with us before its exec.
+            None => (None, MemorySource::None),
         },
     };
     let pids = cgroup.and_then(|g| g.pids().0);

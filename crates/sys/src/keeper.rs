@@ -44,6 +44,8 @@ pub struct Leftover {
     pub parent: OwnedFd,
     /// Name of an empty directory in it.
     pub name: CString,
+    /// Removed only by the last box that needs it: the parent is locked (flock(2), shared) by each.
+    pub shared: bool,
     /// What is mounted on it inside the box: the keeper's own namespace must let go of it first (rmdir(2): EBUSY).
     pub mounted: Option<CString>,
 }
@@ -419,7 +421,9 @@ impl Keeper {
         if self.context.state.load(SeqCst) != DONE && self.context.state.load(SeqCst) != FAILED {
             // The keeper was killed from outside: its control groups are ours to remove.
             for leftover in &self.context.launch.leftovers {
-                remove(leftover.parent.as_raw_fd(), &leftover.name);
+                if !leftover.shared || is_last(leftover.parent.as_raw_fd()) {
+                    remove(leftover.parent.as_raw_fd(), &leftover.name);
+                }
             }
         }
     }
@@ -731,8 +735,16 @@ fn sweep(context: &Context) {
         let _ = unsafe { call(libc::SYS_umount2, [ptr(mounted), libc::MNT_DETACH as usize, 0, 0, 0, 0]) };
     }
     for (fd, leftover) in (FIRST_LEFTOVER..).zip(&context.launch.leftovers) {
-        remove(fd, &leftover.name);
+        if !leftover.shared || is_last(fd) {
+            remove(fd, &leftover.name);
+        }
     }
+}
+
+/// Nobody else holds the lock on a directory. Ours becomes exclusive, so whoever comes now waits for us to be done.
+fn is_last(directory: i32) -> bool {
+    // SAFETY: integers.
+    unsafe { call(libc::SYS_flock, [word(directory), (libc::LOCK_EX | libc::LOCK_NB) as usize, 0, 0, 0, 0]).is_ok() }
 }
 
 /// rmdir, for up to a second: a control group is busy until the last exit has been accounted.

@@ -58,7 +58,7 @@ pub(super) fn lower(
     if ns.mount {
         for op in &view.ops {
             match op {
-                ViewOp::DiskDir(_, path) => {
+                ViewOp::DiskDir(_, path, _) => {
                     let exec = view.private_exec.contains(path);
                     rules.push((path.clone(), Rights { read: true, write: true, exec, device: false }));
                 }

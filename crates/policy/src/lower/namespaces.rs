@@ -49,7 +49,7 @@ pub(super) fn lower(profile: &Profile, caps: &KernelCaps, net: Net, sink: &mut S
     survivors(&plan, caps, sink);
     if plan.ipc {
         sink.full("private System V IPC", "ipc namespace", Cost::Free);
-    } else if *wanted == Namespaces::Auto {
+    } else {
         // Without the namespace, objects would outlive the box: the filter refuses to make any.
         sink.full("private System V IPC", "seccomp (refused)", Cost::Kernel);
     }

@@ -37,13 +37,15 @@ pub enum ViewOp {
         target: PathBuf,
         /// Cannot be written.
         read_only: bool,
+        /// Nothing there can be executed: by the mount, where there is no Landlock to say it.
+        no_exec: bool,
         /// Device nodes work (the few of the private /dev).
         devices: bool,
     },
     /// The tmpfs under the private directories, with its size in bytes.
     Disk(Option<u64>),
-    /// A directory of the private disk (name) at its place; world-writable and sticky.
-    DiskDir(&'static str, PathBuf),
+    /// A directory of the private disk (name) at its place; world-writable and sticky. Whether it is mounted noexec.
+    DiskDir(&'static str, PathBuf, bool),
     /// The private disk has all its places: take it out of sight.
     DiskDone,
     /// procfs of the box.
@@ -52,6 +54,8 @@ pub enum ViewOp {
     Devpts,
     /// Hides a directory or a file of the tree.
     Mask(PathBuf, bool),
+    /// Makes a directory a mount point of its own, as it is, so that it can be neither renamed nor removed.
+    Pin(PathBuf),
     /// Makes a name read-only that is writable otherwise.
     Protect(PathBuf),
     /// Creates an empty directory on the host so that it can be protected; removed at the end.
@@ -127,10 +131,10 @@ pub(super) fn lower(
     let mut view = View { cwd: builder.cwd(around), ..View::default() };
     let protected: Vec<PathBuf> = fs.protect.iter().map(|p| around.cwd.join(p)).collect();
     if ns.mount {
-        builder.build(&mut view, &protected, caps, disk_size(limits));
         if fs.tmp_exec == Some(true) {
             view.private_exec = builder.private_exec();
         }
+        builder.build(&mut view, &protected, caps, disk_size(limits));
         sink.full("filesystem", "mount namespace", Cost::Kernel);
     } else {
         builder.grant(&mut view, sink);
@@ -320,11 +324,21 @@ impl Builder<'_> {
         if visible { around.cwd.clone() } else { PathBuf::from("/") }
     }
 
+    fn executable(&self, path: &Path) -> bool {
+        path.ancestors().any(|a| matches!(self.nodes.get(a), Some(Node::Bind { exec: true, .. })))
+    }
+
     fn writable(&self, path: &Path) -> bool {
-        path.ancestors().find_map(|a| match self.nodes.get(a) {
-            Some(Node::Bind { write, .. }) => Some(*write),
+        self.writable_root(path).is_some()
+    }
+
+    /// The bind that a path lies in, if it can be written.
+    fn writable_root<'a>(&self, path: &'a Path) -> Option<&'a Path> {
+        let nearest = path.ancestors().find_map(|a| match self.nodes.get(a) {
+            Some(Node::Bind { write, .. }) => Some((a, *write)),
             _ => None,
-        }) == Some(true)
+        });
+        nearest.filter(|(_, write)| *write).map(|(at, _)| at)
     }
 
     /// A right beneath a directory reaches through the mounts below it (landlock(7)), so where something is shown there
@@ -342,6 +356,7 @@ impl Builder<'_> {
     // ---- with a mount namespace --------------------------------------------------------------------------------
 
     fn build(&self, view: &mut View, protected: &[PathBuf], caps: &KernelCaps, disk: Option<u64>) {
+        let private_exec = view.private_exec.clone();
         let mut tree = Tree { made: BTreeSet::from([PathBuf::from("/")]), ops: Vec::new() };
         tree.ops.push(ViewOp::Disk(disk));
         tree.rights(view, "/", Rights::READ);
@@ -365,11 +380,15 @@ impl Builder<'_> {
                     if above.is_none() || !matches!(above, Some((_, Node::Bind { .. }))) {
                         tree.mkdir(path);
                     }
-                    tree.ops.push(ViewOp::DiskDir(name, path.clone()));
+                    let no_exec = caps.landlock_abi == 0 && !private_exec.contains(path);
+                    tree.ops.push(ViewOp::DiskDir(name, path.clone(), no_exec));
                 }
                 Node::Bind { source, write, directory, devices, .. } => {
-                    let same = matches!(above, Some((_, Node::Bind { source: s, write: w, .. }))
-                        if w == write && source.starts_with(s) && !devices);
+                    // Landlock's rights reach down through a tree, so what may be executed above may be here.
+                    let no_exec = caps.landlock_abi == 0 && !self.executable(path);
+                    let same = matches!(above, Some((at, Node::Bind { source: s, write: w, .. }))
+                        if w == write && source.starts_with(s) && !devices
+                            && (caps.landlock_abi > 0 || no_exec != self.executable(at)));
                     if same {
                         continue;
                     }
@@ -377,7 +396,7 @@ impl Builder<'_> {
                         if *directory { tree.mkdir(path) } else { tree.file(path) }
                     }
                     let (source, target) = (source.clone(), path.clone());
-                    tree.ops.push(ViewOp::Bind { source, target, read_only: !write, devices: *devices });
+                    tree.ops.push(ViewOp::Bind { source, target, read_only: !write, no_exec, devices: *devices });
                 }
             }
         }
@@ -417,7 +436,13 @@ impl Builder<'_> {
             let path = Path::new("/dev").join(name);
             if self.host.kind(&path) == Some(Kind::File) && !self.nodes.contains_key(&path) {
                 tree.file(&path);
-                tree.ops.push(ViewOp::Bind { source: path.clone(), target: path, read_only: false, devices: true });
+                tree.ops.push(ViewOp::Bind {
+                    source: path.clone(),
+                    target: path,
+                    read_only: false,
+                    no_exec: true,
+                    devices: true,
+                });
             }
         }
         let links = [
@@ -434,29 +459,42 @@ impl Builder<'_> {
         tree.ops.push(ViewOp::Devpts);
     }
 
+    /// A protected name is a read-only mount. Each directory between it and the writable tree becomes a mount too, since
+    /// a mount point can be neither renamed nor removed: else a guest would move `.git` away, mounts and all, and make
+    /// a new one.
     fn protect(&self, tree: &mut Tree, protected: &[PathBuf]) {
+        let mut pins = BTreeSet::new();
+        let mut placeholders = BTreeSet::new();
+        let mut names = BTreeSet::new();
         for path in protected {
             let mut missing = Vec::new();
             let mut at = path.as_path();
             // Down to what exists; the rest becomes placeholders.
-            let real = loop {
-                if let Some((real, _)) = self.resolve(at) {
-                    break real;
+            let (real, kind) = loop {
+                if let Some(found) = self.resolve(at) {
+                    break found;
                 }
-                let (Some(parent), Some(name)) = (at.parent(), at.file_name()) else { break PathBuf::from("/") };
+                let (Some(parent), Some(name)) = (at.parent(), at.file_name()) else {
+                    break ("/".into(), Kind::Directory);
+                };
                 missing.push(name.to_owned());
                 at = parent;
             };
-            if !self.writable(&real) {
-                continue;
-            }
+            let Some(tree_root) = self.writable_root(&real).map(Path::to_path_buf) else { continue };
             let mut full = real;
-            for name in missing.into_iter().rev() {
-                full.push(name);
-                tree.ops.push(ViewOp::Placeholder(full.clone()));
+            // A file stands where a directory would have to: then it is the file that leads on (git's `gitdir:`).
+            if kind == Kind::Directory {
+                for name in missing.into_iter().rev() {
+                    full.push(name);
+                    placeholders.insert(full.clone());
+                }
             }
-            tree.ops.push(ViewOp::Protect(full));
+            pins.extend(full.ancestors().skip(1).take_while(|a| *a != tree_root).map(Path::to_path_buf));
+            names.insert(full);
         }
+        tree.ops.extend(placeholders.into_iter().map(ViewOp::Placeholder));
+        tree.ops.extend(pins.into_iter().map(ViewOp::Pin));
+        tree.ops.extend(names.into_iter().map(ViewOp::Protect));
     }
 
     // ---- without one -------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::read::{parse, position};
-use super::{Error, Place, Problem, Profile};
+use super::{Base, Error, Place, Problem, Profile};
 use crate::presets;
 use crate::value::nearest;
 
@@ -76,7 +76,13 @@ impl Loader {
         let mut chain = Vec::new();
         let mut above = Profile::default();
         loop {
-            let (profile, at) = parse(&found.name, &found.text, self.home.as_deref())?;
+            let (mut profile, at) = parse(&found.name, &found.text, self.home.as_deref())?;
+            // Like `extends`: a file that a profile names stands beside it, wherever the profile is used.
+            if let Some(Base::Oci(path)) = &mut profile.syscalls.base
+                && path.is_relative()
+            {
+                *path = found.directory.join(&*path);
+            }
             chain.push((found.name.clone(), found.identity));
             let base = profile.extends.clone();
             above = Profile::merge(Profile { extends: None, ..profile }, above);

@@ -58,5 +58,8 @@ pub(crate) fn quoted(path: &CString) -> String {
     format!("{:?}", OsStr::from_bytes(path.as_bytes()))
 }
 
+/// Mode of a directory that only protects its name: sticky, which no tool makes of its own accord.
+pub const PLACEHOLDER_MODE: u32 = 0o1755;
+
 /// A descriptor that the preparing side keeps open until the child has executed.
 pub type ChildFd = RawFd;

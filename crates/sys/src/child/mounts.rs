@@ -164,11 +164,7 @@ pub(super) fn devpts(root: i32, target: &CString) -> Result<(), Errno> {
 }
 
 pub(super) fn placeholder(path: &CString) -> Result<(), Errno> {
-    // SAFETY: a C string.
-    match unsafe { call(libc::SYS_mkdirat, [word(libc::AT_FDCWD), ptr(path), 0o755, 0, 0, 0]) } {
-        Ok(_) | Err(Errno::EXIST) => Ok(()),
-        Err(e) => Err(e),
-    }
+    mkdir(libc::AT_FDCWD, path, super::PLACEHOLDER_MODE)
 }
 
 pub(super) fn unlink(root: i32, path: &CString, directory: bool) -> Result<(), Errno> {
