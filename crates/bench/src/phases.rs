@@ -40,7 +40,7 @@ pub fn print() -> anyhow::Result<()> {
     let program = time("find and pin the program", found)?;
     let caps = &Machine::full().caps;
     let around = Surroundings { cwd, programs: program.shown.clone(), core_is_piped: false };
-    let plan = time("lower", || Ok(lower(&policy, caps, &RealHost, &around)?))?;
+    let plan = time("lower", || Ok(lower(&policy, caps, &RealHost::default(), &around)?))?;
     let armed = time("compile the filter", || {
         Armed::new(plan.clone(), caps).map_err(|failure| anyhow::anyhow!(failure.message))
     })?;

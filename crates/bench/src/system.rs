@@ -16,9 +16,11 @@ pub fn line() -> String {
         (false, true) => "cgroup v1",
         (false, false) => "no cgroup",
     };
+    let load = read("/proc/loadavg");
+    let load = load.split_whitespace().next().unwrap_or("?");
     let debug = if cfg!(debug_assertions) { ", NOT A RELEASE BUILD" } else { "" };
     format!(
-        "Linux {} {}, {cpus} CPUs ({model}), {groups}, Landlock ABI {}{debug}",
+        "Linux {} {}, {cpus} CPUs ({model}), {groups}, Landlock ABI {}, load {load}{debug}",
         read("/proc/sys/kernel/osrelease").trim(),
         std::env::consts::ARCH,
         caps.landlock_abi,
