@@ -1,6 +1,7 @@
 //! The real file system, as lowering asks about it.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -18,6 +19,8 @@ use crate::Failure;
 /// nothing about the file: taken for absence it would drop a `deny` rule, so it is remembered and fails the launch.
 #[derive(Debug, Default)]
 pub struct RealHost {
+    /// One lowering asks for the same directories again and again, and must get the same answer.
+    known: RefCell<HashMap<PathBuf, Option<Kind>>>,
     trouble: RefCell<Option<(PathBuf, Errno)>>,
 }
 
@@ -52,8 +55,8 @@ fn is_placeholder(path: &Path, meta: &std::fs::Metadata, depth: u32) -> bool {
     })
 }
 
-impl Host for RealHost {
-    fn kind(&self, path: &Path) -> Option<Kind> {
+impl RealHost {
+    fn look(&self, path: &Path) -> Option<Kind> {
         let meta = std::fs::symlink_metadata(path).or_else(|e| self.absent(path, e).ok_or(())).ok()?;
         Some(if meta.is_symlink() {
             Kind::Link(std::fs::read_link(path).or_else(|e| self.absent(path, e).ok_or(())).ok()?)
@@ -66,6 +69,17 @@ impl Host for RealHost {
         } else {
             Kind::File
         })
+    }
+}
+
+impl Host for RealHost {
+    fn kind(&self, path: &Path) -> Option<Kind> {
+        if let Some(known) = self.known.borrow().get(path) {
+            return known.clone();
+        }
+        let kind = self.look(path);
+        self.known.borrow_mut().insert(path.to_owned(), kind.clone());
+        kind
     }
 
     fn list(&self, path: &Path) -> Vec<OsString> {

@@ -12,7 +12,6 @@ use crate::ruleset;
 
 /// Where the new root is attached until pivot_root: a directory that every host has and no view binds from.
 const AT: &str = "/proc";
-const DISK: &str = ".disk";
 const MASK: &str = ".mask";
 
 /// Paths come from TOML, argv and readdir, none of which can hold a NUL.
@@ -53,16 +52,15 @@ pub(crate) fn ops(plan: &Plan) -> (Vec<SetupOp>, Vec<PathBuf>) {
 
 fn mounts(plan: &Plan, ops: &mut Vec<SetupOp>, placeholders: &mut Vec<PathBuf>) {
     ops.push(SetupOp::PrivateMounts);
-    ops.push(SetupOp::NewRoot(c(AT)));
     let masks = plan.view.ops.iter().any(|op| matches!(op, ViewOp::Mask(..)));
     let (mask_dir, mask_file) = (format!("{MASK}/d"), format!("{MASK}/f"));
-    if masks {
-        ops.push(SetupOp::Mkdir(c(MASK), 0o700));
-        ops.push(SetupOp::Mkdir(c(&mask_dir), 0));
-        ops.push(SetupOp::MakeFile(c(&mask_file), 0));
-    }
     for op in &plan.view.ops {
         one(op, ops, placeholders, &mask_dir, &mask_file);
+        if masks && matches!(op, ViewOp::Disk(_)) {
+            ops.push(SetupOp::Mkdir(c(MASK), 0o700));
+            ops.push(SetupOp::Mkdir(c(&mask_dir), 0));
+            ops.push(SetupOp::MakeFile(c(&mask_file), 0));
+        }
     }
     if masks {
         ops.push(SetupOp::Unlink(c(&mask_file), false));
@@ -84,23 +82,11 @@ fn one(op: &ViewOp, ops: &mut Vec<SetupOp>, placeholders: &mut Vec<PathBuf>, mas
             ops.push(SetupOp::Bind { source: c(source), target: rel(target), flags, inside: false });
         }
         ViewOp::Disk(size) => {
-            ops.push(SetupOp::Mkdir(c(DISK), 0o755));
-            let size = size.map(|bytes| c(bytes.to_string()));
-            ops.push(SetupOp::Tmpfs { target: c(DISK), size, mode: c("755") });
+            ops.push(SetupOp::Disk(c(AT), size.map(|bytes| c(bytes.to_string()))));
+            ops.push(SetupOp::NewRoot(c(AT)));
         }
         ViewOp::DiskDir(name, path, no_exec) => {
-            let source = c(format!("{DISK}/{name}"));
-            ops.push(SetupOp::Mkdir(source.clone(), 0o1777));
-            ops.push(SetupOp::Bind {
-                source,
-                target: rel(path),
-                flags: BindFlags { no_exec: *no_exec, ..open },
-                inside: true,
-            });
-        }
-        ViewOp::DiskDone => {
-            ops.push(SetupOp::Unmount(c(format!("{AT}/{DISK}"))));
-            ops.push(SetupOp::Unlink(c(DISK), true));
+            ops.push(SetupOp::DiskDir { name: c(name), target: rel(path), no_exec: *no_exec });
         }
         ViewOp::Proc => ops.push(SetupOp::Proc(c("proc"))),
         ViewOp::Devpts => ops.push(SetupOp::Devpts(c("dev/pts"))),

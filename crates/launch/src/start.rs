@@ -53,7 +53,7 @@ impl Armed {
         }
         let compile = |f: &tipstaff_policy::lower::FilterPlan| f.compile(secret);
         let insns = plan.filter.as_ref().map(compile).transpose();
-        let insns = insns.map_err(|e| Failure::own("seccomp", e.to_string()))?;
+        let insns = insns.map_err(|e| Failure::own("seccomp", format!("syscalls: {e}; merge or drop rules")))?;
         Ok(Self { plan, insns, secret, clone3: caps.clone3 })
     }
 

@@ -14,6 +14,12 @@ const PASSES: [Pass; 5] =
 
 /// Runs all passes until none changes anything. Each makes the rules shorter, so that ends.
 pub(crate) fn rules(rules: &[Rule], fallback: Action) -> Rules {
+    // Most calls have no rule or one without conditions, and there is nothing to rewrite.
+    match rules.first() {
+        None => return (Vec::new(), fallback),
+        Some(first) if first.conditions.is_empty() => return (Vec::new(), first.action),
+        Some(_) => {}
+    }
     let mut now = (rules.to_vec(), fallback);
     while let Some(next) = PASSES.iter().find_map(|pass| pass(&now)) {
         now = next;

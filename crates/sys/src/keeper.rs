@@ -512,21 +512,23 @@ fn start_guest(context: &Context) -> Result<(), (u32, u32, Errno)> {
         // SAFETY: integers.
         unsafe { call(libc::SYS_prctl, [PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0, 0]) }.map_err(|e| (1, 0, e))?;
     }
-    let mut state = child::SetupState { root: -1, ruleset: launch.ruleset.unwrap_or(-1) };
+    // The modes that operations give are meant as they stand. The keeper's file system state is its own (no CLONE_FS).
+    // SAFETY: integers.
+    let _ = unsafe { call(libc::SYS_umask, [0; 6]) };
+    let mut state = child::SetupState { root: -1, disk: -1, ruleset: launch.ruleset.unwrap_or(-1) };
     for (index, op) in launch.setup.iter().enumerate() {
         child::run_setup(op, &mut state).map_err(|e| (0, index as u32, e))?;
     }
     let spec = CloneSpec {
         namespaces: 0,
         vfork: true,
+        pidfd: false,
         cgroup: launch.guest_cgroup.as_ref().map(AsRawFd::as_raw_fd),
         clone3: launch.clone3,
     };
     let arg = core::ptr::from_ref(context).cast_mut().cast::<c_void>();
     // SAFETY: the guest runs on stack 1 until it executes, while the keeper waits.
-    let (pid, pidfd) = unsafe { clone_vm_raw(&spec, &context.arena, 1, guest_main, arg) }.map_err(|e| (1, 0, e))?;
-    // SAFETY: closes the descriptor just made.
-    let _ = unsafe { call(libc::SYS_close, [word(pidfd), 0, 0, 0, 0, 0]) };
+    let (pid, _) = unsafe { clone_vm_raw(&spec, &context.arena, 1, guest_main, arg) }.map_err(|e| (1, 0, e))?;
     context.started_ns.store(clock::monotonic_ns(), SeqCst);
     context.guest_pid.store(pid, SeqCst);
     Ok(())
@@ -669,14 +671,14 @@ fn last_pid() -> i32 {
 /// Kills and reaps until nobody is left.
 fn end_all(context: &Context, subreaper: bool) {
     loop {
+        if !reap(context) {
+            return;
+        }
         if subreaper {
             kill_children();
         } else {
             // In a PID namespace -1 is everybody but its init, in one step that no fork can outrun.
             let _ = signal::kill_raw(-1, libc::SIGKILL);
-        }
-        if !reap(context) {
-            return;
         }
         let mut fds = [pollfd(CHILDREN)];
         let pause = libc::timespec { tv_sec: 0, tv_nsec: 2_000_000 };

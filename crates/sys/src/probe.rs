@@ -125,7 +125,7 @@ struct Attempt {
 extern "C" fn attempt_main(arg: *mut c_void) -> ! {
     // SAFETY: the attempt outlives this process: `run_attempt` waits for it.
     let attempt = unsafe { &*arg.cast::<Attempt>() };
-    let mut state = child::SetupState { root: -1, ruleset: -1 };
+    let mut state = child::SetupState { root: -1, disk: -1, ruleset: -1 };
     let mut result = Ok(());
     for op in &attempt.ops {
         result = result.and_then(|()| child::run_setup(op, &mut state));

@@ -43,6 +43,8 @@ struct CloneArgs {
 pub struct CloneSpec {
     /// CLONE_NEW* flags.
     pub namespaces: u64,
+    /// CLONE_PIDFD.
+    pub pidfd: bool,
     /// CLONE_VFORK: the caller waits until the child has executed or ended.
     pub vfork: bool,
     /// CLONE_INTO_CGROUP: descriptor of a v2 control group.
@@ -112,12 +114,12 @@ pub(crate) unsafe fn clone_vm(
     arg: *mut c_void,
 ) -> Result<(i32, OwnedFd), Errno> {
     // SAFETY: passed on to the caller.
-    let (pid, pidfd) = unsafe { clone_vm_raw(spec, arena, which, entry, arg)? };
+    let (pid, pidfd) = unsafe { clone_vm_raw(&CloneSpec { pidfd: true, ..*spec }, arena, which, entry, arg)? };
     // SAFETY: a new descriptor of ours.
     Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
 }
 
-/// [`clone_vm`] with the pidfd as a number. Child-safe.
+/// [`clone_vm`] with the pidfd as a number, -1 where none is asked for. Child-safe.
 ///
 /// # Safety
 /// As [`clone_vm`]; the caller owns the descriptor.
@@ -128,7 +130,10 @@ pub(crate) unsafe fn clone_vm_raw(
     entry: Entry,
     arg: *mut c_void,
 ) -> Result<(i32, i32), Errno> {
-    let mut flags = spec.namespaces | (libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_SETTLS) as u64;
+    let mut flags = spec.namespaces | (libc::CLONE_VM | libc::CLONE_SETTLS) as u64;
+    if spec.pidfd {
+        flags |= libc::CLONE_PIDFD as u64;
+    }
     if spec.vfork {
         flags |= libc::CLONE_VFORK as u64;
     }
@@ -142,7 +147,7 @@ pub(crate) unsafe fn clone_vm_raw(
         }
         let args = CloneArgs {
             flags,
-            pidfd: pidfd_ptr as u64,
+            pidfd: if spec.pidfd { pidfd_ptr as u64 } else { 0 },
             stack: arena.stack(which) as u64,
             stack_size: STACK as u64,
             tls: arena.tls() as u64,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use rustix::pipe::{PipeFlags, pipe_with};
+use tipstaff_abi::caps::KernelCaps;
 use tipstaff_launch::{Armed, Failure, Launched, Program, RealHost, Request, Wiring, launch};
 use tipstaff_policy::lower::{Plan, Surroundings, lower};
 use tipstaff_policy::profile;
@@ -136,7 +137,7 @@ impl Command {
 
     /// The plan with its compiled filter.
     pub fn explain_armed(&mut self) -> Result<Armed, Error> {
-        Ok(self.prepare(Machine::full())?.armed)
+        Ok(self.prepare(Some(Machine::full()))?.armed)
     }
 
     /// Runs to the end.
@@ -157,16 +158,17 @@ impl Command {
     pub fn spawn(&mut self) -> Result<Child, Error> {
         let prepared = match self.prepared.take() {
             Some(prepared) => prepared,
-            None => self.prepare(Machine::quick())?,
+            None => self.prepare(None)?,
         };
         match self.start(&prepared) {
             Err(Error::Launch(failure, rules)) if failure.assumption => {
                 // The quick look assumed too much, or the step failed for a reason of its own: the full look tells.
                 let full = Machine::full();
-                if full.caps == prepared.machine.caps {
+                let assumed = &prepared.machine.caps;
+                if (KernelCaps { cgroup: assumed.cgroup, ..full.caps.clone() }) == *assumed {
                     return Err(Error::Launch(failure, rules));
                 }
-                let prepared = self.prepare(full)?;
+                let prepared = self.prepare(Some(full))?;
                 let child = self.start(&prepared)?;
                 self.prepared = Some(prepared);
                 Ok(child)
@@ -179,11 +181,14 @@ impl Command {
         }
     }
 
-    fn prepare(&self, machine: &'static Machine) -> Result<Prepared, Error> {
+    fn prepare(&self, machine: Option<&'static Machine>) -> Result<Prepared, Error> {
         let profile = match &self.profile {
             Some(profile) => profile.clone(),
             None => Profile::preset("default")?.0,
         };
+        let l = &profile.limits;
+        let limited = l.cpu.is_some() || l.memory.is_some() || l.processes.is_some();
+        let machine = machine.unwrap_or_else(|| Machine::quick(limited));
         let here = std::env::current_dir()?;
         let dir = self.cwd.as_ref().or(profile.program.cwd.as_ref());
         let cwd = dir.map_or_else(|| here.clone(), |dir| here.join(dir));

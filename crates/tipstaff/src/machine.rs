@@ -22,10 +22,15 @@ impl Machine {
     }
 
     /// A quick look: it assumes that namespaces can be had where nothing cheap says otherwise. A launch that finds
-    /// this wrong looks again.
-    pub fn quick() -> &'static Self {
+    /// this wrong looks again. Control groups are looked for only where a profile has a limit that they could hold.
+    pub fn quick(control_groups: bool) -> &'static Self {
         static QUICK: OnceLock<Machine> = OnceLock::new();
-        QUICK.get_or_init(|| Self::with(probe::quick()))
+        static WITHOUT: OnceLock<Machine> = OnceLock::new();
+        if control_groups {
+            QUICK.get_or_init(|| Self::with(probe::quick()))
+        } else {
+            WITHOUT.get_or_init(|| Self { caps: probe::quick(), hierarchies: Hierarchies::default() })
+        }
     }
 
     /// A full look: each feature was tried.

@@ -26,7 +26,7 @@ pub struct FilterPlan {
     /// What each call is answered: the profile's meaning.
     spec: Filter,
     /// Names of the rules of `spec`, in the same order.
-    names: BTreeMap<(Arch, u32), Vec<String>>,
+    names: BTreeMap<(Arch, u32), Vec<RuleName>>,
     /// Refused calls become notifications, so that they can be told.
     pub listener: bool,
     /// What stands behind the default action.
@@ -114,7 +114,12 @@ impl FilterPlan {
         let (action, rule) = match hit {
             Some(at) => {
                 let name = self.names.get(&(table.arch, number)).and_then(|names| names.get(at));
-                (rules[at].action, name.cloned().unwrap_or_default())
+                let name = match name {
+                    Some(RuleName::Base(family)) => format!("syscalls.base = {:?}: {family}", self.base),
+                    Some(RuleName::Own(name)) => name.clone(),
+                    None => String::new(),
+                };
+                (rules[at].action, name)
             }
             None => (table.default, format!("syscalls.base = {:?}: not in the allow list", self.base)),
         };
@@ -142,8 +147,17 @@ fn told(action: Action) -> Action {
     }
 }
 
+/// Which rule of the profile a rule of the filter stands for. Only a refusal needs it in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum RuleName {
+    /// A family of the base.
+    Base(&'static str),
+    /// In the profile's own words.
+    Own(String),
+}
+
 struct Named {
-    name: String,
+    name: RuleName,
     syscall: Sysno,
     rule: Rule,
 }
@@ -167,12 +181,12 @@ pub(super) fn lower(
     let (mut spec, base_name, mut base_rules) = match which {
         Base::Default => {
             let rules = base::default_rules(arch, ptrace);
-            (base::filter(base::table(arch, &[], Action::Allow)), "default".to_owned(), named(rules, "default"))
+            (base::filter(base::table(arch, &[], Action::Allow)), "default".to_owned(), named(rules))
         }
         Base::Strict => {
             let rules = base::strict_rules(arch);
             let default = Action::Errno(errno::EPERM);
-            (base::filter(base::table(arch, &[], default)), "strict".to_owned(), named(rules, "strict"))
+            (base::filter(base::table(arch, &[], default)), "strict".to_owned(), named(rules))
         }
         Base::Oci(path) => {
             let (filter, rules) = oci(path, caps, host).map_err(|message| sink.wrong(message))?;
@@ -187,7 +201,7 @@ pub(super) fn lower(
         rules.extend(family_rules(arch, "ptrace", "guest_ptrace = \"deny\"", errno::EPERM));
     }
     rules.append(&mut base_rules);
-    let mut names: BTreeMap<(Arch, u32), Vec<String>> = BTreeMap::new();
+    let mut names: BTreeMap<(Arch, u32), Vec<RuleName>> = BTreeMap::new();
     let Some(table) = spec.table_mut(arch) else {
         let message = format!("syscalls.base: it has no rules for {}; add the architecture to it", arch.name());
         return Err(sink.wrong(message));
@@ -199,7 +213,6 @@ pub(super) fn lower(
     }
     let report = profile.isolation.denials.unwrap_or(Denials::Report) == Denials::Report;
     let plan = FilterPlan { arch, spec, names, listener: report && caps.listener, base: base_name };
-    plan.compile([1, 2, 3]).map_err(|e| sink.wrong(format!("syscalls: {e}; merge or drop rules")))?;
     let rule = format!("syscalls.base = {:?}", plan.base);
     sink.full(&rule, "seccomp", Cost::Kernel);
     if plan.listener {
@@ -211,9 +224,9 @@ pub(super) fn lower(
     Ok(Some(plan))
 }
 
-fn named(rules: Vec<base::BaseRule>, base: &str) -> Vec<Named> {
+fn named(rules: Vec<base::BaseRule>) -> Vec<Named> {
     let one = |r: base::BaseRule| Named {
-        name: format!("syscalls.base = {base:?}: {}", r.family),
+        name: RuleName::Base(r.family),
         syscall: r.syscall,
         rule: Rule { conditions: r.conditions, action: r.action },
     };
@@ -229,7 +242,7 @@ fn oci(path: &std::path::Path, caps: &KernelCaps, host: &dyn Host) -> Result<(Fi
     if let Some(table) = filter.table_mut(caps.arch) {
         for (nr, list) in std::mem::take(&mut table.rules) {
             let name = format!("syscalls.base = {:?}", path.display());
-            rules.extend(list.into_iter().map(|rule| Named { name: name.clone(), syscall: Sysno(nr), rule }));
+            rules.extend(list.into_iter().map(|rule| Named { name: RuleName::Own(name.clone()), syscall: Sysno(nr), rule }));
         }
     }
     Ok((filter, rules))
@@ -270,7 +283,7 @@ fn over(rules: &[SyscallRule], arch: Arch) -> Result<Vec<Named>, String> {
                 };
                 let conditions = rule.conditions.iter().map(|c| condition(c, call, rule.action)).collect();
                 let named =
-                    Named { name: format!("syscalls.{key}: {name}"), syscall, rule: Rule { conditions, action } };
+                    Named { name: RuleName::Own(format!("syscalls.{key}: {name}")), syscall, rule: Rule { conditions, action } };
                 if rule.conditions.is_empty() { without.push(named) } else { with.push(named) }
             }
         }
@@ -341,7 +354,7 @@ fn family_rules(arch: Arch, name: &str, why: &str, errno: u16) -> Vec<Named> {
     let calls = family::by_name(name).map_or(&[][..], |f| f.calls);
     let one = |call: &&str| {
         let rule = Rule { conditions: Vec::new(), action: Action::Errno(errno) };
-        Some(Named { name: why.to_owned(), syscall: Sysno::by_name(arch, call)?, rule })
+        Some(Named { name: RuleName::Own(why.to_owned()), syscall: Sysno::by_name(arch, call)?, rule })
     };
     calls.iter().filter_map(one).collect()
 }
@@ -356,7 +369,7 @@ fn added(arch: Arch, ns: &NamespacePlan, net: Net, sink: &mut Sink) -> Vec<Named
             // Unix sockets too: without a mount namespace, those of host services are in reach by path.
             if let Some(syscall) = Sysno::by_name(arch, "socket") {
                 let rule = Rule { conditions: Vec::new(), action: Action::Errno(errno::EACCES) };
-                rules.push(Named { name: "network = none".into(), syscall, rule });
+                rules.push(Named { name: RuleName::Own("network = none".into()), syscall, rule });
             }
             sink.full("network = none", "seccomp: no socket can be made", Cost::Kernel);
         }

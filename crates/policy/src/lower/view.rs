@@ -42,12 +42,10 @@ pub enum ViewOp {
         /// Device nodes work (the few of the private /dev).
         devices: bool,
     },
-    /// The tmpfs under the private directories, with its size in bytes.
+    /// First of all: the new root, and the tmpfs under the private directories with its size in bytes.
     Disk(Option<u64>),
     /// A directory of the private disk (name) at its place; world-writable and sticky. Whether it is mounted noexec.
     DiskDir(&'static str, PathBuf, bool),
-    /// The private disk has all its places: take it out of sight.
-    DiskDone,
     /// procfs of the box.
     Proc,
     /// devpts of the box.
@@ -221,7 +219,7 @@ impl Builder<'_> {
         }
         let denied = std::mem::take(&mut self.denied);
         self.nodes
-            .retain(|path, node| !matches!(node, Node::Bind { .. }) || !denied.iter().any(|d| path.starts_with(d)));
+            .retain(|path, node| !matches!(node, Node::Bind { .. }) || !path.ancestors().any(|a| denied.contains(a)));
         self.denied = denied;
         Ok(())
     }
@@ -400,7 +398,6 @@ impl Builder<'_> {
                 }
             }
         }
-        tree.ops.push(ViewOp::DiskDone);
         self.devices(&mut tree);
         tree.ops.push(ViewOp::Proc);
         if caps.uid == 0 {

@@ -89,12 +89,12 @@ pub(super) fn new_root(at: &CString) -> Result<i32, Errno> {
     Ok(mount as i32)
 }
 
+/// The keeper's umask is 0.
 pub(super) fn mkdir(root: i32, path: &CString, mode: u32) -> Result<(), Errno> {
-    // SAFETY: a C string. The umask is not ours to change in shared file system state: the mode is set again.
+    // SAFETY: a C string.
     unsafe {
         match call(libc::SYS_mkdirat, [word(root), ptr(path), mode as usize, 0, 0, 0]) {
-            Ok(_) => call(libc::SYS_fchmodat, [word(root), ptr(path), mode as usize, 0, 0, 0]).map(drop),
-            Err(Errno::EXIST) => Ok(()),
+            Ok(_) | Err(Errno::EXIST) => Ok(()),
             Err(e) => Err(e),
         }
     }
@@ -140,12 +140,15 @@ pub(super) fn bind(from: i32, source: &CString, root: i32, target: &CString, fla
     done
 }
 
-pub(super) fn tmpfs(root: i32, target: &CString, size: Option<&CString>, mode: &CString) -> Result<(), Errno> {
+/// A tmpfs for everything private, so that its size bounds the sum.
+pub(super) fn disk(at: &CString, size: Option<&CString>) -> Result<i32, Errno> {
     let attr = ATTR_NOSUID | ATTR_NODEV;
-    match size {
-        Some(size) => mount_instance(c"tmpfs", &[(c"size", size), (c"mode", mode)], attr, root, target),
-        None => mount_instance(c"tmpfs", &[(c"mode", mode)], attr, root, target),
-    }
+    let mount = match size {
+        Some(size) => new_instance(c"tmpfs", &[(c"size", size), (c"mode", c"755")], attr)?,
+        None => new_instance(c"tmpfs", &[(c"mode", c"755")], attr)?,
+    };
+    attach(mount, libc::AT_FDCWD, at)?;
+    Ok(mount as i32)
 }
 
 pub(super) fn proc(root: i32, target: &CString) -> Result<(), Errno> {

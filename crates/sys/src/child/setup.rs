@@ -49,14 +49,17 @@ pub enum SetupOp {
         /// The source is relative to the new root.
         inside: bool,
     },
-    /// A tmpfs: target, size in bytes, mode.
-    Tmpfs {
+    /// The tmpfs behind the private directories: the directory of the host's view that it is attached to, under the new
+    /// root to come, and `size=` in decimal. It goes out of sight with the old root.
+    Disk(CString, Option<CString>),
+    /// A directory of the disk, world-writable and sticky, at its target in the new root.
+    DiskDir {
+        /// Name on the disk.
+        name: CString,
         /// Where, relative to the new root.
         target: CString,
-        /// `size=`, in decimal.
-        size: Option<CString>,
-        /// `mode=`, in octal.
-        mode: CString,
+        /// MOUNT_ATTR_NOEXEC.
+        no_exec: bool,
     },
     /// A procfs of the new PID namespace (`hidepid=ptraceable`: only what the reader may trace is shown).
     Proc(CString),
@@ -67,8 +70,6 @@ pub enum SetupOp {
     Placeholder(CString),
     /// Removes a name in the new root (a mask's source, once it is bound): path, is a directory.
     Unlink(CString, bool),
-    /// umount2(2) with MNT_DETACH of a path of the host's view.
-    Unmount(CString),
     /// Makes the new root read-only and pivots into it.
     PivotRoot,
     /// Allows rights beneath a path of the box's view, in the launch's ruleset.
@@ -95,12 +96,12 @@ impl SetupOp {
             Self::MakeFile(path, _) => format!("create {}", quoted(path)),
             Self::Symlink(_, link) => format!("symlink {}", quoted(link)),
             Self::Bind { source, target, .. } => format!("bind {} on {}", quoted(source), quoted(target)),
-            Self::Tmpfs { target, .. } => format!("mount tmpfs on {}", quoted(target)),
+            Self::Disk(..) => "mount the private disk".into(),
+            Self::DiskDir { target, .. } => format!("mount the private {}", quoted(target)),
             Self::Proc(target) => format!("mount proc on {}", quoted(target)),
             Self::Devpts(target) => format!("mount devpts on {}", quoted(target)),
             Self::Placeholder(path) => format!("create the protected name {}", quoted(path)),
             Self::Unlink(path, _) => format!("unlink {}", quoted(path)),
-            Self::Unmount(path) => format!("umount {}", quoted(path)),
             Self::PivotRoot => "pivot_root".into(),
             Self::LandlockPath { path, .. } => format!("landlock rule for {}", quoted(path)),
             Self::Root => "chdir \"/\"".into(),
@@ -112,6 +113,8 @@ impl SetupOp {
 pub(crate) struct State {
     /// Descriptor of the new root, -1 before [`SetupOp::NewRoot`].
     pub root: i32,
+    /// Descriptor of the private disk, -1 before [`SetupOp::Disk`].
+    pub disk: i32,
     /// Landlock's ruleset, -1 without.
     pub ruleset: i32,
 }
@@ -168,15 +171,16 @@ pub(crate) fn run(op: &SetupOp, state: &mut State) -> Result<(), Errno> {
             let from = if *inside { state.root } else { libc::AT_FDCWD };
             mounts::bind(from, source, state.root, target, *flags)
         }
-        SetupOp::Tmpfs { target, size, mode } => mounts::tmpfs(state.root, target, size.as_ref(), mode),
+        SetupOp::Disk(at, size) => mounts::disk(at, size.as_ref()).map(|fd| state.disk = fd),
+        SetupOp::DiskDir { name, target, no_exec } => {
+            mounts::mkdir(state.disk, name, 0o1777)?;
+            let flags = BindFlags { read_only: false, no_dev: true, no_exec: *no_exec, recursive: false };
+            mounts::bind(state.disk, name, state.root, target, flags)
+        }
         SetupOp::Proc(target) => mounts::proc(state.root, target),
         SetupOp::Devpts(target) => mounts::devpts(state.root, target),
         SetupOp::Placeholder(path) => mounts::placeholder(path),
         SetupOp::Unlink(path, directory) => mounts::unlink(state.root, path, *directory),
-        // SAFETY: a C string.
-        SetupOp::Unmount(path) => unsafe {
-            call(libc::SYS_umount2, [ptr(path), libc::MNT_DETACH as usize, 0, 0, 0, 0]).map(drop)
-        },
         SetupOp::PivotRoot => mounts::pivot(state.root),
         SetupOp::LandlockPath { path, access } => landlock::add_path_raw(state.ruleset, path, *access),
         // SAFETY: a constant path.
