@@ -1,7 +1,8 @@
 //! Landlock's bits for what lowering said in words.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
+use crate::setup;
 use tipstaff_policy::lower::{LandlockPlan, Rights};
 use tipstaff_sys::Errno;
 use tipstaff_sys::landlock::{self, RulesetAttr, fs, net, scope};
@@ -14,6 +15,15 @@ pub(crate) fn create(plan: &LandlockPlan) -> Result<OwnedFd, Errno> {
         scoped: if plan.scoped { scope::ABSTRACT_UNIX_SOCKET | scope::SIGNAL } else { 0 },
     };
     landlock::create_ruleset(&attr, plan.abi)
+}
+
+/// A ruleset with its rules, for boxes that see the host's own paths: one serves them all.
+pub(crate) fn filled(plan: &LandlockPlan) -> Result<OwnedFd, Errno> {
+    let ruleset = create(plan)?;
+    for (path, rights) in &plan.rules {
+        landlock::add_path(ruleset.as_fd(), &setup::c(path), bits(*rights, plan.abi))?;
+    }
+    Ok(ruleset)
 }
 
 /// The rights that an ABI knows, as bits.

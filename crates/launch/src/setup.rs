@@ -40,7 +40,7 @@ pub(crate) fn ops(plan: &Plan) -> (Vec<SetupOp>, Vec<PathBuf>) {
     if ns.mount {
         mounts(plan, &mut ops, &mut placeholders);
     }
-    if let Some(landlock) = &plan.landlock {
+    if let (Some(landlock), true) = (&plan.landlock, ns.mount) {
         for (path, rights) in &landlock.rules {
             let access = ruleset::bits(*rights, landlock.abi);
             ops.push(SetupOp::LandlockPath { path: c(path), access });

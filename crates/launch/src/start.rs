@@ -1,6 +1,7 @@
 //! Putting it together: control groups, ruleset, channel, operations; then the keeper.
 
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tipstaff_abi::bpf::Insn;
@@ -23,6 +24,8 @@ pub struct Armed {
     insns: Option<Vec<Insn>>,
     secret: [u64; SECRET_WORDS],
     clone3: bool,
+    /// Filled with the host's paths, where the box has no view of its own.
+    ruleset: Option<Arc<OwnedFd>>,
 }
 
 /// A box that runs.
@@ -54,7 +57,9 @@ impl Armed {
         let compile = |f: &tipstaff_policy::lower::FilterPlan| f.compile(secret);
         let insns = plan.filter.as_ref().map(compile).transpose();
         let insns = insns.map_err(|e| Failure::own("seccomp", format!("syscalls: {e}; merge or drop rules")))?;
-        Ok(Self { plan, insns, secret, clone3: caps.clone3 })
+        let shared = plan.landlock.as_ref().filter(|_| !plan.namespaces.mount).map(ruleset::filled).transpose();
+        let ruleset = shared.map_err(|e| Failure::new("landlock", e, "fill the Landlock ruleset"))?.map(Arc::new);
+        Ok(Self { plan, insns, secret, clone3: caps.clone3, ruleset })
     }
 
     /// The compiled filter.
@@ -94,8 +99,13 @@ pub fn launch(
             leftovers.push(Leftover { parent: raise(parent)?, name, shared: false, mounted: None });
         }
     }
-    let ruleset = plan.landlock.as_ref().map(ruleset::create).transpose();
-    let ruleset = ruleset.map_err(|e| Failure::new("landlock", e, "landlock_create_ruleset"))?;
+    let ruleset = match (&armed.ruleset, &plan.landlock) {
+        (Some(shared), _) => Some(shared.try_clone().map_err(|e| Failure::new("landlock", e.into(), "dup"))?),
+        (None, Some(landlock)) => {
+            Some(ruleset::create(landlock).map_err(|e| Failure::new("landlock", e, "landlock_create_ruleset"))?)
+        }
+        (None, None) => None,
+    };
     let ruleset = ruleset.map(raise).transpose()?;
     let listener = plan.filter.as_ref().is_some_and(|f| f.listener);
     let pair = |wanted: bool| -> Result<(Option<OwnedFd>, Option<OwnedFd>), Failure> {

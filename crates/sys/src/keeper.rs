@@ -495,8 +495,9 @@ fn keep(context: &Context) {
     watch(context);
     end_all(context, launch.subreaper);
     context.state.store(DONE, SeqCst);
-    poke(CHANGED);
+    // Without leftovers the end of this process says it, and saves the supervisor a wake-up.
     if !launch.leftovers.is_empty() {
+        poke(CHANGED);
         await_release(context);
         sweep(context);
     }

@@ -130,6 +130,11 @@ pub fn add_port(ruleset: BorrowedFd<'_>, port: u16, access: u64) -> Result<(), E
     Ok(())
 }
 
+/// Allows `access` beneath a path of the caller's own view. What is gone or out of reach grants nothing.
+pub fn add_path(ruleset: BorrowedFd<'_>, path: &CStr, access: u64) -> Result<(), Errno> {
+    add_path_raw(ruleset.as_raw_fd(), path, access)
+}
+
 /// Opens `path` (O_PATH) in the caller's view and allows `access` beneath it. Rights that only
 /// directories have are taken out when it is not one (the kernel would answer EINVAL). Child-safe.
 pub(crate) fn add_path_raw(ruleset: i32, path: &CStr, access: u64) -> Result<(), Errno> {

@@ -8,7 +8,8 @@
 //!
 //! Tried and left: a plain fork (a page-table copy: 100 µs more for a small host, 10 ms and more for a
 //! big one), and a static helper executed from a sealed memfd (one exec more in each run, 40 µs at best, and
-//! a second program to build and trust).
+//! a second program to build and trust). Starting the keeper on the caller's own CPU, so that no idle one has to be
+//! woken, was worse: until the next scheduler tick it often waits behind its caller (4 ms at 250 Hz).
 //!
 //! Guests cannot use the shared memory as a way in: the keeper holds capabilities that no guest
 //! holds, or stands outside the guest's Landlock domain; ptrace(2) access (and with it `/proc/PID/mem`,

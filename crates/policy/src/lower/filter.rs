@@ -242,7 +242,11 @@ fn oci(path: &std::path::Path, caps: &KernelCaps, host: &dyn Host) -> Result<(Fi
     if let Some(table) = filter.table_mut(caps.arch) {
         for (nr, list) in std::mem::take(&mut table.rules) {
             let name = format!("syscalls.base = {:?}", path.display());
-            rules.extend(list.into_iter().map(|rule| Named { name: RuleName::Own(name.clone()), syscall: Sysno(nr), rule }));
+            rules.extend(list.into_iter().map(|rule| Named {
+                name: RuleName::Own(name.clone()),
+                syscall: Sysno(nr),
+                rule,
+            }));
         }
     }
     Ok((filter, rules))
@@ -282,8 +286,11 @@ fn over(rules: &[SyscallRule], arch: Arch) -> Result<Vec<Named>, String> {
                     return Err(unknown_call(call, arch));
                 };
                 let conditions = rule.conditions.iter().map(|c| condition(c, call, rule.action)).collect();
-                let named =
-                    Named { name: RuleName::Own(format!("syscalls.{key}: {name}")), syscall, rule: Rule { conditions, action } };
+                let named = Named {
+                    name: RuleName::Own(format!("syscalls.{key}: {name}")),
+                    syscall,
+                    rule: Rule { conditions, action },
+                };
                 if rule.conditions.is_empty() { without.push(named) } else { with.push(named) }
             }
         }
