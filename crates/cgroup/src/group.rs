@@ -82,6 +82,8 @@ struct MemoryGauges {
     stat: Gauge,
     total: Gauge,
     kernel: Option<Gauge>,
+    /// TCP buffers, where they are counted apart (v1).
+    sockets: Option<Gauge>,
     events: Gauge,
     oom: Option<OwnedFd>,
 }
@@ -266,10 +268,13 @@ impl MemoryGauges {
                     let done = write(&dir, "memory.memsw.limit_in_bytes", &text);
                     step("write memory.memsw.limit_in_bytes", &dir, done)?;
                 }
+                // v1 counts TCP buffers by themselves, and not at all before a limit is set (tcp_mem of cgroup-v1/memory).
+                let sockets = write(&dir, "memory.kmem.tcp.limit_in_bytes", &text).is_ok();
                 Ok(Self {
                     stat: gauge("memory.stat")?,
                     total: gauge("memory.usage_in_bytes")?,
                     kernel: gauge("memory.kmem.usage_in_bytes").ok(),
+                    sockets: if sockets { gauge("memory.kmem.tcp.usage_in_bytes").ok() } else { None },
                     events: gauge("memory.oom_control")?,
                     oom: v1_oom_event(&dir).ok(),
                     version,
@@ -288,6 +293,7 @@ impl MemoryGauges {
                     stat: gauge("memory.stat")?,
                     total: gauge("memory.current")?,
                     kernel: None,
+                    sockets: None,
                     events: gauge("memory.events")?,
                     oom: File::open(events).ok().map(OwnedFd::from),
                     version,
@@ -300,13 +306,14 @@ impl MemoryGauges {
     fn read(&self) -> Option<MemoryReading> {
         let stat = self.stat.text().ok()?;
         let total = self.total.number().ok()?;
+        let sockets = self.sockets.as_ref().and_then(|s| s.number().ok()).unwrap_or(0);
         let get = |key| field(&stat, key);
         Some(match self.version {
             Version::V1 => MemoryReading {
                 anonymous: get("total_rss").or_else(|| get("rss"))?,
                 shared: get("total_shmem").or_else(|| get("shmem")).unwrap_or(0),
-                kernel: self.kernel.as_ref().and_then(|k| k.number().ok()).unwrap_or(0),
-                total,
+                kernel: self.kernel.as_ref().and_then(|k| k.number().ok()).unwrap_or(0) + sockets,
+                total: total + sockets,
             },
             Version::V2 => MemoryReading {
                 anonymous: get("anon")?,

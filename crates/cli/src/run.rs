@@ -2,9 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use tipstaff::policy::profile::{Loader, Profile};
@@ -53,11 +54,24 @@ impl Destination {
         match self {
             Self::Nowhere => Ok(()),
             Self::Stdout => std::io::stdout().write_all(line.as_bytes()).map_err(|e| format!("--report -: {e}")),
-            Self::File(mut file, path) => {
-                file.write_all(line.as_bytes()).map_err(|e| format!("--report {path:?}: {e}"))
-            }
+            Self::File(file, path) => put(file, &path, &line).map_err(|e| format!("--report {path:?}: {e}")),
         }
     }
+}
+
+/// The file may lie where the guest could write: what it put there goes, and a name that leads elsewhere now is an error.
+fn put(mut file: File, path: &std::path::Path, line: &str) -> std::io::Result<()> {
+    let ours = file.metadata()?;
+    if ours.is_file() && !path.starts_with("/proc/self/fd") {
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(line.as_bytes())?;
+        let there = std::fs::symlink_metadata(path)?;
+        let same = (there.dev(), there.ino()) == (ours.dev(), ours.ino()) || there.is_symlink();
+        let same = same && std::fs::metadata(path).is_ok_and(|m| (m.dev(), m.ino()) == (ours.dev(), ours.ino()));
+        return if same { Ok(()) } else { Err(std::io::Error::other("replaced during the run; do not trust it")) };
+    }
+    file.write_all(line.as_bytes())
 }
 
 /// A duplicate of a descriptor that we were given, and not a second opening of its file: a pipe or socket has no other
@@ -115,7 +129,21 @@ fn attempt(run: &Run) -> Result<Report, Error> {
         let streams = [&profile.program.stdin, &profile.program.stdout, &profile.program.stderr];
         profile.program.tty = (streams.iter().all(|s| s.is_none()) && on_a_terminal()).then_some(true);
     }
+    let files =
+        [&mut profile.program.stdin, &mut profile.program.stdout, &mut profile.program.stderr].map(Option::take);
+    let dir = profile.program.cwd.clone().unwrap_or_default();
     let mut command = Command::new(program);
+    // Opening a FIFO waits for its other side: before our signals are blocked, so that ^C still ends that.
+    for (number, path) in files.into_iter().enumerate().filter_map(|(n, path)| Some((n, path?))) {
+        let path = dir.join(path);
+        let file = if number == 0 { File::open(&path) } else { File::create(&path) };
+        let file = file.map_err(|e| wrong(format!("{} {path:?}: {e}", ["--stdin", "--stdout", "--stderr"][number])))?;
+        match number {
+            0 => command.stdin(file),
+            1 => command.stdout(file),
+            _ => command.stderr(file),
+        };
+    }
     command.args(args).profile(profile).forward_signals(signals()?);
     command.status()
 }

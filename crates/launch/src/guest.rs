@@ -55,6 +55,9 @@ pub(crate) fn ops(
     }
     ops.push(GuestOp::DropCapabilities);
     ops.push(GuestOp::NoNewPrivs);
+    if !plan.namespaces.pid {
+        ops.push(GuestOp::DieWithKeeper);
+    }
     ops.push(GuestOp::Umask(0o022));
     ops.push(GuestOp::Chdir(c(&plan.view.cwd)));
     ops.push(GuestOp::OpenProgram { path: c(&program.path), dev: program.dev, ino: program.ino });

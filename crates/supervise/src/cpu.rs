@@ -12,6 +12,8 @@ pub(crate) struct CpuAccount {
     highest: u64,
     /// Seen in a task, and in nobody's account after its end: its parent ignored SIGCHLD.
     lost: u64,
+    /// By how much the last look fell short: a child may just be on its way from its own clock to its parent's account.
+    short: u64,
 }
 
 impl CpuAccount {
@@ -21,10 +23,11 @@ impl CpuAccount {
             self.highest = self.highest.max(total);
             return self.highest;
         }
+        // Accounts before clocks: a child that ends in between is missed once, never counted twice.
         let mut sum = reaped(keeper);
-        for process in tasks::below(keeper.pid()) {
-            sum += clock::process_cpu_ns(process.pid).unwrap_or(0) + tasks::waited_for_ns(process.pid);
-        }
+        let processes = tasks::below(keeper.pid());
+        sum += processes.iter().map(|process| tasks::waited_for_ns(process.pid)).sum::<u64>();
+        sum += processes.iter().map(|process| clock::process_cpu_ns(process.pid).unwrap_or(0)).sum::<u64>();
         self.account(sum)
     }
 
@@ -36,11 +39,12 @@ impl CpuAccount {
     fn account(&mut self, sum: u64) -> u64 {
         // `children waited for` is cut to clock ticks, so a sum may fall short by that without anything lost.
         const TICKS_CUT: u64 = 20_000_000;
-        let total = sum + self.lost;
-        if total + TICKS_CUT < self.highest {
-            self.lost += self.highest - total - TICKS_CUT;
-        }
-        self.highest = self.highest.max(total);
+        let short = self.highest.saturating_sub(sum + self.lost + TICKS_CUT);
+        // Twice in a row: it is in nobody's account and will not come back.
+        let lost = short.min(self.short);
+        self.lost += lost;
+        self.short = short - lost;
+        self.highest = self.highest.max(sum + self.lost);
         self.highest
     }
 }
@@ -58,9 +62,18 @@ mod tests {
     fn what_vanished_unaccounted_stays_counted() {
         let mut cpu = CpuAccount::default();
         assert_eq!(cpu.account(500_000_000), 500_000_000);
-        // A child with 400 ms is gone and in nobody's account: within the cut of two clock ticks it stays counted.
-        let after = cpu.account(100_000_000);
-        assert_eq!(after, 500_000_000);
+        // A child with 400 ms is gone and in nobody's account, look after look.
+        assert_eq!(cpu.account(100_000_000), 500_000_000);
+        assert_eq!(cpu.account(100_000_000), 500_000_000);
         assert!(cpu.account(200_000_000) >= 580_000_000);
+    }
+
+    #[test]
+    fn a_child_between_two_accounts_is_not_counted_twice() {
+        let mut cpu = CpuAccount::default();
+        assert_eq!(cpu.account(500_000_000), 500_000_000);
+        // Missed once, then in its parent's account.
+        assert_eq!(cpu.account(100_000_000), 500_000_000);
+        assert_eq!(cpu.account(510_000_000), 510_000_000);
     }
 }

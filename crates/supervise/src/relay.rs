@@ -38,6 +38,8 @@ pub struct Relay {
 pub(crate) enum Moved {
     /// As much as was there.
     Some,
+    /// As much as is fair; there is more.
+    More,
     /// The budget is used up and the guest has written more.
     Over,
     /// The guest's side is closed and everything is handed on.
@@ -74,7 +76,8 @@ impl Relay {
     /// Moves what is there. `left` is the shared budget; None is unlimited.
     pub(crate) fn pump(&mut self, counted: &mut u64, limit: Option<u64>) -> Moved {
         let mut chunk = [0u8; 65536];
-        loop {
+        // A guest that writes without end must not keep the loop from its deadlines; what is left wakes us again.
+        for _ in 0..16 {
             self.flush();
             if self.is_stalled() {
                 return Moved::Some;
@@ -105,6 +108,7 @@ impl Relay {
                 }
             }
         }
+        Moved::More
     }
 
     fn hand_on(&mut self, bytes: &[u8]) {
@@ -143,8 +147,13 @@ impl Relay {
         }
     }
 
-    /// After the guest has ended: hands on the rest, waiting for a slow reader.
-    pub(crate) fn drain(&mut self, counted: &mut u64, limit: Option<u64>) -> Moved {
+    /// After the guest has ended: hands on the rest, waiting for a slow reader as long as `wait` allows.
+    pub(crate) fn drain(
+        &mut self,
+        counted: &mut u64,
+        limit: Option<u64>,
+        wait: &mut dyn FnMut(BorrowedFd<'_>) -> bool,
+    ) -> Moved {
         let mut over = false;
         loop {
             match self.pump(counted, limit) {
@@ -152,12 +161,12 @@ impl Relay {
                     over = true;
                     self.from = None;
                 }
-                Moved::Some if !self.is_stalled() => break,
-                Moved::Ended if !self.is_stalled() => break,
+                Moved::Some | Moved::Ended if !self.is_stalled() => break,
                 _ => {}
             }
-            if let Some(target) = self.target() {
-                let _ = poll(&mut [PollFd::from_borrowed_fd(target, PollFlags::OUT)], None);
+            if self.target().is_some_and(|target| !wait(target)) {
+                self.pending.clear();
+                break;
             }
         }
         if over { Moved::Over } else { Moved::Ended }

@@ -356,7 +356,7 @@ impl Session {
         match moved {
             Moved::Over => self.output_over(),
             Moved::Ended => self.ended[index] = true,
-            Moved::Some => {}
+            Moved::Some | Moved::More => {}
         }
         if stalled {
             self.watch_target(index);
@@ -513,8 +513,10 @@ impl Session {
 
     fn conclude(&mut self) -> Outcome {
         let limit = self.limits.output;
+        let signals = self.options.signals.take();
+        let mut wait = |target: BorrowedFd<'_>| wait_for_reader(target, signals.as_ref());
         for relay in &mut self.options.relays {
-            if relay.drain(&mut self.counted_output, limit) == Moved::Over
+            if relay.drain(&mut self.counted_output, limit, &mut wait) == Moved::Over
                 && let Some(limit) = limit
             {
                 // Written before the end and read after it: over is over.
@@ -588,6 +590,15 @@ impl Session {
             self.event(Event::new(Limit::Processes, limit, peak, at));
         }
     }
+}
+
+/// Waits until a reader takes more. False when we are told to end: the box is empty, and what nobody reads is dropped.
+fn wait_for_reader(target: BorrowedFd<'_>, signals: Option<&OwnedFd>) -> bool {
+    const SIGWINCH: i32 = 28;
+    let mut fds = vec![PollFd::from_borrowed_fd(target, PollFlags::OUT)];
+    fds.extend(signals.map(|fd| PollFd::new(fd, PollFlags::IN)));
+    let _ = poll(&mut fds, None);
+    signals.and_then(|fd| signal::next(fd.as_fd())).is_none_or(|number| number == SIGWINCH)
 }
 
 impl AsFd for Session {

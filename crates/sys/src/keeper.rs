@@ -389,6 +389,10 @@ impl Keeper {
 
     /// Kills the keeper itself: with a PID namespace the kernel then kills all that is in it.
     pub fn kill_hard(&self) {
+        if self.context.launch.subreaper {
+            self.context.order(COMMAND_KILL);
+            return;
+        }
         let _ = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
     }
 
@@ -404,6 +408,7 @@ impl Keeper {
                 break;
             }
             if round >= 20 {
+                // Only where that is what ends the box: without a PID namespace the keeper is all that holds it.
                 self.kill_hard();
             }
         }
@@ -475,7 +480,10 @@ const SUPERVISOR: i32 = 0;
 const COMMANDS: i32 = 1;
 const CHANGED: i32 = 2;
 const CHILDREN: i32 = 3;
-const FIRST_LEFTOVER: i32 = 4;
+/// Our own list of children (proc_pid_task(5)), for the subreaper: open from the start, so that nothing that happens
+/// to this process later can keep it from finding them.
+const LIST: i32 = 4;
+const FIRST_LEFTOVER: i32 = 5;
 
 fn keep(context: &Context) {
     let launch = &context.launch;
@@ -555,6 +563,17 @@ fn settle(context: &Context) {
         keep(context.changed.as_raw_fd(), CHANGED);
         for (to, leftover) in (FIRST_LEFTOVER..).zip(&launch.leftovers) {
             keep(leftover.parent.as_raw_fd(), to);
+        }
+        // Whatever the host had under this number is not ours to hold open.
+        let _ = call(libc::SYS_close, [LIST as usize, 0, 0, 0, 0, 0]);
+        if launch.subreaper {
+            let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
+            let list = ptr(c"/proc/thread-self/children");
+            if let Ok(list) = call(libc::SYS_openat, [word(libc::AT_FDCWD), list, flags, 0, 0, 0])
+                && list as i32 != LIST
+            {
+                keep(list as i32, LIST);
+            }
         }
         let children = signal::fd_raw(SigSet::of(&[libc::SIGCHLD])).unwrap_or(-1);
         if children != CHILDREN {
@@ -693,19 +712,9 @@ fn end_all(context: &Context, subreaper: bool) {
 /// that an ordinary user's fork bomb cannot outrun the rounds.
 fn kill_children() {
     let mut buffer = [0u8; 4096];
-    let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
-    // SAFETY: a constant path and a local buffer.
-    let read = unsafe {
-        let path = ptr(c"/proc/thread-self/children");
-        match call(libc::SYS_openat, [word(libc::AT_FDCWD), path, flags, 0, 0, 0]) {
-            Ok(fd) => {
-                let n = call_retry(libc::SYS_read, [fd, addr_mut(&mut buffer), buffer.len(), 0, 0, 0]);
-                let _ = call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
-                n.unwrap_or(0)
-            }
-            Err(_) => 0,
-        }
-    };
+    // SAFETY: reads from the start of a file of ours into a local buffer.
+    let read = unsafe { call_retry(libc::SYS_pread64, [word(LIST), addr_mut(&mut buffer), buffer.len(), 0, 0, 0]) };
+    let read = read.unwrap_or(0);
     let mut pid = 0i32;
     for byte in buffer.iter().take(read) {
         if byte.is_ascii_digit() {

@@ -321,6 +321,18 @@ fn ours(target: usize) -> io::Result<OwnedFd> {
     fd.or_else(|_| null(target))
 }
 
+/// An open directory would lead out of the box, past every mount: `/proc/self/fd/0/etc/shadow`.
+fn no_directory(fd: &OwnedFd, target: usize) -> io::Result<()> {
+    use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
+    let directory = FileType::from_raw_mode(fstat(fd)?.st_mode) == FileType::Directory;
+    if directory || fcntl_getfl(fd)?.contains(OFlags::PATH) {
+        let name = ["input", "output", "error"][target.min(2)];
+        let text = format!("standard {name} is a directory, which would lead out of the box; redirect it from a file");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok(())
+}
+
 fn null(target: usize) -> io::Result<OwnedFd> {
     let file = if target == 0 { File::open("/dev/null") } else { File::options().write(true).open("/dev/null") };
     file.map(OwnedFd::from)
@@ -344,6 +356,13 @@ impl Wires {
 
     /// `counted`: an output limit is set, so output passes through us.
     fn stream(&mut self, target: usize, kind: Kind, counted: bool) -> io::Result<()> {
+        let kind = match kind {
+            Kind::Inherit => Kind::Fd(ours(target)?),
+            other => other,
+        };
+        if let Kind::Fd(fd) = &kind {
+            no_directory(fd, target)?;
+        }
         let output = target != 0;
         match kind {
             Kind::Capture if output => {
@@ -365,19 +384,13 @@ impl Wires {
                 self.wire(write, target);
                 Ok(())
             }
-            Kind::Inherit if output && counted => self.relay(target, Sink::Fd(ours(target)?)),
             Kind::Fd(fd) if output && counted => self.relay(target, Sink::Fd(fd)),
             Kind::Null if output && counted => self.relay(target, Sink::Nowhere),
-            Kind::Inherit => {
-                let fd = ours(target)?;
-                self.wire(fd, target);
-                Ok(())
-            }
             Kind::Fd(fd) => {
                 self.wire(fd, target);
                 Ok(())
             }
-            Kind::Null | Kind::Capture => {
+            Kind::Null | Kind::Capture | Kind::Inherit => {
                 let fd = null(target)?;
                 self.wire(fd, target);
                 Ok(())

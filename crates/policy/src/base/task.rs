@@ -43,6 +43,11 @@ pub(super) fn rules(rules: &mut Rules, ptrace: bool) {
         rules.deny("prctl", "prctl", &[option(PR_SET_PTRACER)], EPERM);
     }
 
+    // Limits of other processes: of the same user that is anybody, the supervisor too, and no Landlock scope covers it.
+    // Asking is free, and so is one's own (pid 0).
+    let others = [Condition::w32(0, Op::Ne, 0), Condition::w64(2, Op::Ne, 0)];
+    rules.deny("prlimit", "prlimit64", &others, EPERM);
+
     // READ_IMPLIES_EXEC, MMAP_PAGE_ZERO and their like undo hardening, and the foreign personas are dead code.
     // Debuggers switch randomization off, for their tracees only.
     let mut other: Vec<_> = PERSONALITIES.iter().map(|&value| Condition::w32(0, Op::Ne, value)).collect();

@@ -14,6 +14,7 @@ use super::plan::Cost;
 use super::sink::{Refusal, Sink};
 use crate::base;
 use crate::profile::{self, ArgCondition, Base, CompareOp, Denials, GuestPtrace, Profile, RuleAction, SyscallRule};
+use crate::value::Setting;
 
 /// How many words [`FilterPlan::compile`] wants.
 pub const SECRET_WORDS: usize = 3;
@@ -194,7 +195,7 @@ pub(super) fn lower(
         }
     };
     let mut rules = over(&syscalls.rules, arch).map_err(|message| sink.wrong(message))?;
-    rules.extend(added(arch, ns, net, sink));
+    rules.extend(added(profile, caps, ns, net, sink));
     if let Base::Oci(_) = which
         && !ptrace
     {
@@ -367,25 +368,60 @@ fn family_rules(arch: Arch, name: &str, why: &str, errno: u16) -> Vec<Named> {
 }
 
 /// What the filter must hold because a namespace does not.
-fn added(arch: Arch, ns: &NamespacePlan, net: Net, sink: &mut Sink) -> Vec<Named> {
+fn added(profile: &Profile, caps: &KernelCaps, ns: &NamespacePlan, net: Net, sink: &mut Sink) -> Vec<Named> {
+    let arch = caps.arch;
     let mut rules = Vec::new();
-    if net == Net::None {
-        if ns.net {
-            sink.full("network = none", "network namespace", Cost::Free);
-        } else {
-            // Unix sockets too: without a mount namespace, those of host services are in reach by path.
-            if let Some(syscall) = Sysno::by_name(arch, "socket") {
-                let rule = Rule { conditions: Vec::new(), action: Action::Errno(errno::EACCES) };
-                rules.push(Named { name: RuleName::Own("network = none".into()), syscall, rule });
+    let mut deny = |name: &str, call: &str, conditions: Vec<Condition>, errno: u16| {
+        if let Some(syscall) = Sysno::by_name(arch, call) {
+            let rule = Rule { conditions, action: Action::Errno(errno) };
+            rules.push(Named { name: RuleName::Own(name.to_owned()), syscall, rule });
+        }
+    };
+    // A unix socket with a path is reached through the file system, past every network namespace, and a read-only mount
+    // does not stop connect(2). So where the view holds more than what the profile picked, none can be made;
+    // socketpair(2) stays.
+    const AF_UNIX: u32 = 1;
+    let unix = || vec![Condition::w32(0, Op::Eq, AF_UNIX)];
+    let broad = profile.filesystem.read.iter().chain(&profile.filesystem.write).any(|r| r.path.as_os_str() == "/");
+    match net {
+        Net::None if ns.net => {
+            if broad {
+                deny("network = none: unix sockets of the host", "socket", unix(), errno::EACCES);
             }
+            sink.full("network = none", "network namespace", Cost::Free);
+        }
+        Net::None => {
+            deny("network = none", "socket", Vec::new(), errno::EACCES);
             sink.full("network = none", "seccomp: no socket can be made", Cost::Kernel);
         }
-    } else {
-        sink.full("network = host", "not isolated, as asked", Cost::Free);
+        Net::Host => {
+            if !ns.mount {
+                deny("network = host: unix sockets of the host", "socket", unix(), errno::EACCES);
+            }
+            sink.full("network = host", "not isolated, as asked", Cost::Free);
+        }
     }
-    if !ns.ipc {
-        for name in ["sysv_ipc", "mqueue"] {
-            rules.extend(family_rules(arch, name, "private System V IPC", errno::ENOSYS));
+    if !ns.pid {
+        // The keeper has the guest's user id and nothing more: how it is run must not be a guest's to say. The first
+        // argument is a task; 0 is the caller.
+        for call in ["sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"] {
+            deny("nothing survives the box", call, vec![Condition::w32(0, Op::Ne, 0)], errno::EPERM);
+        }
+        for call in ["setpriority", "ioprio_set"] {
+            deny("nothing survives the box", call, vec![Condition::w32(1, Op::Ne, 0)], errno::EPERM);
+        }
+        // Dying with the keeper is the second line of "nothing survives".
+        const PR_SET_PDEATHSIG: u32 = 1;
+        let death = vec![Condition::w32(0, Op::Eq, PR_SET_PDEATHSIG)];
+        deny("nothing survives the box", "prctl", death, errno::EPERM);
+    }
+    // Without their namespace, objects outlive the box; without a control group, detached segments escape the samples.
+    let sampled = profile.limits.memory.and_then(Setting::value).is_some() && !caps.cgroup.memory;
+    if !ns.ipc || sampled {
+        let why = if ns.ipc { "limits.memory, sampled" } else { "private System V IPC" };
+        rules.extend(family_rules(arch, "sysv_ipc", why, errno::ENOSYS));
+        if !ns.ipc {
+            rules.extend(family_rules(arch, "mqueue", why, errno::ENOSYS));
         }
     }
     rules

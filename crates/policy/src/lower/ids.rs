@@ -24,6 +24,10 @@ pub(super) fn lower(profile: &Profile, caps: &KernelCaps, ns: &NamespacePlan, si
     let own = (caps.uid, caps.gid);
     let wanted = (profile.program.uid.unwrap_or(own.0), profile.program.gid.unwrap_or(own.1));
     let change = wanted != own;
+    if wanted.0 == u32::MAX || wanted.1 == u32::MAX {
+        // setresuid(2): -1 is "leave it as it is".
+        sink.impossible("uid and gid", "4294967295 (-1) means no id at all", "use a number below it");
+    }
     if ns.user {
         // One id is mapped, under whatever number; it stays ours on the host.
         return IdPlan { inside: wanted, outside: own, change: false, clear_groups: false };

@@ -136,6 +136,9 @@ pub(super) fn lower(
         sink.full("filesystem", "mount namespace", Cost::Kernel);
     } else {
         builder.grant(&mut view, sink);
+        let why = "no mount namespace: Landlock hides no names, and mode, owner, times and attributes of files that the \
+                   user owns can be changed outside the view too";
+        sink.note("filesystem, metadata", "none", why, Cost::Free);
         if fs.tmp != Some(Tmp::Host) {
             sink.full_but("private /tmp", "landlock", "no mount namespace: there is no /tmp at all", Cost::Free);
         }

@@ -42,6 +42,8 @@ pub enum GuestOp {
     DropCapabilities,
     /// PR_SET_NO_NEW_PRIVS.
     NoNewPrivs,
+    /// PR_SET_PDEATHSIG to SIGKILL: a second line where the keeper is no PID 1.
+    DieWithKeeper,
     /// umask(2).
     Umask(u32),
     /// setpriority(2) to 0 where that is allowed.
@@ -103,6 +105,7 @@ impl GuestOp {
             Self::Uid(uid) => format!("setuid {uid}"),
             Self::DropCapabilities => "drop capabilities".into(),
             Self::NoNewPrivs => "no_new_privs".into(),
+            Self::DieWithKeeper => "set the parent death signal".into(),
             Self::Umask(_) => "umask".into(),
             Self::NiceZero => "setpriority".into(),
             Self::OomScoreZero => "oom_score_adj".into(),
@@ -228,6 +231,9 @@ fn step(op: &GuestOp, state: &mut State) -> Result<(), Errno> {
         GuestOp::Uid(id) => plain(libc::SYS_setresuid, [*id as usize, *id as usize, *id as usize, 0, 0, 0]),
         GuestOp::DropCapabilities => capability::drop_all(),
         GuestOp::NoNewPrivs => plain(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0, 0, 0]),
+        GuestOp::DieWithKeeper => {
+            plain(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0, 0])
+        }
         GuestOp::Umask(mask) => plain(libc::SYS_umask, [*mask as usize, 0, 0, 0, 0, 0]),
         GuestOp::NiceZero => {
             // Lowering the nice value may be refused; then the guest keeps the host's.
