@@ -54,8 +54,7 @@ impl Armed {
         for (word, chunk) in secret.iter_mut().zip(bytes.chunks_exact(8)) {
             *word = chunk.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
         }
-        let compile = |f: &tipstaff_policy::lower::FilterPlan| f.compile(secret);
-        let insns = plan.filter.as_ref().map(compile).transpose();
+        let insns = plan.filter.as_ref().map(|filter| filter.compile(secret)).transpose();
         let insns = insns.map_err(|e| Failure::own("seccomp", format!("syscalls: {e}; merge or drop rules")))?;
         let shared = plan.landlock.as_ref().filter(|_| !plan.namespaces.mount).map(ruleset::filled).transpose();
         let ruleset = shared.map_err(|e| Failure::new("landlock", e, "fill the Landlock ruleset"))?.map(Arc::new);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -67,7 +68,7 @@ pub struct Session {
     keeper: Keeper,
     cgroup: Option<tipstaff_cgroup::Cgroup>,
     listener: Option<Listener>,
-    filter: Option<FilterPlan>,
+    filter: Option<Arc<FilterPlan>>,
     limits: LimitPlan,
     rules: Vec<tipstaff_report::Enforcement>,
     epoll: OwnedFd,

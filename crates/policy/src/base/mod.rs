@@ -32,6 +32,7 @@ mod default;
 mod file;
 mod namespace;
 mod socket;
+mod stock;
 mod strict;
 mod task;
 mod terminal;
@@ -40,6 +41,7 @@ mod terminal;
 mod tests;
 
 pub use default::default_rules;
+pub use stock::Stock;
 pub use strict::strict_rules;
 
 /// One rule of a base filter, with the family that it can be named and lifted by.

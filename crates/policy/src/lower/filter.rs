@@ -1,6 +1,7 @@
 //! The seccomp filter: base, the profile's rules over it, and what the missing of a namespace adds.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use tipstaff_abi::bpf::{Insn, SeccompData};
 use tipstaff_abi::caps::KernelCaps;
@@ -12,7 +13,7 @@ use super::namespaces::NamespacePlan;
 use super::network::Net;
 use super::plan::Cost;
 use super::sink::{Refusal, Sink};
-use crate::base;
+use crate::base::{self, Stock};
 use crate::profile::{self, ArgCondition, Base, CompareOp, Denials, GuestPtrace, Profile, RuleAction, SyscallRule};
 use crate::value::Setting;
 
@@ -24,14 +25,31 @@ pub const SECRET_WORDS: usize = 3;
 pub struct FilterPlan {
     /// The architecture that the program runs on.
     arch: Arch,
-    /// What each call is answered: the profile's meaning.
-    spec: Filter,
-    /// Names of the rules of `spec`, in the same order.
-    names: BTreeMap<(Arch, u32), Vec<RuleName>>,
+    source: Source,
+    /// What [`Source::Stock`] stands for, once somebody asks.
+    expanded: OnceLock<Table>,
     /// Refused calls become notifications, so that they can be told.
     pub listener: bool,
     /// What stands behind the default action.
     base: String,
+}
+
+/// What each call is answered: the profile's meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Table {
+    spec: Filter,
+    /// Names of the rules of `spec`, in the same order.
+    names: BTreeMap<(Arch, u32), Vec<RuleName>>,
+}
+
+/// Where the rules are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    /// Here.
+    Own(Box<Table>),
+    /// The default base as most boxes have it. Its program is compiled already (`base::stock`), and its rules are
+    /// wanted only when a call has been refused.
+    Stock(Stock),
 }
 
 /// A refused call, with the rule that refused it.
@@ -55,12 +73,17 @@ impl FilterPlan {
     /// Compiles. The launcher's own last two calls, sendmsg(2) for the listener and execveat(2), pass where the
     /// profile would refuse them only with the secret words in argument registers that the kernel ignores.
     pub fn compile(&self, secret: [u64; SECRET_WORDS]) -> Result<Vec<Insn>, tipstaff_seccomp::Error> {
+        if let (Source::Stock(stock), true) = (&self.source, self.listener)
+            && let Some(program) = stock.program(self.arch)
+        {
+            return Ok(program.to_vec());
+        }
         Ok(self.installed(secret).compile()?.insns().to_vec())
     }
 
     /// The filter as it is installed: refusals told through the listener, the launcher's own calls exempt.
     pub fn installed(&self, secret: [u64; SECRET_WORDS]) -> Filter {
-        let mut filter = self.spec.clone();
+        let mut filter = self.spec().clone();
         if self.listener {
             filter.foreign = told(filter.foreign);
             for table in &mut filter.tables {
@@ -104,7 +127,7 @@ impl FilterPlan {
         let arch = Arch::of(data.arch, number);
         let name = arch.and_then(|arch| Sysno(number).name(arch));
         let syscall = name.map_or_else(|| format!("syscall {number}"), str::to_owned);
-        let table = arch.and_then(|arch| self.spec.table(arch));
+        let table = arch.and_then(|arch| self.spec().table(arch));
         let arch_name = arch.map_or_else(|| format!("audit {:#x}", data.arch), |a| a.name().to_owned());
         let Some(table) = table else {
             let rule = "syscalls: foreign architecture".to_owned();
@@ -114,8 +137,9 @@ impl FilterPlan {
         let hit = rules.iter().position(|rule| rule.conditions.iter().all(|c| c.holds(&data.args)));
         let (action, rule) = match hit {
             Some(at) => {
-                let name = self.names.get(&(table.arch, number)).and_then(|names| names.get(at));
+                let name = self.table().names.get(&(table.arch, number)).and_then(|names| names.get(at));
                 let name = match name {
+                    Some(RuleName::Base(UNIX)) => UNIX.to_owned(),
                     Some(RuleName::Base(family)) => format!("syscalls.base = {:?}: {family}", self.base),
                     Some(RuleName::Own(name)) => name.clone(),
                     None => String::new(),
@@ -136,7 +160,14 @@ impl FilterPlan {
 
     /// The specification: what each call is answered.
     pub fn spec(&self) -> &Filter {
-        &self.spec
+        &self.table().spec
+    }
+
+    fn table(&self) -> &Table {
+        match &self.source {
+            Source::Own(table) => table,
+            Source::Stock(stock) => self.expanded.get_or_init(|| stock_table(self.arch, *stock)),
+        }
     }
 }
 
@@ -179,6 +210,18 @@ pub(super) fn lower(
     let syscalls = &profile.syscalls;
     let which = syscalls.base.as_ref().unwrap_or(&Base::Default);
     let ptrace = profile.isolation.guest_ptrace.unwrap_or(GuestPtrace::Native) == GuestPtrace::Native;
+    let extra = added(profile, caps, ns, net, sink);
+    let report = profile.isolation.denials.unwrap_or(Denials::Report) == Denials::Report;
+    let listener = report && caps.listener;
+    let unix = !extra.is_empty();
+    // Only the rule about unix sockets: nothing that the stock filters do not have.
+    let ordinary = extra.iter().all(|rule| rule.name == RuleName::Base(UNIX));
+    if *which == Base::Default && syscalls.rules.is_empty() && ordinary {
+        let source = Source::Stock(Stock { ptrace, unix });
+        let plan = FilterPlan { arch, source, expanded: OnceLock::new(), listener, base: "default".to_owned() };
+        say(&plan, report, sink);
+        return Ok(Some(plan));
+    }
     let (mut spec, base_name, mut base_rules) = match which {
         Base::Default => {
             let rules = base::default_rules(arch, ptrace);
@@ -195,7 +238,7 @@ pub(super) fn lower(
         }
     };
     let mut rules = over(&syscalls.rules, arch).map_err(|message| sink.wrong(message))?;
-    rules.extend(added(profile, caps, ns, net, sink));
+    rules.extend(extra);
     if let Base::Oci(_) = which
         && !ptrace
     {
@@ -212,8 +255,13 @@ pub(super) fn lower(
         names.entry((arch, syscall.0)).or_default().push(name);
         table.push(syscall, rule);
     }
-    let report = profile.isolation.denials.unwrap_or(Denials::Report) == Denials::Report;
-    let plan = FilterPlan { arch, spec, names, listener: report && caps.listener, base: base_name };
+    let source = Source::Own(Box::new(Table { spec, names }));
+    let plan = FilterPlan { arch, source, expanded: OnceLock::new(), listener, base: base_name };
+    say(&plan, report, sink);
+    Ok(Some(plan))
+}
+
+fn say(plan: &FilterPlan, report: bool, sink: &mut Sink) {
     let rule = format!("syscalls.base = {:?}", plan.base);
     sink.full(&rule, "seccomp", Cost::Kernel);
     if plan.listener {
@@ -222,7 +270,37 @@ pub(super) fn lower(
         let why = "no listener can be had (a nested box, or an old kernel): calls are refused, but nobody is told";
         sink.note("denials = \"report\"", "none", why, Cost::Free);
     }
-    Ok(Some(plan))
+}
+
+/// The rule that keeps a box from making unix sockets, by name.
+const UNIX: &str = "network = none, unix sockets of the host";
+
+fn unix_rule(arch: Arch) -> Option<Named> {
+    const AF_UNIX: u32 = 1;
+    let rule = Rule { conditions: vec![Condition::w32(0, Op::Eq, AF_UNIX)], action: Action::Errno(errno::EACCES) };
+    Some(Named { name: RuleName::Base(UNIX), syscall: Sysno::by_name(arch, "socket")?, rule })
+}
+
+/// The rules that a stock filter stands for.
+fn stock_table(arch: Arch, stock: Stock) -> Table {
+    let mut spec = base::filter(base::table(arch, &[], Action::Allow));
+    let mut names: BTreeMap<(Arch, u32), Vec<RuleName>> = BTreeMap::new();
+    let unix = if stock.unix { unix_rule(arch) } else { None };
+    let rules = unix.into_iter().chain(named(base::default_rules(arch, stock.ptrace)));
+    if let Some(table) = spec.table_mut(arch) {
+        for Named { name, syscall, rule } in rules {
+            names.entry((arch, syscall.0)).or_default().push(name);
+            table.push(syscall, rule);
+        }
+    }
+    Table { spec, names }
+}
+
+/// The filter of a stock variant as it is installed, for the test that keeps the compiled ones current.
+#[cfg(test)]
+pub(crate) fn stock_filter(arch: Arch, stock: Stock) -> Filter {
+    let (source, expanded) = (Source::Stock(stock), OnceLock::new());
+    FilterPlan { arch, source, expanded, listener: true, base: "default".into() }.installed([0; SECRET_WORDS])
 }
 
 fn named(rules: Vec<base::BaseRule>) -> Vec<Named> {
@@ -371,6 +449,7 @@ fn family_rules(arch: Arch, name: &str, why: &str, errno: u16) -> Vec<Named> {
 fn added(profile: &Profile, caps: &KernelCaps, ns: &NamespacePlan, net: Net, sink: &mut Sink) -> Vec<Named> {
     let arch = caps.arch;
     let mut rules = Vec::new();
+    let mut unix = None;
     let mut deny = |name: &str, call: &str, conditions: Vec<Condition>, errno: u16| {
         if let Some(syscall) = Sysno::by_name(arch, call) {
             let rule = Rule { conditions, action: Action::Errno(errno) };
@@ -380,13 +459,11 @@ fn added(profile: &Profile, caps: &KernelCaps, ns: &NamespacePlan, net: Net, sin
     // A unix socket with a path is reached through the file system, past every network namespace, and a read-only mount
     // does not stop connect(2). So where the view holds more than what the profile picked, none can be made;
     // socketpair(2) stays.
-    const AF_UNIX: u32 = 1;
-    let unix = || vec![Condition::w32(0, Op::Eq, AF_UNIX)];
     let broad = profile.filesystem.read.iter().chain(&profile.filesystem.write).any(|r| r.path.as_os_str() == "/");
     match net {
         Net::None if ns.net => {
             if broad {
-                deny("network = none: unix sockets of the host", "socket", unix(), errno::EACCES);
+                unix = unix_rule(arch);
             }
             sink.full("network = none", "network namespace", Cost::Free);
         }
@@ -396,7 +473,7 @@ fn added(profile: &Profile, caps: &KernelCaps, ns: &NamespacePlan, net: Net, sin
         }
         Net::Host => {
             if !ns.mount {
-                deny("network = host: unix sockets of the host", "socket", unix(), errno::EACCES);
+                unix = unix_rule(arch);
             }
             sink.full("network = host", "not isolated, as asked", Cost::Free);
         }
@@ -424,5 +501,6 @@ fn added(profile: &Profile, caps: &KernelCaps, ns: &NamespacePlan, net: Net, sin
             rules.extend(family_rules(arch, "mqueue", why, errno::ENOSYS));
         }
     }
+    rules.extend(unix);
     rules
 }

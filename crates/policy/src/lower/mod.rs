@@ -26,6 +26,8 @@ mod view;
 
 use tipstaff_abi::caps::KernelCaps;
 
+#[cfg(test)]
+pub(crate) use filter::stock_filter;
 pub use filter::{DeniedCall, FilterPlan, SECRET_WORDS};
 pub use host::{Host, Kind, Surroundings};
 pub use ids::IdPlan;
@@ -53,6 +55,7 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
     let view = view::lower(profile, caps, host, around, &namespaces, &limits, &mut sink)?;
     let landlock = landlock::lower(caps, &namespaces, net, &view, host, &mut sink);
     let filter = filter::lower(profile, caps, &namespaces, net, host, &mut sink)?;
+    let filter = filter.map(std::sync::Arc::new);
     let rules = sink.finish()?;
     Ok(Plan { namespaces, view, landlock, filter, limits, ids, rules })
 }

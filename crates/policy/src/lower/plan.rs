@@ -1,6 +1,7 @@
 //! What lowering yields.
 
 use std::fmt;
+use std::sync::Arc;
 
 use tipstaff_report::Enforcement;
 
@@ -55,7 +56,7 @@ pub struct Plan {
     /// Landlock's rules; None where the kernel has no Landlock.
     pub landlock: Option<LandlockPlan>,
     /// The seccomp filter; None where the kernel has no seccomp and the profile bears that.
-    pub filter: Option<FilterPlan>,
+    pub filter: Option<Arc<FilterPlan>>,
     /// Limits and their mechanisms.
     pub limits: LimitPlan,
     /// User and group ids.
