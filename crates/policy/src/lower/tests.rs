@@ -155,7 +155,7 @@ fn best_effort_turns_refusals_into_named_weaknesses() {
     assert!(refusal.message.contains("limits.processes"), "{refusal}");
     profile.isolation.best_effort = Some(true);
     let plan = plan(&profile, &caps).expect("best effort");
-    let rule = plan.rules.iter().find(|r| r.enforcement.rule.to_string() == "limits.processes").expect("named");
+    let rule = plan.rules.iter().find(|r| r.enforcement.rule.as_bytes() == b"limits.processes").expect("named");
     assert_eq!(rule.enforcement.level, Level::Weakened);
 }
 
