@@ -82,6 +82,18 @@ both!(a_redirected_stream_counts_and_is_cut, |user| {
     assert_eq!(fs::metadata(&output).expect("written").len(), 1000);
 });
 
+both!(much_output_reaches_a_file, |user| {
+    // A regular file cannot be polled: the relay must not wait for it to become writable.
+    let scratch = Scratch::new(user);
+    let output = scratch.join("out");
+    let flood =
+        |bytes: &str| run(["flood", bytes]).option("--stdout", &output).output("16MiB").wall("30s").as_user(user).go();
+    flood("9000000").expect_ok();
+    assert_eq!(fs::metadata(&output).expect("written").len(), 9_000_000);
+    flood("40000000").expect_verdict("output_limit");
+    assert_eq!(fs::metadata(&output).expect("written").len(), 16 << 20);
+});
+
 both!(a_reader_that_goes_away_is_sigpipe_for_the_guest, |user| {
     let script = format!("{} run --quiet -- /usr/bin/yes | head -n 1", tipstaff_testkit::tipstaff().display());
     let ran =

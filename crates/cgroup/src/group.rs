@@ -122,15 +122,15 @@ impl Cgroup {
     /// The box's directory below `place`, made if another controller of the same hierarchy has not made it.
     fn dir(&mut self, place: &Place, name: &str, controller: &str) -> Result<PathBuf, Error> {
         let path = place.dir.join(name);
-        if self.dirs.iter().any(|dir| dir.path == path) {
-            return Ok(path);
-        }
         if place.version == Version::V2 && controller != "cpu" {
             let handed = std::fs::read_to_string(place.dir.join("cgroup.subtree_control")).unwrap_or_default();
             if !handed.split_whitespace().any(|c| c == controller) {
                 let value = format!("+{controller}");
                 step("hand down a controller in", &place.dir, write(&place.dir, "cgroup.subtree_control", &value))?;
             }
+        }
+        if self.dirs.iter().any(|dir| dir.path == path) {
+            return Ok(path);
         }
         step("mkdir", &path, std::fs::create_dir(&path))?;
         self.dirs.push(Dir { version: place.version, path: path.clone() });

@@ -108,7 +108,8 @@ impl Relay {
                 }
             }
         }
-        Moved::More
+        self.flush();
+        if self.is_stalled() { Moved::Some } else { Moved::More }
     }
 
     fn hand_on(&mut self, bytes: &[u8]) {

@@ -375,7 +375,10 @@ impl Session {
             && epoll::add(&self.epoll, target, data, EventFlags::OUT | EventFlags::ONESHOT).is_err()
         {
             // Already watched (both streams may go to one file), or a regular file: it takes everything at once.
-            let _ = epoll::modify(&self.epoll, target, data, EventFlags::OUT | EventFlags::ONESHOT);
+            let again = epoll::modify(&self.epoll, target, data, EventFlags::OUT | EventFlags::ONESHOT);
+            if let (Err(_), Some(source)) = (again, relay.source()) {
+                let _ = epoll::add(&self.epoll, source, data, EventFlags::IN);
+            }
         }
     }
 

@@ -107,6 +107,8 @@ pub fn full() -> KernelCaps {
         ops.push(SetupOp::NewRoot(c"/proc".into()));
         ops.push(SetupOp::Mkdir(c"proc".into(), 0o755));
         ops.push(SetupOp::Proc(c"proc".into()));
+        // pivot_root(2) answers EINVAL where "/" is the initial ramfs.
+        ops.push(SetupOp::PivotRoot);
         caps.procfs = caps.mount_api && attempt(&caps, all, ops).is_ok();
     } else {
         caps.mount_api = false;
