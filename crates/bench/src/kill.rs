@@ -70,7 +70,8 @@ pub fn drill(n: usize) -> anyhow::Result<bool> {
     first.wait()?;
     anyhow::ensure!(up >= 8, "the tree did not come up: {up} processes");
     let range = whole.as_micros() as u64 * 2;
-    let (mut reached, mut survived, mut groups, mut slowest) = (0, 0, 0, Duration::ZERO);
+    let (mut reached, mut survived, mut slowest) = (0, 0, Duration::ZERO);
+    let mut groups: Vec<std::path::PathBuf> = Vec::new();
     for point in 0..n {
         let mark = format!("{seed}-{point}");
         let delay = Duration::from_micros(random.below(range));
@@ -94,15 +95,24 @@ pub fn drill(n: usize) -> anyhow::Result<bool> {
         }
         slowest = slowest.max(killed.elapsed());
         survived += usize::from(!alive.is_empty());
-        groups += usize::from(!kept.is_empty());
+        groups.extend(kept.iter().map(Into::into));
         if !alive.is_empty() || !kept.is_empty() {
             println!("point {point}, killed {delay:?} after its start: processes {alive:?}, control groups {kept:?}");
         }
     }
+    // Between the making of the groups and the keeper's first breath nobody owns them; the next start sweeps.
+    let mark = format!("{seed}-last");
+    let mut last = start(&mark)?;
+    while marked(&mark).len() < 8 && last.try_wait()?.is_none() {}
+    last.kill()?;
+    last.wait()?;
+    let remain = groups.iter().filter(|group| group.exists()).count();
     println!("{n} supervisors killed within {range} µs of their start, {reached} with a box alive");
     println!(
-        "after {WITHIN:?}: {survived} left processes, {groups} left control groups; the slowest end took {slowest:.1?}"
+        "after {WITHIN:?}: {survived} left processes, {} control groups were left for the next start, {remain} after it; \
+         the slowest end took {slowest:.1?}",
+        groups.len()
     );
     anyhow::ensure!(n < 20 || reached > n / 4, "too few points hit a living box");
-    Ok(survived == 0 && groups == 0)
+    Ok(survived == 0 && remain == 0)
 }
