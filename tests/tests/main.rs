@@ -16,6 +16,7 @@ mod matrix;
 mod net;
 mod programs;
 mod report;
+mod review;
 mod signals;
 mod stdio;
 mod syscalls;

@@ -1,0 +1,140 @@
+//! What reviews found, each with its positive control: it must stay found.
+use std::fs;
+use std::fs::File;
+
+use tipstaff_testkit::{Scratch, User, Without, plain, run};
+
+use crate::both;
+
+/// A project with a repository, and a home.
+fn project(user: User) -> Scratch {
+    let scratch = Scratch::new(user);
+    scratch.file("project/.git/config", "[core]\n");
+    scratch.dir("project/.git/hooks");
+    scratch.dir("home");
+    scratch
+}
+
+both!(a_protected_name_survives_a_rename_of_its_parent, |user| {
+    let scratch = project(user);
+    let script = "mv .git .old; mkdir -p .git/hooks; echo x > .git/hooks/pre-commit; echo x > .git/config; ls .git";
+    let boxed = |profile: &str| {
+        run(["/bin/sh", "-c", script])
+            .profile(profile)
+            .cwd(scratch.join("project"))
+            .env("HOME", scratch.join("home"))
+            .as_user(user)
+            .go()
+    };
+    boxed("agent");
+    assert!(!fs::exists(scratch.join("project/.git/hooks/pre-commit")).expect("look"), "a hook was planted");
+    assert_eq!(fs::read_to_string(scratch.join("project/.git/config")).expect("read"), "[core]\n");
+    // Positive control: the same script does it outside a box.
+    plain(["/bin/sh", "-c", script]).cwd(scratch.join("project")).as_user(user).go();
+    assert!(fs::exists(scratch.join("project/.git/hooks/pre-commit")).expect("look"), "positive control");
+});
+
+both!(two_agents_in_one_directory_protect_each_other, |user| {
+    let scratch = project(user);
+    let boxed = |script: &str| {
+        run(["/bin/sh", "-c", script])
+            .profile("agent")
+            .cwd(scratch.join("project"))
+            .env("HOME", scratch.join("home"))
+            .as_user(user)
+    };
+    let first = boxed("echo up; read line").silent_stdin().start();
+    first.await_output("up", 1);
+    let second = boxed("echo up; while [ -e gone ]; do :; done; sleep 1; echo x > .vscode/tasks.json").start();
+    second.await_output("up", 1);
+    first.signal(tipstaff_testkit::Signal::TERM);
+    first.finish_anyhow();
+    let ran = second.finish();
+    ran.check(ran.code() != 0, "the second box lost its protection with the first");
+    assert!(!fs::exists(scratch.join("project/.vscode")).expect("look"), "a placeholder was left");
+});
+
+both!(a_worktrees_git_file_is_protected, |user| {
+    let scratch = Scratch::new(user);
+    scratch.file("project/.git", "gitdir: elsewhere\n");
+    scratch.dir("home");
+    let ran = run(["/bin/sh", "-c", "echo x > .git; cat .git; echo y > other && cat other"])
+        .profile("agent")
+        .cwd(scratch.join("project"))
+        .env("HOME", scratch.join("home"))
+        .as_user(user)
+        .go();
+    ran.expect_ok().expect_stdout("gitdir: elsewhere\ny\n");
+});
+
+both!(an_open_directory_is_no_standard_stream, |user| {
+    let ran =
+        run(["/bin/cat", "/proc/self/fd/0/etc/hostname"]).stdin_file(File::open("/").expect("/")).as_user(user).go();
+    ran.expect_exit(125);
+    ran.check(ran.err().contains("directory"), "the error says why");
+    let file = File::open("/etc/passwd").expect("a file of every system");
+    run(["/usr/bin/head", "-c", "1"]).stdin_file(file).as_user(user).go().expect_ok();
+});
+
+both!(minus_one_is_no_user, |user| {
+    for option in ["--uid", "--gid"] {
+        let ran = run(["/bin/true"]).option(option, "4294967295").as_user(user).go();
+        ran.expect_exit(125);
+    }
+});
+
+both!(limits_of_other_processes_are_not_a_guests_to_set, |user| {
+    if !cfg!(target_arch = "x86_64") {
+        tipstaff_testkit::skip!("the numbers are those of x86_64");
+    }
+    // prlimit64(1, RLIMIT_NOFILE, new): pid 1 is the keeper.
+    let ran = run(["sysprobe", "302", "1", "7", "@", "0"]).as_user(user).go();
+    ran.check(ran.out().contains("EPERM"), format_args!("{}", ran.out()));
+    let ran = run(["sysprobe", "302", "0", "7", "0", "@"]).as_user(user).go();
+    ran.check(ran.out().contains("OK"), format_args!("positive control, asking: {}", ran.out()));
+});
+
+both!(unix_sockets_of_the_host_are_out_of_reach, |user| {
+    // socket(AF_UNIX, SOCK_STREAM): where the view is the whole host, none can be made; where it is picked, they work.
+    if !cfg!(target_arch = "x86_64") {
+        tipstaff_testkit::skip!("the numbers are those of x86_64");
+    }
+    let ran = run(["sysprobe", "41", "1", "1", "0"]).as_user(user).go();
+    ran.check(ran.out().contains("EACCES"), format_args!("{}", ran.out()));
+    let ran = run(["sysprobe", "41", "1", "1", "0"]).profile("judge").processes(4).as_user(user).go();
+    ran.check(ran.out().contains("OK") || ran.refused(), format_args!("positive control: {}", ran.out()));
+});
+
+both!(exec_holds_without_landlock, |user| {
+    let scratch = Scratch::new(user);
+    let program = scratch.join("shown/true");
+    scratch.dir("shown");
+    fs::copy("/bin/true", &program).expect("copy");
+    let boxed = |rule: &str| {
+        run(["/bin/sh", "-c", &format!("exec {}", program.display())])
+            .option(rule, scratch.join("shown"))
+            .without(Without::Landlock)
+            .as_user(user)
+            .go()
+    };
+    let ran = boxed("--read");
+    ran.check(ran.code() != 0, "what may only be read was executed");
+    boxed("--exec").expect_ok();
+});
+
+both!(a_report_that_the_guest_wrote_is_not_ours, |user| {
+    let scratch = Scratch::new(user);
+    scratch.dir("w");
+    let report = scratch.join("w/report.json");
+    let script = "printf '{\"verdict\":\"ok\"}' > report.json; head -c 100000 /dev/zero >> report.json; exit 3";
+    let ran = run(["/bin/sh", "-c", script])
+        .option("--write", scratch.join("w"))
+        .option("--report", &report)
+        .cwd(scratch.join("w"))
+        .without_report()
+        .as_user(user)
+        .go();
+    ran.expect_exit(3);
+    let text = fs::read_to_string(&report).expect("report");
+    assert!(text.starts_with("{\"schema\"") && text.trim_end().ends_with('}'), "{}", &text[..60]);
+});
