@@ -1,0 +1,341 @@
+//! What runs in the cloned process: raw system calls on prepared data, by the rules of [`crate::shared`].
+
+use core::ffi::c_void;
+use core::sync::atomic::Ordering::SeqCst;
+use std::ffi::CString;
+use std::os::fd::AsRawFd;
+
+use super::{COMMAND_KILL, COMMAND_RELEASE, Context, DONE, FAILED, RUNNING, poke};
+use crate::raw::{Errno, addr, addr_mut, call, call_retry, ptr, word};
+use crate::rlimit::{RLIMIT_NPROC, Rlimit, set_of};
+use crate::shared::{CloneSpec, clone_vm_raw};
+use crate::signal::{self, SigSet};
+use crate::{child, clock};
+
+pub(super) extern "C" fn main(arg: *mut c_void) -> ! {
+    // SAFETY: `arg` is the context of `start`, which outlives this process.
+    let context = unsafe { &*arg.cast::<Context>() };
+    keep(context);
+    exit(0)
+}
+
+extern "C" fn guest_main(arg: *mut c_void) -> ! {
+    // SAFETY: as in `main`; the keeper waits (CLONE_VFORK) while this runs.
+    let context = unsafe { &*arg.cast::<Context>() };
+    let (index, errno) = child::run_guest(&context.launch.guest);
+    fail(context, 2, index, errno);
+    exit(127)
+}
+
+fn exit(code: usize) -> ! {
+    loop {
+        // SAFETY: ends this process alone.
+        let _ = unsafe { call(libc::SYS_exit_group, [code, 0, 0, 0, 0, 0]) };
+    }
+}
+
+fn fail(context: &Context, stage: u32, index: u32, errno: Errno) {
+    context.stage.store(stage, SeqCst);
+    context.index.store(index, SeqCst);
+    context.errno.store(errno.0, SeqCst);
+    context.state.store(FAILED, SeqCst);
+}
+
+/// Descriptors that the keeper still needs once the guest runs, at fixed numbers.
+const SUPERVISOR: i32 = 0;
+const COMMANDS: i32 = 1;
+const CHANGED: i32 = 2;
+const CHILDREN: i32 = 3;
+/// Our own list of children (proc_pid_task(5)), for the subreaper: open from the start, so that nothing that happens
+/// to this process later can keep it from finding them.
+const LIST: i32 = 4;
+pub(super) const FIRST_LEFTOVER: i32 = 5;
+
+fn keep(context: &Context) {
+    let launch = &context.launch;
+    if let Err((stage, index, errno)) = start_guest(context) {
+        fail(context, stage, index, errno);
+    }
+    settle(context);
+    if context.state.load(SeqCst) == FAILED {
+        // The failed guest process, if it got that far, is reaped here.
+        end_all(context, launch.subreaper);
+        poke(CHANGED);
+        sweep(context);
+        return;
+    }
+    context.state.store(RUNNING, SeqCst);
+    poke(CHANGED);
+    watch(context);
+    end_all(context, launch.subreaper);
+    context.state.store(DONE, SeqCst);
+    // Without leftovers the end of this process says it, and saves the supervisor a wake-up.
+    if !launch.leftovers.is_empty() {
+        poke(CHANGED);
+        await_release(context);
+        sweep(context);
+    }
+}
+
+fn start_guest(context: &Context) -> Result<(), (u32, u32, Errno)> {
+    const PR_SET_CHILD_SUBREAPER: usize = 36;
+    let launch = &context.launch;
+    // Blocked already by the clone; but everything below rests on SIGCHLD arriving at the signalfd.
+    signal::set_mask(SigSet::ALL);
+    reset_sigchld();
+    if launch.subreaper {
+        // SAFETY: integers.
+        unsafe { call(libc::SYS_prctl, [PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0, 0]) }.map_err(|e| (1, 0, e))?;
+    }
+    // The modes that operations give are meant as they stand. The keeper's file system state is its own (no CLONE_FS).
+    // SAFETY: integers.
+    let _ = unsafe { call(libc::SYS_umask, [0; 6]) };
+    let mut state = child::SetupState { root: -1, disk: -1, ruleset: launch.ruleset.unwrap_or(-1) };
+    for (index, op) in launch.setup.iter().enumerate() {
+        child::run_setup(op, &mut state).map_err(|e| (0, index as u32, e))?;
+    }
+    let spec = CloneSpec {
+        namespaces: 0,
+        vfork: true,
+        pidfd: false,
+        cgroup: launch.guest_cgroup.as_ref().map(AsRawFd::as_raw_fd),
+        clone3: launch.clone3,
+    };
+    let arg = core::ptr::from_ref(context).cast_mut().cast::<c_void>();
+    // SAFETY: the guest runs on stack 1 until it executes, while the keeper waits.
+    let (pid, _) = unsafe { clone_vm_raw(&spec, &context.arena, 1, guest_main, arg) }.map_err(|e| (1, 0, e))?;
+    context.started_ns.store(clock::monotonic_ns(), SeqCst);
+    context.guest_pid.store(pid, SeqCst);
+    Ok(())
+}
+
+/// SIGCHLD must not be ignored, or the kernel reaps behind our back and the times are lost.
+fn reset_sigchld() {
+    let default = [0usize; 4];
+    // SAFETY: a zeroed kernel sigaction is SIG_DFL with no flags.
+    let _ = unsafe { call(libc::SYS_rt_sigaction, [libc::SIGCHLD as usize, addr(&default), 0, 8, 0, 0]) };
+}
+
+/// Keeps only the descriptors that are needed from here on, so that no pipe or file of the host's is held open.
+fn settle(context: &Context) {
+    let launch = &context.launch;
+    // SAFETY: the keeper's descriptor table is its own (no CLONE_FILES).
+    unsafe {
+        let keep = |from: i32, to: i32| {
+            let _ = call(libc::SYS_dup3, [word(from), word(to), libc::O_CLOEXEC as usize, 0, 0, 0]);
+        };
+        keep(launch.supervisor.as_raw_fd(), SUPERVISOR);
+        keep(context.command_fd.as_raw_fd(), COMMANDS);
+        keep(context.changed.as_raw_fd(), CHANGED);
+        for (to, leftover) in (FIRST_LEFTOVER..).zip(&launch.leftovers) {
+            keep(leftover.parent.as_raw_fd(), to);
+        }
+        // Whatever the host had under this number is not ours to hold open.
+        let _ = call(libc::SYS_close, [LIST as usize, 0, 0, 0, 0, 0]);
+        if launch.subreaper {
+            let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
+            let list = ptr(c"/proc/thread-self/children");
+            if let Ok(list) = call(libc::SYS_openat, [word(libc::AT_FDCWD), list, flags, 0, 0, 0])
+                && list as i32 != LIST
+            {
+                keep(list as i32, LIST);
+            }
+        }
+        let children = signal::fd_raw(SigSet::of(&[libc::SIGCHLD])).unwrap_or(-1);
+        if children != CHILDREN {
+            keep(children, CHILDREN);
+        }
+        let last = FIRST_LEFTOVER as usize + launch.leftovers.len();
+        if call(libc::SYS_close_range, [last, u32::MAX as usize, 0, 0, 0, 0]).is_err() {
+            for fd in last..4096 {
+                let _ = call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
+            }
+        }
+    }
+}
+
+/// Waits until the guest's first process has ended, a kill is ordered, or the supervisor is gone.
+fn watch(context: &Context) {
+    loop {
+        reap(context);
+        if context.has_status.load(SeqCst) || orders(context) & COMMAND_KILL != 0 {
+            return;
+        }
+        let mut fds = [pollfd(CHILDREN), pollfd(COMMANDS), pollfd(SUPERVISOR)];
+        // SAFETY: an array of three pollfd, no timeout.
+        let _ = unsafe { call(libc::SYS_ppoll, [addr_mut(&mut fds), 3, 0, 0, 0, 0]) };
+        while signal::next_raw(CHILDREN).is_some() {}
+        if fds[2].revents != 0 {
+            return;
+        }
+    }
+}
+
+fn pollfd(fd: i32) -> libc::pollfd {
+    libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
+}
+
+/// Takes what the supervisor asked for; forwards a signal on the way.
+fn orders(context: &Context) -> u32 {
+    let mut count = 0u64;
+    // SAFETY: reads eight bytes of a non-blocking eventfd.
+    let _ = unsafe { call(libc::SYS_read, [word(COMMANDS), addr_mut(&mut count), 8, 0, 0, 0]) };
+    let signal = context.forward.swap(0, SeqCst);
+    let guest = context.guest_pid.load(SeqCst);
+    if signal != 0 && guest > 0 && !context.has_status.load(SeqCst) {
+        // The guest leads a session of its own, so its process group has its number; should it have gone to
+        // another group, the process itself.
+        if signal::kill_raw(-guest, signal).is_err() {
+            let _ = signal::kill_raw(guest, signal);
+        }
+    }
+    context.command.load(SeqCst)
+}
+
+/// Reaps what has ended, without waiting. False when there is no child left.
+fn reap(context: &Context) -> bool {
+    loop {
+        let mut status = 0i32;
+        // SAFETY: rusage is plain data.
+        let mut usage: libc::rusage = unsafe { core::mem::zeroed() };
+        let flags = (libc::WNOHANG | libc::__WALL) as usize;
+        // SAFETY: the kernel writes a status word and a struct rusage.
+        let pid = unsafe {
+            call_retry(libc::SYS_wait4, [word(-1), addr_mut(&mut status), flags, addr_mut(&mut usage), 0, 0])
+        };
+        match pid {
+            Ok(0) => return true,
+            Ok(pid) => count(context, pid as i32, status, &usage),
+            Err(_) => return false,
+        }
+    }
+}
+
+fn micros(t: libc::timeval) -> u64 {
+    (t.tv_sec as u64).wrapping_mul(1_000_000).wrapping_add(t.tv_usec as u64)
+}
+
+fn count(context: &Context, pid: i32, status: i32, usage: &libc::rusage) {
+    context.user_us.fetch_add(micros(usage.ru_utime), SeqCst);
+    context.system_us.fetch_add(micros(usage.ru_stime), SeqCst);
+    context.max_rss_kib.fetch_max(usage.ru_maxrss as u64, SeqCst);
+    context.reaped.fetch_add(1, SeqCst);
+    if pid == context.guest_pid.load(SeqCst) && !context.has_status.load(SeqCst) {
+        context.ended_ns.store(clock::monotonic_ns(), SeqCst);
+        if !context.launch.subreaper {
+            context.last_pid.store(last_pid(), SeqCst);
+        }
+        context.status.store(status, SeqCst);
+        context.has_status.store(true, SeqCst);
+    }
+}
+
+/// The last pid handed out in the reader's PID namespace: the last field of proc_loadavg(5), in the box's own /proc.
+/// 0 where there is none.
+fn last_pid() -> i32 {
+    let mut text = [0u8; 128];
+    let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
+    // SAFETY: a constant path and a local buffer.
+    let n = unsafe {
+        match call(libc::SYS_openat, [word(libc::AT_FDCWD), ptr(c"/proc/loadavg"), flags, 0, 0, 0]) {
+            Ok(fd) => {
+                let n = call_retry(libc::SYS_read, [fd, addr_mut(&mut text), text.len(), 0, 0, 0]);
+                let _ = call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
+                n.unwrap_or(0)
+            }
+            Err(_) => 0,
+        }
+    };
+    let digits = text.iter().take(n).rev().skip_while(|b| !b.is_ascii_digit()).take_while(|b| b.is_ascii_digit());
+    // Read backwards: each digit counts ten times the one before.
+    let (pid, _) = digits.fold((0i32, 1i32), |(sum, unit), digit| {
+        (sum.wrapping_add(i32::from(digit - b'0').wrapping_mul(unit)), unit.wrapping_mul(10))
+    });
+    pid
+}
+
+/// Kills and reaps until nobody is left.
+fn end_all(context: &Context, subreaper: bool) {
+    loop {
+        if !reap(context) {
+            return;
+        }
+        if subreaper {
+            kill_children();
+        } else {
+            // In a PID namespace -1 is everybody but its init, in one step that no fork can outrun.
+            let _ = signal::kill_raw(-1, libc::SIGKILL);
+        }
+        let mut fds = [pollfd(CHILDREN)];
+        let pause = libc::timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+        // SAFETY: one pollfd and a timespec.
+        let _ = unsafe { call(libc::SYS_ppoll, [addr_mut(&mut fds), 1, addr(&pause), 0, 0, 0]) };
+        while signal::next_raw(CHILDREN).is_some() {}
+    }
+}
+
+/// SIGKILL to every direct child; their children become ours and fall in the next round. RLIMIT_NPROC 0 first, so
+/// that an ordinary user's fork bomb cannot outrun the rounds.
+fn kill_children() {
+    let mut buffer = [0u8; 4096];
+    // SAFETY: reads from the start of a file of ours into a local buffer.
+    let read = unsafe { call_retry(libc::SYS_pread64, [word(LIST), addr_mut(&mut buffer), buffer.len(), 0, 0, 0]) };
+    let read = read.unwrap_or(0);
+    let mut pid = 0i32;
+    for byte in buffer.iter().take(read) {
+        if byte.is_ascii_digit() {
+            pid = pid.wrapping_mul(10).wrapping_add(i32::from(byte - b'0'));
+        } else if pid > 0 {
+            let _ = set_of(pid, &Rlimit { resource: RLIMIT_NPROC, soft: 0, hard: 0 });
+            let _ = signal::kill_raw(pid, libc::SIGKILL);
+            pid = 0;
+        }
+    }
+}
+
+fn await_release(context: &Context) {
+    loop {
+        if orders(context) & COMMAND_RELEASE != 0 {
+            return;
+        }
+        let mut fds = [pollfd(COMMANDS), pollfd(SUPERVISOR)];
+        // SAFETY: two pollfd, no timeout.
+        let _ = unsafe { call(libc::SYS_ppoll, [addr_mut(&mut fds), 2, 0, 0, 0, 0]) };
+        if fds[1].revents != 0 {
+            return;
+        }
+    }
+}
+
+fn sweep(context: &Context) {
+    for mounted in context.launch.leftovers.iter().filter_map(|leftover| leftover.mounted.as_ref()) {
+        // SAFETY: a C string.
+        let _ = unsafe { call(libc::SYS_umount2, [ptr(mounted), libc::MNT_DETACH as usize, 0, 0, 0, 0]) };
+    }
+    for (fd, leftover) in (FIRST_LEFTOVER..).zip(&context.launch.leftovers) {
+        if !leftover.shared || is_last(fd) {
+            remove(fd, &leftover.name);
+        }
+    }
+}
+
+/// Nobody else holds the lock on a directory. Ours becomes exclusive, so whoever comes now waits for us to be done.
+pub(super) fn is_last(directory: i32) -> bool {
+    // SAFETY: integers.
+    unsafe { call(libc::SYS_flock, [word(directory), (libc::LOCK_EX | libc::LOCK_NB) as usize, 0, 0, 0, 0]).is_ok() }
+}
+
+/// rmdir, for up to a second: a control group is busy until the last exit has been accounted.
+pub(super) fn remove(parent: i32, name: &CString) {
+    for _ in 0..1000 {
+        // SAFETY: a C string and an open directory.
+        let done = unsafe { call(libc::SYS_unlinkat, [word(parent), ptr(name), libc::AT_REMOVEDIR as usize, 0, 0, 0]) };
+        match done {
+            Err(Errno(libc::EBUSY)) => {}
+            _ => return,
+        }
+        let pause = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        // SAFETY: a timespec.
+        let _ = unsafe { call(libc::SYS_nanosleep, [addr(&pause), 0, 0, 0, 0, 0]) };
+    }
+}
