@@ -249,11 +249,6 @@ impl Cgroup {
         let refused = Gauge::open(dir, "pids.events").and_then(|g| g.text()).ok();
         (peak, refused.and_then(|text| field(&text, "max")))
     }
-
-    /// Tasks now.
-    pub fn pids_current(&self) -> Option<u64> {
-        Gauge::open(self.pids.as_ref()?, "pids.current").and_then(|g| g.number()).ok()
-    }
 }
 
 impl MemoryGauges {

@@ -44,50 +44,53 @@ impl GroupPeak {
     }
 }
 
+/// The cheap figures of one process, from proc_pid_status(5).
+struct Resident {
+    anonymous: u64,
+    shared: u64,
+    page_tables: u64,
+}
+
+fn resident(pid: i32) -> Resident {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let get = |key| kib(&status, key);
+    Resident { anonymous: get("RssAnon:"), shared: get("RssShmem:"), page_tables: get("VmPTE:") }
+}
+
 /// Without a control group: looks at every process. `limit` decides whether the dear figure is needed.
 pub(crate) fn sample(keeper: i32, limit: Option<u64>) -> Sample {
     let processes = tasks::below(keeper);
-    let mut private = 0;
-    let mut shared = 0;
-    let mut memfds = BTreeMap::new();
-    let mut tasks = 0;
-    for process in &processes {
-        tasks += process.threads;
-        let status = fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap_or_default();
-        private += kib(&status, "RssAnon:") + kib(&status, "VmPTE:");
-        shared += kib(&status, "RssShmem:");
-    }
-    let unmapped = tmpfs_used(keeper);
-    let cheap = private + shared.max(unmapped);
-    // memfds cost a look at every descriptor; they matter when everything else leaves room for them.
+    let tasks = processes.iter().map(|process| process.threads).sum();
+    let cheap: Vec<Resident> = processes.iter().map(|process| resident(process.pid)).collect();
+    let mut unmapped = tmpfs_used(keeper);
     if limit.is_some() {
-        processes.iter().for_each(|p| memfds_of(p.pid, &mut memfds));
+        // memfds cost a look at every descriptor, which only a limit is worth.
+        let mut memfds = BTreeMap::new();
+        processes.iter().for_each(|process| memfds_of(process.pid, &mut memfds));
+        unmapped += memfds.values().sum::<u64>();
     }
-    let unmapped = unmapped + memfds.values().sum::<u64>();
+    let private: u64 = cheap.iter().map(|r| r.anonymous + r.page_tables).sum();
+    let shared: u64 = cheap.iter().map(|r| r.shared).sum();
     let upper = private + shared.max(unmapped);
-    let Some(limit) = limit.filter(|limit| upper > *limit) else {
-        return Sample { bytes: cheap.max(upper), tasks };
-    };
-    let _ = limit;
-    let mut exact_private = 0;
-    let mut exact_shared = 0;
-    for process in &processes {
+    if limit.is_none_or(|limit| upper <= limit) {
+        return Sample { bytes: upper, tasks };
+    }
+    let (mut private, mut shared) = (0, 0);
+    for (process, cheap) in processes.iter().zip(cheap) {
+        private += cheap.page_tables;
         match fs::read_to_string(format!("/proc/{}/smaps_rollup", process.pid)) {
             Ok(text) if !text.is_empty() => {
-                exact_private += kib(&text, "Pss_Anon:");
-                exact_shared += kib(&text, "Pss_Shmem:");
+                private += kib(&text, "Pss_Anon:");
+                shared += kib(&text, "Pss_Shmem:");
             }
+            // Undumpable, or gone: the cheap figures stand for it.
             _ => {
-                // Undumpable, or gone: the cheap figure stands for it.
-                let status = fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap_or_default();
-                exact_private += kib(&status, "RssAnon:");
-                exact_shared += kib(&status, "RssShmem:");
+                private += cheap.anonymous;
+                shared += cheap.shared;
             }
         }
-        let status = fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap_or_default();
-        exact_private += kib(&status, "VmPTE:");
     }
-    Sample { bytes: exact_private + exact_shared.max(unmapped), tasks }
+    Sample { bytes: private + shared.max(unmapped), tasks }
 }
 
 /// "Key:   123 kB" in bytes.

@@ -114,7 +114,7 @@ pub(super) fn lower(
         sink.full("limits.idle", "CPU clock, sampled", Cost::Timer);
     }
     plan.memory = at(limits.memory).map(|bytes| (bytes, memory(caps, sink)));
-    plan.processes = at(limits.processes).and_then(|n| processes(n, caps, ns, ids, sink).map(|by| (n, by)));
+    plan.processes = at(limits.processes).and_then(|n| processes(caps, ns, ids, sink).map(|by| (n, by)));
     if plan.output.is_some() {
         sink.full("limits.output", "pipe, counted by the supervisor", Cost::Relay);
     }
@@ -157,7 +157,7 @@ fn memory(caps: &KernelCaps, sink: &mut Sink) -> MemoryBy {
     }
 }
 
-fn processes(n: u64, caps: &KernelCaps, ns: &NamespacePlan, ids: &IdPlan, sink: &mut Sink) -> Option<ProcessesBy> {
+fn processes(caps: &KernelCaps, ns: &NamespacePlan, ids: &IdPlan, sink: &mut Sink) -> Option<ProcessesBy> {
     const RULE: &str = "limits.processes";
     if caps.cgroup.pids {
         sink.full(RULE, "pids control group", Cost::Kernel);
@@ -175,7 +175,6 @@ fn processes(n: u64, caps: &KernelCaps, ns: &NamespacePlan, ids: &IdPlan, sink: 
         "no pids control group and no user namespace can be had; RLIMIT_NPROC would count all processes of the user"
     };
     let go_on = sink.weaken(RULE, "RLIMIT_NPROC of the user", why, cure, Cost::Kernel);
-    let _ = n;
     go_on.then_some(ProcessesBy::RlimitOfUser)
 }
 

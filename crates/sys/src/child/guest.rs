@@ -61,8 +61,6 @@ pub enum GuestOp {
         /// st_ino of the pinned file.
         ino: u64,
     },
-    /// Uses a descriptor that the preparing side opened.
-    ProgramFd(ChildFd),
     /// All dispositions default, nothing blocked.
     ResetSignals,
     /// landlock_restrict_self(2).
@@ -111,7 +109,6 @@ impl GuestOp {
             Self::OomScoreZero => "oom_score_adj".into(),
             Self::Chdir(path) => format!("chdir {}", quoted(path)),
             Self::OpenProgram { path, .. } => format!("open {}", quoted(path)),
-            Self::ProgramFd(_) => "open the program".into(),
             Self::ResetSignals => "reset signals".into(),
             Self::Landlock(_) => "landlock_restrict_self".into(),
             Self::Limit(limit) => format!("set resource limit {}", limit.resource),
@@ -246,10 +243,6 @@ fn step(op: &GuestOp, state: &mut State) -> Result<(), Errno> {
         }
         GuestOp::Chdir(path) => plain(libc::SYS_chdir, [ptr(path), 0, 0, 0, 0, 0]),
         GuestOp::OpenProgram { path, dev, ino } => open_program(path, *dev, *ino).map(|fd| state.program = fd),
-        GuestOp::ProgramFd(fd) => {
-            state.program = *fd;
-            Ok(())
-        }
         GuestOp::ResetSignals => {
             signal::reset_dispositions();
             signal::set_mask(signal::SigSet::default());

@@ -218,7 +218,6 @@ fn micros(t: libc::timeval) -> u64 {
 fn count(context: &Context, pid: i32, status: i32, usage: &libc::rusage) {
     context.user_us.fetch_add(micros(usage.ru_utime), SeqCst);
     context.system_us.fetch_add(micros(usage.ru_stime), SeqCst);
-    context.max_rss_kib.fetch_max(usage.ru_maxrss as u64, SeqCst);
     context.reaped.fetch_add(1, SeqCst);
     if pid == context.guest_pid.load(SeqCst) && !context.has_status.load(SeqCst) {
         context.ended_ns.store(clock::monotonic_ns(), SeqCst);

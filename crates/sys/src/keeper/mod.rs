@@ -131,8 +131,6 @@ pub struct Counted {
     pub user_us: u64,
     /// System time of everything reaped, in microseconds.
     pub system_us: u64,
-    /// Largest resident set of one process, in KiB, file pages included.
-    pub max_rss_kib: u64,
     /// Processes reaped.
     pub reaped: u64,
 }
@@ -156,7 +154,6 @@ struct Context {
     ended_ns: AtomicU64,
     user_us: AtomicU64,
     system_us: AtomicU64,
-    max_rss_kib: AtomicU64,
     reaped: AtomicU64,
     last_pid: AtomicI32,
 }
@@ -255,7 +252,6 @@ impl Keeper {
             ended_ns: AtomicU64::new(0),
             user_us: AtomicU64::new(0),
             system_us: AtomicU64::new(0),
-            max_rss_kib: AtomicU64::new(0),
             reaped: AtomicU64::new(0),
             last_pid: AtomicI32::new(0),
         });
@@ -378,7 +374,6 @@ impl Keeper {
         Counted {
             user_us: self.context.user_us.load(SeqCst),
             system_us: self.context.system_us.load(SeqCst),
-            max_rss_kib: self.context.max_rss_kib.load(SeqCst),
             reaped: self.context.reaped.load(SeqCst),
         }
     }
