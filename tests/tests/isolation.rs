@@ -47,7 +47,7 @@ both!(signal_state_is_fresh, |user| {
 both!(a_session_of_its_own, |user| {
     let posture = posture(user);
     // 0 where the session's leader lies outside this PID namespace, as in many a container.
-    let ours = std::fs::read_to_string("/proc/self/stat").expect("proc(5)");
+    let ours = fs::read_to_string("/proc/self/stat").expect("proc(5)");
     let ours: i64 =
         ours.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(3)).expect("a session").parse().expect("a number");
     assert_ne!(posture["sid"], ours, "the caller's session");
