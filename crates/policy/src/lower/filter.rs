@@ -9,13 +9,13 @@ use tipstaff_abi::{Arch, Sysno, errno, family};
 use tipstaff_seccomp::{Action, Condition, Filter, Op, Rule, Width};
 
 use super::host::Host;
+use super::missing::Missing;
 use super::namespaces::NamespacePlan;
 use super::network::Net;
 use super::plan::Cost;
 use super::sink::{Refusal, Sink};
 use crate::base::{self, Stock};
 use crate::profile::{self, ArgCondition, Base, CompareOp, Denials, GuestPtrace, Profile, RuleAction, SyscallRule};
-use crate::value::Setting;
 
 /// How many words [`FilterPlan::compile`] wants.
 pub const SECRET_WORDS: usize = 3;
@@ -139,8 +139,10 @@ impl FilterPlan {
             Some(at) => {
                 let name = self.table().names.get(&(table.arch, number)).and_then(|names| names.get(at));
                 let name = match name {
-                    Some(RuleName::Base(UNIX)) => UNIX.to_owned(),
-                    Some(RuleName::Base(family)) => format!("syscalls.base = {:?}: {family}", self.base),
+                    Some(RuleName::Base(family)) => match Missing::words(family) {
+                        Some(words) => words.to_owned(),
+                        None => format!("syscalls.base = {:?}: {family}", self.base),
+                    },
                     Some(RuleName::Own(name)) => name.clone(),
                     None => String::new(),
                 };
@@ -181,17 +183,17 @@ fn told(action: Action) -> Action {
 
 /// Which rule of the profile a rule of the filter stands for. Only a refusal needs it in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum RuleName {
-    /// A family of the base.
+pub(super) enum RuleName {
+    /// A family of the base, or what [`Missing`] adds.
     Base(&'static str),
     /// In the profile's own words.
     Own(String),
 }
 
-struct Named {
-    name: RuleName,
-    syscall: Sysno,
-    rule: Rule,
+pub(super) struct Named {
+    pub name: RuleName,
+    pub syscall: Sysno,
+    pub rule: Rule,
 }
 
 pub(super) fn lower(
@@ -210,14 +212,11 @@ pub(super) fn lower(
     let syscalls = &profile.syscalls;
     let which = syscalls.base.as_ref().unwrap_or(&Base::Default);
     let ptrace = profile.isolation.guest_ptrace.unwrap_or(GuestPtrace::Native) == GuestPtrace::Native;
-    let extra = added(profile, caps, ns, net, sink);
+    let missing = Missing::of(profile, caps, ns, net, sink);
     let report = profile.isolation.denials.unwrap_or(Denials::Report) == Denials::Report;
     let listener = report && caps.listener;
-    let unix = !extra.is_empty();
-    // Only the rule about unix sockets: nothing that the stock filters do not have.
-    let ordinary = extra.iter().all(|rule| rule.name == RuleName::Base(UNIX));
-    if *which == Base::Default && syscalls.rules.is_empty() && ordinary {
-        let source = Source::Stock(Stock { ptrace, unix });
+    if *which == Base::Default && syscalls.rules.is_empty() {
+        let source = Source::Stock(Stock { ptrace, missing });
         let plan = FilterPlan { arch, source, expanded: OnceLock::new(), listener, base: "default".to_owned() };
         say(&plan, report, sink);
         return Ok(Some(plan));
@@ -238,7 +237,7 @@ pub(super) fn lower(
         }
     };
     let mut rules = over(&syscalls.rules, arch).map_err(|message| sink.wrong(message))?;
-    rules.extend(extra);
+    rules.extend(missing.rules(arch));
     if let Base::Oci(_) = which
         && !ptrace
     {
@@ -272,21 +271,11 @@ fn say(plan: &FilterPlan, report: bool, sink: &mut Sink) {
     }
 }
 
-/// The rule that keeps a box from making unix sockets, by name.
-const UNIX: &str = "network = none, unix sockets of the host";
-
-fn unix_rule(arch: Arch) -> Option<Named> {
-    const AF_UNIX: u32 = 1;
-    let rule = Rule { conditions: vec![Condition::w32(0, Op::Eq, AF_UNIX)], action: Action::Errno(errno::EACCES) };
-    Some(Named { name: RuleName::Base(UNIX), syscall: Sysno::by_name(arch, "socket")?, rule })
-}
-
 /// The rules that a stock filter stands for.
 fn stock_table(arch: Arch, stock: Stock) -> Table {
     let mut spec = base::filter(base::table(arch, &[], Action::Allow));
     let mut names: BTreeMap<(Arch, u32), Vec<RuleName>> = BTreeMap::new();
-    let unix = if stock.unix { unix_rule(arch) } else { None };
-    let rules = unix.into_iter().chain(named(base::default_rules(arch, stock.ptrace)));
+    let rules = stock.missing.rules(arch).into_iter().chain(named(base::default_rules(arch, stock.ptrace)));
     if let Some(table) = spec.table_mut(arch) {
         for Named { name, syscall, rule } in rules {
             names.entry((arch, syscall.0)).or_default().push(name);
@@ -443,64 +432,4 @@ fn family_rules(arch: Arch, name: &str, why: &str, errno: u16) -> Vec<Named> {
         Some(Named { name: RuleName::Own(why.to_owned()), syscall: Sysno::by_name(arch, call)?, rule })
     };
     calls.iter().filter_map(one).collect()
-}
-
-/// What the filter must hold because a namespace does not.
-fn added(profile: &Profile, caps: &KernelCaps, ns: &NamespacePlan, net: Net, sink: &mut Sink) -> Vec<Named> {
-    let arch = caps.arch;
-    let mut rules = Vec::new();
-    let mut unix = None;
-    let mut deny = |name: &str, call: &str, conditions: Vec<Condition>, errno: u16| {
-        if let Some(syscall) = Sysno::by_name(arch, call) {
-            let rule = Rule { conditions, action: Action::Errno(errno) };
-            rules.push(Named { name: RuleName::Own(name.to_owned()), syscall, rule });
-        }
-    };
-    // A unix socket with a path is reached through the file system, past every network namespace, and a read-only mount
-    // does not stop connect(2). So where the view holds more than what the profile picked, none can be made;
-    // socketpair(2) stays.
-    let broad = profile.filesystem.read.iter().chain(&profile.filesystem.write).any(|r| r.path.as_os_str() == "/");
-    match net {
-        Net::None if ns.net => {
-            if broad {
-                unix = unix_rule(arch);
-            }
-            sink.full("network = none", "network namespace", Cost::Free);
-        }
-        Net::None => {
-            deny("network = none", "socket", Vec::new(), errno::EACCES);
-            sink.full("network = none", "seccomp: no socket can be made", Cost::Kernel);
-        }
-        Net::Host => {
-            if !ns.mount {
-                unix = unix_rule(arch);
-            }
-            sink.full("network = host", "not isolated, as asked", Cost::Free);
-        }
-    }
-    if !ns.pid {
-        // The keeper has the guest's user id and nothing more: how it is run must not be a guest's to say. The first
-        // argument is a task; 0 is the caller.
-        for call in ["sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"] {
-            deny("nothing survives the box", call, vec![Condition::w32(0, Op::Ne, 0)], errno::EPERM);
-        }
-        for call in ["setpriority", "ioprio_set"] {
-            deny("nothing survives the box", call, vec![Condition::w32(1, Op::Ne, 0)], errno::EPERM);
-        }
-        // Dying with the keeper is the second line of "nothing survives".
-        const PR_SET_PDEATHSIG: u32 = 1;
-        let death = vec![Condition::w32(0, Op::Eq, PR_SET_PDEATHSIG)];
-        deny("nothing survives the box", "prctl", death, errno::EPERM);
-    }
-    // Without their namespace, objects outlive the box; without a control group, detached segments escape the samples.
-    let sampled = profile.limits.memory.and_then(Setting::value).is_some() && !caps.cgroup.memory;
-    if !ns.ipc || sampled {
-        let why = if ns.ipc { "limits.memory, sampled" } else { "private System V IPC" };
-        rules.extend(family_rules(arch, "sysv_ipc", why, errno::ENOSYS));
-        if !ns.ipc {
-            rules.extend(family_rules(arch, "mqueue", why, errno::ENOSYS));
-        }
-    }
-    rules.extend(unix);
-    rules
 }

@@ -1,0 +1,130 @@
+//! What the filter must hold because a namespace, or a control group, does not.
+
+use tipstaff_abi::caps::KernelCaps;
+use tipstaff_abi::{Arch, Sysno, errno, family};
+use tipstaff_seccomp::{Action, Condition, Op, Rule};
+
+use super::filter::{Named, RuleName};
+use super::namespaces::NamespacePlan;
+use super::network::Net;
+use super::plan::Cost;
+use super::sink::Sink;
+use crate::profile::Profile;
+use crate::value::Setting;
+
+/// The rule that keeps a box from making unix sockets, by name.
+pub(super) const UNIX: &str = "network = none, unix sockets of the host";
+const SOCKET: &str = "network = none";
+const OUTLIVE: &str = "nothing survives the box";
+const PRIVATE: &str = "private System V IPC";
+const SAMPLED: &str = "limits.memory, sampled";
+
+/// What is missing. Few combinations occur, and for each the default base is kept compiled (`base::stock`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// Sockets that cannot be made.
+    pub sockets: Sockets,
+    /// IPC objects that cannot be made.
+    pub objects: Objects,
+    /// There is no PID namespace: the keeper is in reach of calls that take a task's number.
+    pub tasks: bool,
+}
+
+/// Sockets that cannot be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sockets {
+    /// The network namespace holds.
+    #[default]
+    None,
+    /// Those that reach the host by a path.
+    Unix,
+    /// There is no network namespace.
+    All,
+}
+
+/// IPC objects that cannot be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Objects {
+    /// The IPC namespace holds.
+    #[default]
+    None,
+    /// Memory is sampled, and detached segments would escape the samples.
+    SysV,
+    /// There is no IPC namespace: objects would outlive the box.
+    All,
+}
+
+impl Missing {
+    pub(super) fn of(profile: &Profile, caps: &KernelCaps, ns: &NamespacePlan, net: Net, sink: &mut Sink) -> Self {
+        // A unix socket with a path is reached through the file system, past every network namespace, and a read-only mount
+        // does not stop connect(2). So where the view holds more than what the profile picked, none can be made;
+        // socketpair(2) stays.
+        let broad = profile.filesystem.read.iter().chain(&profile.filesystem.write).any(|r| r.path.as_os_str() == "/");
+        let sockets = match net {
+            Net::None if ns.net => {
+                sink.full("network = none", "network namespace", Cost::Free);
+                if broad { Sockets::Unix } else { Sockets::None }
+            }
+            Net::None => {
+                sink.full("network = none", "seccomp: no socket can be made", Cost::Kernel);
+                Sockets::All
+            }
+            Net::Host => {
+                sink.full("network = host", "not isolated, as asked", Cost::Free);
+                if ns.mount { Sockets::None } else { Sockets::Unix }
+            }
+        };
+        let sampled = profile.limits.memory.and_then(Setting::value).is_some() && !caps.cgroup.memory;
+        let objects = match (ns.ipc, sampled) {
+            (false, _) => Objects::All,
+            (true, true) => Objects::SysV,
+            (true, false) => Objects::None,
+        };
+        Self { sockets, objects, tasks: !ns.pid }
+    }
+
+    /// The rules that make up for it.
+    pub(super) fn rules(self, arch: Arch) -> Vec<Named> {
+        let mut rules = Vec::new();
+        let mut deny = |name: &'static str, call: &str, conditions: Vec<Condition>, errno: u16| {
+            if let Some(syscall) = Sysno::by_name(arch, call) {
+                let rule = Rule { conditions, action: Action::Errno(errno) };
+                rules.push(Named { name: RuleName::Base(name), syscall, rule });
+            }
+        };
+        if self.sockets == Sockets::All {
+            deny(SOCKET, "socket", Vec::new(), errno::EACCES);
+        }
+        if self.tasks {
+            // The keeper has the guest's user id and nothing more: how it is run must not be a guest's to say. The first
+            // argument is a task; 0 is the caller.
+            for call in ["sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"] {
+                deny(OUTLIVE, call, vec![Condition::w32(0, Op::Ne, 0)], errno::EPERM);
+            }
+            for call in ["setpriority", "ioprio_set"] {
+                deny(OUTLIVE, call, vec![Condition::w32(1, Op::Ne, 0)], errno::EPERM);
+            }
+            // Dying with the keeper is the second line of "nothing survives".
+            const PR_SET_PDEATHSIG: u32 = 1;
+            deny(OUTLIVE, "prctl", vec![Condition::w32(0, Op::Eq, PR_SET_PDEATHSIG)], errno::EPERM);
+        }
+        let (families, why): (&[&str], _) = match self.objects {
+            Objects::None => (&[], ""),
+            Objects::SysV => (&["sysv_ipc"], SAMPLED),
+            Objects::All => (&["sysv_ipc", "mqueue"], PRIVATE),
+        };
+        for call in families.iter().filter_map(|name| family::by_name(name)).flat_map(|family| family.calls) {
+            deny(why, call, Vec::new(), errno::ENOSYS);
+        }
+        if self.sockets == Sockets::Unix {
+            const AF_UNIX: u32 = 1;
+            deny(UNIX, "socket", vec![Condition::w32(0, Op::Eq, AF_UNIX)], errno::EACCES);
+        }
+        rules
+    }
+
+    /// The words in which a rule of [`Missing::rules`] is told; None for a family of the base.
+    pub(super) fn words(name: &'static str) -> Option<&'static str> {
+        [UNIX, SOCKET, OUTLIVE, PRIVATE, SAMPLED].contains(&name).then_some(name)
+    }
+}
