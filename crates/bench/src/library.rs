@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tipstaff::policy::profile::Namespaces;
+use tipstaff::policy::profile::{Namespaces, PathRule};
 use tipstaff::policy::value::Setting;
 use tipstaff::{Command, Profile};
 
@@ -13,17 +13,41 @@ use crate::measure::{self, Effort, Subject};
 /// Seccomp, Landlock and rlimits; no namespace, no control group.
 pub fn light() -> anyhow::Result<Profile> {
     let mut profile = Profile::preset("default")?;
+    lighten(&mut profile);
+    Ok(profile)
+}
+
+/// The same, and nothing to be seen but the program's own directory.
+fn lightest(guest: &Path) -> Profile {
+    let mut profile = narrow(guest);
+    lighten(&mut profile);
+    profile
+}
+
+fn lighten(profile: &mut Profile) {
     let p = &mut profile.0;
     p.isolation.namespaces = Some(Namespaces::None);
     (p.limits.cpu, p.limits.wall) = (Some(Setting::Unlimited), Some(Setting::Unlimited));
     p.limits.open_files = Some(Setting::At(256));
     p.limits.file_size = Some(Setting::At(64 << 20));
-    Ok(profile)
+}
+
+/// What a static program needs, and nothing else.
+fn narrow(guest: &Path) -> Profile {
+    let mut profile = Profile(tipstaff::policy::profile::Profile::default());
+    let here = PathRule { path: guest.parent().unwrap_or(guest).to_owned(), if_exists: false };
+    profile.0.filesystem.read.push(here.clone());
+    profile.0.filesystem.exec.push(here);
+    profile
 }
 
 /// All namespaces and a control group for CPU, memory and tasks.
 pub fn full() -> anyhow::Result<Profile> {
-    Ok(Profile::preset("default")?.cpu_ms(10_000).memory(256 << 20).processes(64))
+    Ok(limited(Profile::preset("default")?))
+}
+
+fn limited(profile: Profile) -> Profile {
+    profile.cpu_ms(10_000).memory(256 << 20).processes(64)
 }
 
 /// One run that must end well.
@@ -34,17 +58,19 @@ pub fn once(command: &mut Command) -> anyhow::Result<()> {
 }
 
 pub fn rows(guests: &Guests, effort: Effort) -> anyhow::Result<()> {
-    for (what, guest) in [("C", &guests.noop), ("no libc", &guests.bare)] {
+    let both = [("C", &guests.noop), ("no libc", &guests.bare)];
+    for (what, guest) in both {
         let goal = (what == "C").then_some(1.25);
-        pair(&format!("library, seccomp + Landlock + rlimits ({what})"), guest, light()?, 0, goal, effort)?;
+        pair(&format!("library, seccomp + Landlock + rlimits ({what})"), guest, lightest(guest), 0, goal, effort)?;
     }
-    for (what, guest) in [("C", &guests.noop), ("no libc", &guests.bare)] {
+    pair("  with the default preset's view", &guests.noop, light()?, 0, None, effort)?;
+    for (what, guest) in both {
         let goal = (what == "C").then_some(1.2);
         let name = format!("library, all namespaces + cgroup ({what})");
-        pair(&name, guest, full()?, all_namespaces(), goal, effort)?;
+        pair(&name, guest, limited(narrow(guest)), all_namespaces(), goal, effort)?;
     }
-    let name = "library, all namespaces, no cgroup";
-    pair(name, &guests.noop, Profile::preset("default")?, all_namespaces(), None, effort)?;
+    pair("  without the cgroup", &guests.noop, narrow(&guests.noop), all_namespaces(), None, effort)?;
+    pair("  with the default preset's view", &guests.noop, full()?, all_namespaces(), None, effort)?;
     // Lowering is done once for many spawns; a first spawn pays for it.
     let mut floor = Bare::new(&[&guests.noop], 0)?;
     let ours = || {
