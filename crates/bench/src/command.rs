@@ -14,8 +14,8 @@ const TRUE: &str = "/bin/true";
 
 /// The lightest box in which nothing survives: a reaper guarded by Landlock, no namespace.
 const LIGHT: &str = "extends = \"default\"\n[isolation]\nnamespaces = \"none\"\n";
-/// The same without the preset's list of secrets.
-const LEAN: &str = "[filesystem]\nread = [\"/\"]\nexec = [\"/\"]\n[network]\nallow = [\"none\"]\n[syscalls]\n\
+/// What /bin/true needs, and nothing else.
+const LEAN: &str = "[filesystem]\nread = [\"/usr\"]\nexec = [\"/usr\"]\n[network]\nallow = [\"none\"]\n[syscalls]\n\
                     base = \"default\"\n[isolation]\nnamespaces = \"none\"\n";
 /// The fewest namespaces that make a box.
 const PID: &str = "extends = \"default\"\n[isolation]\nnamespaces = [\"pid\", \"mount\"]\n";
@@ -41,8 +41,8 @@ pub fn rows(effort: Effort) -> anyhow::Result<()> {
     let pid = profile(dir.path(), "pid.toml", PID)?;
     let option = |path: &Path| format!("--profile={}", path.display());
     let names = [
-        ("command, no namespace, short profile", vec![option(&lean)], Some(1.5)),
-        ("command, no namespace", vec![option(&light)], None),
+        ("command, lightest box", vec![option(&lean)], Some(1.5)),
+        ("command, no namespace, default view", vec![option(&light)], None),
         ("command, pid + mount namespaces", vec![option(&pid)], None),
         ("command, default", vec![], None),
     ];
