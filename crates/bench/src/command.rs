@@ -17,6 +17,8 @@ const LIGHT: &str = "extends = \"default\"\n[isolation]\nnamespaces = \"none\"\n
 /// What /bin/true needs, and nothing else.
 const LEAN: &str = "[filesystem]\nread = [\"/usr\"]\nexec = [\"/usr\"]\n[network]\nallow = [\"none\"]\n[syscalls]\n\
                     base = \"default\"\n[isolation]\nnamespaces = \"none\"\n";
+/// What `bwrap --ro-bind / / --tmpfs /tmp` shows.
+const SAME: &str = "[filesystem]\nread = [\"/\"]\nexec = [\"/\"]\n[network]\nallow = [\"none\"]\n";
 /// The fewest namespaces that make a box.
 const PID: &str = "extends = \"default\"\n[isolation]\nnamespaces = [\"pid\", \"mount\"]\n";
 
@@ -39,6 +41,7 @@ pub fn rows(effort: Effort) -> anyhow::Result<()> {
     let light = profile(dir.path(), "light.toml", LIGHT)?;
     let lean = profile(dir.path(), "lean.toml", LEAN)?;
     let pid = profile(dir.path(), "pid.toml", PID)?;
+    let same = profile(dir.path(), "same.toml", SAME)?;
     let option = |path: &Path| format!("--profile={}", path.display());
     let names = [
         ("command, lightest box", vec![option(&lean)], Some(1.5)),
@@ -63,10 +66,10 @@ pub fn rows(effort: Effort) -> anyhow::Result<()> {
     }
     measure::row("  for comparison: /bin/true bare", us[0], us[1], None);
     measure::row("  for comparison: tipstaff --version", us[0], us[2], None);
-    against_bwrap(&tipstaff, effort)
+    against_bwrap(&tipstaff, &same, effort)
 }
 
-fn against_bwrap(tipstaff: &Path, effort: Effort) -> anyhow::Result<()> {
+fn against_bwrap(tipstaff: &Path, same: &Path, effort: Effort) -> anyhow::Result<()> {
     let name = "command, namespaces, mounts, cgroup; floor: bwrap";
     let Some(bwrap) = system::find("bwrap") else {
         measure::skip(name, "bwrap is not installed (apt-get install bubblewrap)");
@@ -76,8 +79,8 @@ fn against_bwrap(tipstaff: &Path, effort: Effort) -> anyhow::Result<()> {
     let view = "--unshare-all --ro-bind / / --dev /dev --proc /proc --tmpfs /tmp";
     argv.extend(view.split(' ').chain([TRUE]).map(OsString::from));
     let mut floor = Bare::new(&argv, 0)?;
-    let limits = "--profile default --cpu 10s --memory 256MiB --processes 64";
-    let mut ours = ours(tipstaff, &limits.split(' ').collect::<Vec<_>>())?;
+    let same = format!("--profile={} --cpu 10s --memory 256MiB --processes 64", same.display());
+    let mut ours = ours(tipstaff, &same.split(' ').collect::<Vec<_>>())?;
     let mut subjects: [Subject<'_>; 2] = [Box::new(|| floor.run()), Box::new(|| ours.run())];
     let us = measure::compare(effort, &mut subjects)?;
     measure::row(name, us[0], us[1], Some(0.8));
