@@ -39,7 +39,12 @@ pub fn print() -> anyhow::Result<()> {
     let found = || Program::resolve(&argv, Some(&search), &cwd).map_err(|f| anyhow::anyhow!(f.message));
     let program = time("find and pin the program", found)?;
     let caps = &Machine::full().caps;
-    let around = Surroundings { cwd, programs: program.shown.clone(), core_is_piped: false };
+    let around = Surroundings {
+        cwd,
+        programs: program.shown.clone(),
+        core_is_piped: false,
+        handled: tipstaff_abi::SyscallSet::new(caps.arch),
+    };
     let plan = time("lower", || Ok(lower(&policy, caps, &RealHost::default(), &around)?))?;
     let armed = time("compile the filter", || {
         Armed::new(plan.clone(), caps).map_err(|failure| anyhow::anyhow!(failure.message))

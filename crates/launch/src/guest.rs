@@ -20,6 +20,8 @@ pub(crate) struct Numbers {
     pub wiring: Vec<(i32, i32)>,
     pub ruleset: Option<i32>,
     pub channel: Option<i32>,
+    /// Arrived, open, pidfd of the supervisor.
+    pub gate: Option<(i32, i32, i32)>,
     /// Channel and size.
     pub terminal: Option<(i32, (u16, u16))>,
 }
@@ -66,6 +68,9 @@ pub(crate) fn ops(
         ops.push(GuestOp::Landlock(ruleset));
     }
     ops.extend(limits(&plan.limits).into_iter().map(GuestOp::Limit));
+    if let Some((arrived, open, supervisor)) = numbers.gate {
+        ops.push(GuestOp::Gate { arrived, open, supervisor });
+    }
     let mut exec_secret = 0;
     if let Some(Compiled { insns, secret }) = filter {
         exec_secret = secret[0];

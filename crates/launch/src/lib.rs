@@ -19,4 +19,4 @@ pub use failure::Failure;
 pub use host::RealHost;
 pub use program::Program;
 pub use request::{Request, Wiring};
-pub use start::{Armed, Launched, launch};
+pub use start::{Armed, Launched, Tracer, launch};

@@ -8,7 +8,7 @@ use tipstaff_abi::bpf::Insn;
 use tipstaff_abi::caps::KernelCaps;
 use tipstaff_cgroup::{Cgroup, Hierarchies, Wanted};
 use tipstaff_policy::lower::{MemoryBy, Plan, ProcessesBy, SECRET_WORDS};
-use tipstaff_sys::keeper::{Keeper, Launch, Leftover, Stage, StartError, keeper_fds, raise_above};
+use tipstaff_sys::keeper::{Keeper, Launch, Leftover, Stage, StartError, eventfd, keeper_fds, raise_above};
 use tipstaff_sys::probe::ns;
 use tipstaff_sys::shared::CloneSpec;
 use tipstaff_sys::{Errno, ids, pidfd};
@@ -67,12 +67,16 @@ impl Armed {
     }
 }
 
-/// Starts a box. Returns when its program has been executed, or with the step that failed; then nothing is left.
+/// Takes the guest's first process, by its pid here, before it executes anything: PTRACE_SEIZE.
+pub type Tracer<'a> = dyn FnMut(i32) -> Result<(), Errno> + 'a;
+
+/// Starts a box. With a tracer, the guest waits for it before it installs its filter. Returns when its program has been executed, or with the step that failed; then nothing is left.
 pub fn launch(
     armed: &Armed,
     program: &Program,
     request: Request,
     hierarchies: &Hierarchies,
+    mut tracer: Option<&mut Tracer<'_>>,
 ) -> Result<Launched, Failure> {
     let plan = &armed.plan;
     let cgroup = cgroups(plan, hierarchies)?;
@@ -124,7 +128,10 @@ pub fn launch(
     let supervisor = pidfd::open(ids::pid());
     let supervisor = raise(supervisor.map_err(|e| Failure::new("launch", e, "pidfd_open"))?)?;
 
+    let gate = tracer.is_some().then(|| Ok((eventfd(floor)?, eventfd(floor)?))).transpose();
+    let gate = gate.map_err(|e| Failure::new("ptrace", e, "eventfd"))?;
     let numbers = Numbers {
+        gate: gate.as_ref().map(|(a, o)| (a.as_raw_fd(), o.as_raw_fd(), supervisor.as_raw_fd())),
         join: join.iter().map(AsRawFd::as_raw_fd).collect(),
         wiring: sources.iter().map(|(fd, target)| (fd.as_raw_fd(), *target)).collect(),
         ruleset: ruleset.as_ref().map(AsRawFd::as_raw_fd),
@@ -144,11 +151,31 @@ pub fn launch(
         clone3: armed.clone3,
         leftovers,
         supervisor,
+        gate,
     };
-    match Keeper::start(launch) {
+    let mut hold = |keeper: i32| {
+        let guest = only_child(keeper).ok_or(Errno::SRCH)?;
+        tracer.as_mut().map_or(Ok(()), |take| take(guest))
+    };
+    match Keeper::start(launch, &mut hold) {
         Ok(keeper) => Ok(Launched { keeper, cgroup, channel, terminal }),
         Err(e) => Err(failure(e)),
     }
+}
+
+/// The keeper's child as it is numbered here, while it has no other: proc_pid_task(5)'s `children`, or where the kernel has none
+/// (CONFIG_PROC_CHILDREN), a search.
+fn only_child(keeper: i32) -> Option<i32> {
+    if let Ok(list) = std::fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")) {
+        return list.split_whitespace().next()?.parse().ok();
+    }
+    let is_child = |pid: &i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)).and_then(|ppid| ppid.parse().ok())
+            == Some(keeper)
+    };
+    let pids = std::fs::read_dir("/proc").ok()?;
+    pids.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).find(is_child)
 }
 
 fn flags(plan: &Plan) -> u64 {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use rustix::pipe::{PipeFlags, pipe_with};
+use tipstaff_abi::SyscallSet;
 use tipstaff_abi::caps::KernelCaps;
 use tipstaff_launch::{Armed, Failure, Launched, Program, RealHost, Request, Wiring, launch};
 use tipstaff_policy::lower::{Plan, Surroundings, lower};
@@ -205,6 +206,7 @@ impl Command {
             cwd: cwd.clone(),
             programs: program.shown.clone(),
             core_is_piped: core.map_or(true, |pattern| pattern.starts_with(b"|")),
+            handled: SyscallSet::new(machine.caps.arch),
         };
         let host = RealHost::default();
         let plan = lower(&profile, &machine.caps, &host, &around);
@@ -260,7 +262,7 @@ impl Command {
         let terminal = wires.terminal.as_ref().map(|(from, _)| size_of(from.as_fd()));
         let request = Request { env: prepared.env.clone(), wiring, terminal };
         let launched: Launched =
-            launch(&prepared.armed, &prepared.program, request, &prepared.machine.hierarchies).map_err(fail)?;
+            launch(&prepared.armed, &prepared.program, request, &prepared.machine.hierarchies, None).map_err(fail)?;
         let options = Options {
             relays: wires.relays,
             count_output: limit.is_some(),

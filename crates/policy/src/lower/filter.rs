@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use tipstaff_abi::bpf::{Insn, SeccompData};
 use tipstaff_abi::caps::KernelCaps;
-use tipstaff_abi::{Arch, Sysno, errno, family};
+use tipstaff_abi::{Arch, SyscallSet, Sysno, errno, family};
 use tipstaff_seccomp::{Action, Condition, Filter, Op, Rule, Width};
 
 use super::host::Host;
@@ -14,6 +14,7 @@ use super::namespaces::NamespacePlan;
 use super::network::Net;
 use super::plan::Cost;
 use super::sink::{Refusal, Sink};
+use super::traced;
 use crate::base::{self, Stock};
 use crate::profile::{self, ArgCondition, Base, CompareOp, Denials, GuestPtrace, Profile, RuleAction, SyscallRule};
 
@@ -30,6 +31,8 @@ pub struct FilterPlan {
     expanded: OnceLock<Table>,
     /// Refused calls become notifications, so that they can be told.
     pub listener: bool,
+    /// There is a tracer, and these calls stop for it.
+    traced: Option<SyscallSet>,
     /// What stands behind the default action.
     base: String,
 }
@@ -73,7 +76,7 @@ impl FilterPlan {
     /// Compiles. The launcher's own last two calls, sendmsg(2) for the listener and execveat(2), pass where the
     /// profile would refuse them only with the secret words in argument registers that the kernel ignores.
     pub fn compile(&self, secret: [u64; SECRET_WORDS]) -> Result<Vec<Insn>, tipstaff_seccomp::Error> {
-        if let (Source::Stock(stock), true) = (&self.source, self.listener)
+        if let (Source::Stock(stock), true, None) = (&self.source, self.listener, &self.traced)
             && let Some(program) = stock.program(self.arch)
         {
             return Ok(program.to_vec());
@@ -99,6 +102,12 @@ impl FilterPlan {
             }
         }
         if let Some(table) = filter.table_mut(self.arch) {
+            if let Some(handled) = &self.traced {
+                traced::stops(table, handled);
+                if !self.listener {
+                    traced::no_listener(table, self.arch);
+                }
+            }
             let equal = |arg: u8, value| Condition { arg, width: Width::W64, op: Op::Eq, value };
             let keys = [
                 ("sendmsg", vec![equal(3, secret[0]), equal(4, secret[1]), equal(5, secret[2])]),
@@ -202,6 +211,7 @@ pub(super) fn lower(
     ns: &NamespacePlan,
     net: Net,
     host: &dyn Host,
+    traced: Option<SyscallSet>,
     sink: &mut Sink,
 ) -> Result<Option<FilterPlan>, Refusal> {
     if !caps.seccomp {
@@ -217,7 +227,7 @@ pub(super) fn lower(
     let listener = report && caps.listener;
     if *which == Base::Default && syscalls.rules.is_empty() {
         let source = Source::Stock(Stock { ptrace, missing });
-        let plan = FilterPlan { arch, source, expanded: OnceLock::new(), listener, base: "default".to_owned() };
+        let plan = FilterPlan { arch, source, expanded: OnceLock::new(), listener, traced, base: "default".to_owned() };
         say(&plan, report, sink);
         return Ok(Some(plan));
     }
@@ -255,7 +265,7 @@ pub(super) fn lower(
         table.push(syscall, rule);
     }
     let source = Source::Own(Box::new(Table { spec, names }));
-    let plan = FilterPlan { arch, source, expanded: OnceLock::new(), listener, base: base_name };
+    let plan = FilterPlan { arch, source, expanded: OnceLock::new(), listener, traced, base: base_name };
     say(&plan, report, sink);
     Ok(Some(plan))
 }
@@ -289,7 +299,8 @@ fn stock_table(arch: Arch, stock: Stock) -> Table {
 #[cfg(test)]
 pub(crate) fn stock_filter(arch: Arch, stock: Stock) -> Filter {
     let (source, expanded) = (Source::Stock(stock), OnceLock::new());
-    FilterPlan { arch, source, expanded, listener: true, base: "default".into() }.installed([0; SECRET_WORDS])
+    FilterPlan { arch, source, expanded, listener: true, traced: None, base: "default".into() }
+        .installed([0; SECRET_WORDS])
 }
 
 fn named(rules: Vec<base::BaseRule>) -> Vec<Named> {

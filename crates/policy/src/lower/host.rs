@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use tipstaff_abi::SyscallSet;
+
 /// What stands at a path, symbolic links not followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -25,7 +27,7 @@ pub trait Host {
 }
 
 /// Where and as what the program is run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Surroundings {
     /// Working directory of the run, absolute, as it stands on the host.
     pub cwd: PathBuf,
@@ -33,4 +35,6 @@ pub struct Surroundings {
     pub programs: Vec<PathBuf>,
     /// Where core_pattern is a pipe: RLIMIT_CORE 0 does not stop such a dump, 1 does (core(5)).
     pub core_is_piped: bool,
+    /// Calls that handlers want to see; they need an engine that asks them.
+    pub handled: SyscallSet,
 }

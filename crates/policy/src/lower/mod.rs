@@ -11,6 +11,7 @@
 //! system call: the kernel is a value ([`KernelCaps`]), the file system is asked through [`Host`], so a test can take
 //! any of it away.
 
+mod engine;
 mod filter;
 mod host;
 mod ids;
@@ -23,10 +24,12 @@ mod plan;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod traced;
 mod view;
 
 use tipstaff_abi::caps::KernelCaps;
 
+pub use engine::EnginePlan;
 #[cfg(test)]
 pub(crate) use filter::stock_filter;
 pub use filter::{DeniedCall, FilterPlan, SECRET_WORDS};
@@ -40,13 +43,13 @@ pub use plan::{Cost, Plan, PlanRule};
 pub use sink::Refusal;
 pub use view::{View, ViewOp};
 
-use crate::profile::{Engine, GuestPtrace, Profile};
+use crate::profile::Profile;
 use sink::Sink;
 
 /// Lowers a profile. `around` says where and by whom the program is run.
 pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Surroundings) -> Result<Plan, Refusal> {
     let mut sink = Sink::new(profile.isolation.best_effort == Some(true));
-    engine(profile, &mut sink);
+    let engine = engine::lower(profile, &around.handled, &mut sink);
     if !caps.pidfd {
         sink.refuse("nothing survives the box", "the kernel has no pidfd_open (Linux 5.3)", "use Linux 5.3 or later");
     }
@@ -56,21 +59,9 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
     let limits = limits::lower(profile, caps, &namespaces, &ids, around, &mut sink);
     let view = view::lower(profile, caps, host, around, &namespaces, &limits, &mut sink)?;
     let landlock = landlock::lower(caps, &namespaces, net, &view, host, &mut sink);
-    let filter = filter::lower(profile, caps, &namespaces, net, host, &mut sink)?;
+    let traced = (engine == EnginePlan::Ptrace).then(|| around.handled.clone());
+    let filter = filter::lower(profile, caps, &namespaces, net, host, traced, &mut sink)?;
     let filter = filter.map(std::sync::Arc::new);
     let rules = sink.finish()?;
-    Ok(Plan { namespaces, view, landlock, filter, limits, ids, rules })
-}
-
-/// The engines that are not there yet are refused, not imitated.
-fn engine(profile: &Profile, sink: &mut Sink) {
-    let engine = profile.isolation.engine.unwrap_or(Engine::Auto);
-    if !matches!(engine, Engine::Auto | Engine::Native) {
-        let rule = format!("engine = \"{engine}\"");
-        sink.impossible(&rule, "this version has the native engine only", "use `--engine auto` or `--engine native`");
-    }
-    if profile.isolation.guest_ptrace == Some(GuestPtrace::Emulate) {
-        let cure = "use `--guest-ptrace native` or `deny`";
-        sink.impossible("guest_ptrace = \"emulate\"", "only the ptrace engine can emulate ptrace", cure);
-    }
+    Ok(Plan { engine, namespaces, view, landlock, filter, limits, ids, rules })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tipstaff_report::Enforcement;
 
-use super::{FilterPlan, IdPlan, LandlockPlan, LimitPlan, NamespacePlan, View};
+use super::{EnginePlan, FilterPlan, IdPlan, LandlockPlan, LimitPlan, NamespacePlan, View};
 
 /// What a rule costs each time it is consulted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Cost {
     Denied,
     /// Samples of /proc.
     Sampling,
+    /// Stops for a tracer: 5 µs and more each.
+    Traced,
 }
 
 impl fmt::Display for Cost {
@@ -33,6 +35,7 @@ impl fmt::Display for Cost {
             Self::Relay => "relayed",
             Self::Denied => "refused calls only",
             Self::Sampling => "sampled",
+            Self::Traced => "stops for a tracer",
         })
     }
 }
@@ -49,6 +52,8 @@ pub struct PlanRule {
 /// Everything a launch needs, finished and read-only. One plan serves many boxes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
+    /// Who decides what the kernel cannot.
+    pub engine: EnginePlan,
     /// Namespaces.
     pub namespaces: NamespacePlan,
     /// What is seen of the file system.

@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tipstaff_abi::SyscallSet;
 use tipstaff_abi::caps::{CgroupCaps, KernelCaps};
 use tipstaff_report::Level;
 
 use super::*;
-use crate::profile::{Loader, Namespaces, PathRule};
+use crate::profile::{Engine, Loader, Namespaces, PathRule};
 use crate::value::Setting;
 
 /// Paths and what stands there; a directory's list is what lies below it.
@@ -63,7 +64,12 @@ impl Host for Table {
 }
 
 fn around() -> Surroundings {
-    Surroundings { cwd: "/home/u/p".into(), programs: vec!["/bin/true".into()], core_is_piped: false }
+    Surroundings {
+        cwd: "/home/u/p".into(),
+        programs: vec!["/bin/true".into()],
+        core_is_piped: false,
+        handled: SyscallSet::new(KernelCaps::full().arch),
+    }
 }
 
 fn preset(name: &str) -> Profile {
@@ -232,7 +238,7 @@ fn here_is_never_everything() {
 fn later_engines_are_refused_even_with_best_effort() {
     let mut profile = preset("default");
     profile.isolation.best_effort = Some(true);
-    profile.isolation.engine = Some(Engine::Ptrace);
+    profile.isolation.engine = Some(Engine::Notify);
     assert!(plan(&profile, &KernelCaps::full()).is_err());
 }
 
@@ -269,4 +275,50 @@ fn limits_reach_the_summary() {
     profile.limits.memory = Some(Setting::At(1 << 20));
     let summary = plan(&profile, &KernelCaps::full()).expect("plan").limits.summary();
     assert_eq!((summary.cpu_ns, summary.memory_bytes), (Some(1_500_000_000), Some(1 << 20)));
+}
+
+#[test]
+fn a_tracer_sees_what_handlers_want_and_nothing_that_is_refused() {
+    use tipstaff_abi::Sysno;
+    use tipstaff_abi::bpf::SeccompData;
+    use tipstaff_seccomp::Action;
+    let caps = KernelCaps::full();
+    let call = |name: &str| Sysno::by_name(caps.arch, name).expect("a call");
+    let handled = SyscallSet::from_names(caps.arch, ["openat", "mount", "socket"]);
+    for listener in [true, false] {
+        let caps = KernelCaps { listener, ..caps.clone() };
+        let mut profile = preset("default");
+        profile.isolation.engine = Some(Engine::Ptrace);
+        let around = Surroundings { handled: handled.clone(), ..around() };
+        let plan = lower(&profile, &caps, &Table::machine(), &around).expect("plan");
+        assert_eq!(plan.engine, EnginePlan::Ptrace);
+        let filter = plan.filter.expect("a filter").installed([7, 8, 9]);
+        let program = filter.compile().expect("compiles");
+        tipstaff_seccomp::prove(&filter, &program).expect("proves");
+        let decide = |name: &str, args: [u64; 6]| {
+            let nr = call(name).0.cast_signed();
+            filter.decide(&SeccompData { nr, arch: caps.arch.audit_arch(), args, ..SeccompData::default() })
+        };
+        assert!(matches!(decide("openat", [0; 6]), Action::Trace(_)));
+        assert!(matches!(decide("socket", [2, 1, 0, 0, 0, 0]), Action::Trace(_)));
+        assert!(!matches!(decide("mount", [0; 6]), Action::Trace(_) | Action::Allow), "refused, not asked");
+        assert_eq!(decide("read", [0; 6]), Action::Allow);
+        assert_eq!(decide("clone", [0x11, 0, 0, 0, 0, 0]), Action::Allow);
+        assert!(matches!(decide("clone", [0x0080_0011, 0, 0, 0, 0, 0]), Action::Trace(_)));
+        let own_listener = decide("seccomp", [1, 8, 0, 0, 0, 0]);
+        assert_eq!(own_listener == Action::Errno(16), !listener, "{own_listener:?}");
+    }
+}
+
+#[test]
+fn handlers_need_an_engine_that_asks_them() {
+    let caps = KernelCaps::full();
+    let around = Surroundings { handled: SyscallSet::from_names(caps.arch, ["openat"]), ..around() };
+    let with = |engine| {
+        let mut profile = preset("default");
+        profile.isolation.engine = engine;
+        lower(&profile, &caps, &Table::machine(), &around).map(|plan| plan.engine)
+    };
+    assert_eq!(with(None).expect("plan"), EnginePlan::Ptrace);
+    assert!(with(Some(Engine::Native)).is_err());
 }

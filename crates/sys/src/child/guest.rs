@@ -67,6 +67,16 @@ pub enum GuestOp {
     Landlock(ChildFd),
     /// prlimit(2) on itself.
     Limit(Rlimit),
+    /// Waits for a tracer: says that it is here (an eventfd), and goes on when the other eventfd says 1. The end of the supervisor, a
+    /// pidfd, ends the wait.
+    Gate {
+        /// Written when this point is reached.
+        arrived: ChildFd,
+        /// 1: go on. Anything else: the tracer could not take us.
+        open: ChildFd,
+        /// pidfd of the supervisor.
+        supervisor: ChildFd,
+    },
     /// Installs the filter; with a channel, a listener is made and sent there.
     Seccomp {
         /// The filter.
@@ -112,6 +122,7 @@ impl GuestOp {
             Self::ResetSignals => "reset signals".into(),
             Self::Landlock(_) => "landlock_restrict_self".into(),
             Self::Limit(limit) => format!("set resource limit {}", limit.resource),
+            Self::Gate { .. } => "wait for the tracer".into(),
             Self::Seccomp { .. } => "install the seccomp filter".into(),
             Self::Exec { name, .. } => format!("exec {}", quoted(name)),
         }
@@ -128,6 +139,7 @@ impl GuestOp {
             Self::JoinCgroup(_) => "cgroup",
             Self::Uid(_) | Self::Gid(_) | Self::ClearGroups => "ids",
             Self::Terminal { .. } => "tty",
+            Self::Gate { .. } => "ptrace",
             _ => "launch",
         }
     }
@@ -250,6 +262,7 @@ fn step(op: &GuestOp, state: &mut State) -> Result<(), Errno> {
         }
         GuestOp::Landlock(ruleset) => landlock::restrict_self_raw(*ruleset),
         GuestOp::Limit(limit) => rlimit::set(limit),
+        GuestOp::Gate { arrived, open, supervisor } => gate(*arrived, *open, *supervisor),
         GuestOp::Seccomp { program, channel, secret } => match channel {
             None => seccomp::install(program, false).map(drop),
             Some(channel) => {
@@ -263,6 +276,22 @@ fn step(op: &GuestOp, state: &mut State) -> Result<(), Errno> {
             plain(libc::SYS_execveat, args)
         }
     }
+}
+
+fn gate(arrived: i32, open: i32, supervisor: i32) -> Result<(), Errno> {
+    let one = 1u64;
+    let mut answer = 0u64;
+    let poll = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut fds = [poll(open), poll(supervisor)];
+    // SAFETY: eight bytes of locals, and an array of two pollfd without a timeout.
+    unsafe {
+        call_retry(libc::SYS_write, [word(arrived), addr(&one), 8, 0, 0, 0])?;
+        call_retry(libc::SYS_ppoll, [addr_mut(&mut fds), 2, 0, 0, 0, 0])?;
+        if fds[0].revents != 0 {
+            call_retry(libc::SYS_read, [word(open), addr_mut(&mut answer), 8, 0, 0, 0])?;
+        }
+    }
+    if answer == 1 { Ok(()) } else { Err(Errno(libc::EPERM)) }
 }
 
 fn close_range(first: u32, last: u32, flags: usize) -> Result<(), Errno> {

@@ -73,6 +73,8 @@ pub struct Launch {
     pub leftovers: Vec<Leftover>,
     /// pidfd of this process.
     pub supervisor: OwnedFd,
+    /// The guest waits at a [`GuestOp::Gate`] with these two eventfds: arrived, open.
+    pub gate: Option<(OwnedFd, OwnedFd)>,
 }
 
 /// Lowest descriptor number that a [`Launch`] with this many leftovers may use: the keeper moves what it keeps below.
@@ -204,13 +206,27 @@ impl Context {
     }
 }
 
+/// Writes to an eventfd of ours.
+fn put(eventfd: &OwnedFd, value: u64) {
+    // SAFETY: eight bytes of a local.
+    let _ = unsafe { call_retry(libc::SYS_write, [word(eventfd.as_raw_fd()), addr(&value), 8, 0, 0, 0]) };
+}
+
+/// Empties an eventfd of ours, which does not block.
+fn take(eventfd: &OwnedFd) {
+    let mut count = 0u64;
+    // SAFETY: reads eight bytes into a local.
+    let _ = unsafe { call(libc::SYS_read, [word(eventfd.as_raw_fd()), addr_mut(&mut count), 8, 0, 0, 0]) };
+}
+
 fn poke(eventfd: i32) {
     let one = 1u64;
     // SAFETY: eight bytes of a local.
     let _ = unsafe { call_retry(libc::SYS_write, [word(eventfd), addr(&one), 8, 0, 0, 0]) };
 }
 
-fn eventfd(floor: i32) -> Result<OwnedFd, Errno> {
+/// An eventfd at `floor` or above, close-on-exec, that does not block.
+pub fn eventfd(floor: i32) -> Result<OwnedFd, Errno> {
     use rustix::event::{EventfdFlags, eventfd};
     let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
     raise_above(fd, floor)
@@ -225,8 +241,9 @@ pub fn raise_above(fd: OwnedFd, floor: i32) -> Result<OwnedFd, Errno> {
 }
 
 impl Keeper {
-    /// Clones the keeper and waits until the guest has executed or a step has failed.
-    pub fn start(launch: Launch) -> Result<Self, StartError> {
+    /// Clones the keeper and waits until the guest has executed or a step has failed. At the gate, if there is one, `hold` gets the
+    /// keeper's pid, and the guest goes on if it succeeds.
+    pub fn start(launch: Launch, hold: &mut dyn FnMut(i32) -> Result<(), Errno>) -> Result<Self, StartError> {
         if launch.leftovers.len() > MAX_LEFTOVERS {
             return Err(StartError::new(Stage::Keeper, Errno::INVAL, &launch));
         }
@@ -261,14 +278,15 @@ impl Keeper {
         let cloned = unsafe { clone_vm(&context.launch.keeper, &context.arena, 0, main, arg) };
         let (pid, pidfd) = cloned.map_err(|e| StartError::new(Stage::Clone, e, &context.launch))?;
         let mut keeper = Self { context, pidfd, pid, reaped: false };
-        match keeper.wait_started() {
+        match keeper.wait_started(hold) {
             Ok(()) => Ok(keeper),
             Err((stage, errno)) => Err(StartError::new(stage, errno, &keeper.context.launch)),
         }
     }
 
-    fn wait_started(&mut self) -> Result<(), (Stage, Errno)> {
+    fn wait_started(&mut self, hold: &mut dyn FnMut(i32) -> Result<(), Errno>) -> Result<(), (Stage, Errno)> {
         use rustix::event::{PollFd, PollFlags, poll};
+        let mut at_gate = None;
         loop {
             match self.context.state.load(SeqCst) {
                 STARTING => {}
@@ -279,15 +297,24 @@ impl Keeper {
                         1 => Stage::Clone,
                         _ => Stage::Guest(index),
                     };
-                    let errno = Errno(self.context.errno.load(SeqCst));
+                    // Why the gate stayed shut says more than that it did.
+                    let errno = at_gate.unwrap_or(Errno(self.context.errno.load(SeqCst)));
                     self.finish();
                     return Err((stage, errno));
                 }
                 _ => return Ok(()),
             }
-            let mut fds = [PollFd::new(&self.context.changed, PollFlags::IN), PollFd::new(&self.pidfd, PollFlags::IN)];
+            let gate = self.context.launch.gate.as_ref();
+            let third = gate.map_or(&self.context.changed, |(arrived, _)| arrived);
+            let watch = |fd| PollFd::new(fd, PollFlags::IN);
+            let mut fds = [watch(&self.context.changed), PollFd::new(&self.pidfd, PollFlags::IN), watch(third)];
             let _ = poll(&mut fds, None);
             let gone = !fds[1].revents().is_empty();
+            if let (Some((arrived, open)), false) = (gate, fds[2].revents().is_empty()) {
+                take(arrived);
+                at_gate = hold(self.pid).err();
+                put(open, if at_gate.is_some() { 2 } else { 1 });
+            }
             if gone && self.context.state.load(SeqCst) == STARTING {
                 self.finish();
                 return Err((Stage::Keeper, Errno::SRCH));
@@ -312,10 +339,7 @@ impl Keeper {
 
     /// Takes note of a change: the eventfd is not readable until the next one.
     pub fn acknowledge(&self) {
-        let mut count = 0u64;
-        // SAFETY: reads eight bytes of a non-blocking eventfd.
-        let _ =
-            unsafe { call(libc::SYS_read, [word(self.context.changed.as_raw_fd()), addr_mut(&mut count), 8, 0, 0, 0]) };
+        take(&self.context.changed);
     }
 
     /// A handle that kills or signals from any thread.

@@ -1,0 +1,54 @@
+//! What a filter must add for a tracer: stops for the calls that handlers want, and no way round the tracer.
+
+use tipstaff_abi::{Arch, SyscallSet, Sysno, errno};
+use tipstaff_seccomp::{Action, Condition, Op, Rule, Table, Width};
+
+/// The data of every RET_TRACE: the tracer tells calls by their number.
+const DATA: u16 = 1;
+
+/// Makes the wanted calls stop, where they would pass. A call that the profile refuses stays refused, and nobody is asked.
+pub(super) fn stops(table: &mut Table, handled: &SyscallSet) {
+    for nr in handled.iter().filter(|_| handled.arch() == table.arch) {
+        let default = table.default;
+        let rules = table.rules.entry(nr.0).or_default();
+        for rule in rules.iter_mut().filter(|rule| passes(rule.action)) {
+            rule.action = Action::Trace(DATA);
+        }
+        if passes(default) && rules.last().is_none_or(|rule| !rule.conditions.is_empty()) {
+            rules.push(Rule { conditions: Vec::new(), action: Action::Trace(DATA) });
+        }
+    }
+    untraced(table);
+}
+
+fn passes(action: Action) -> bool {
+    matches!(action, Action::Allow | Action::Log)
+}
+
+/// clone(2) with CLONE_UNTRACED: a child that its maker's tracer would not get. It stops, and the tracer takes the flag out of the register.
+/// (clone3(2) keeps its flags in memory; every base answers it ENOSYS.)
+fn untraced(table: &mut Table) {
+    const CLONE_UNTRACED: u64 = 0x0080_0000;
+    let Some(clone) = Sysno::by_name(table.arch, "clone") else { return };
+    let default = table.default;
+    let rules = table.rules.entry(clone.0).or_default();
+    let flag = Condition { arg: 0, width: Width::W64, op: Op::MaskedEq(CLONE_UNTRACED), value: CLONE_UNTRACED };
+    let at = rules.iter().position(|rule| passes(rule.action)).unwrap_or(rules.len());
+    if at < rules.len() || passes(default) {
+        rules.insert(at, Rule { conditions: vec![flag], action: Action::Trace(DATA) });
+    }
+}
+
+/// A guest's filter that returns USER_NOTIF outranks our RET_TRACE, and its own listener would then let the call through. A box
+/// with a listener of ours answers such a guest EBUSY by itself (seccomp(2)); without one, the filter does.
+pub(super) fn no_listener(table: &mut Table, arch: Arch) {
+    const SECCOMP_FILTER_FLAG_NEW_LISTENER: u64 = 8;
+    let Some(seccomp) = Sysno::by_name(arch, "seccomp") else { return };
+    let op = Op::MaskedEq(SECCOMP_FILTER_FLAG_NEW_LISTENER);
+    let flag = Condition { arg: 1, width: Width::W32, op, value: SECCOMP_FILTER_FLAG_NEW_LISTENER };
+    table
+        .rules
+        .entry(seccomp.0)
+        .or_default()
+        .insert(0, Rule { conditions: vec![flag], action: Action::Errno(errno::EBUSY) });
+}
