@@ -34,3 +34,9 @@ pub fn release() -> (u32, u32) {
     let mut parts = text.split(|c: char| !c.is_ascii_digit()).map(|p| p.parse().unwrap_or(0));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
 }
+
+/// Thread id of the caller.
+pub fn tid() -> i32 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { call(libc::SYS_gettid, [0; 6]) }.unwrap_or(0) as i32
+}

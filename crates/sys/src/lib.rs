@@ -6,6 +6,7 @@
 //! * [`shared`]: a process that shares our memory (`clone(CLONE_VM)`), the way every box starts;
 //! * [`child`]: the operations that run between clone and exec, as data, and their one executor;
 //! * [`keeper`]: the box's keeper, PID 1 of its namespace or a child subreaper;
+//! * [`traced`]: a program that its own tracer starts; [`waker`]: what ends its wait;
 //! * the rest: one man page each.
 
 pub mod affinity;
@@ -18,12 +19,16 @@ pub mod keeper;
 pub mod landlock;
 pub mod pidfd;
 pub mod probe;
+pub mod process_vm;
+pub mod ptrace;
 pub mod pty;
 pub mod raw;
 pub mod rlimit;
 pub mod seccomp;
 pub mod shared;
 pub mod signal;
+pub mod traced;
 pub mod wait;
+pub mod waker;
 
 pub use raw::Errno;

@@ -100,6 +100,40 @@ pub(crate) fn reset_dispositions() {
     }
 }
 
+/// Handlers and SIGPIPE back to the default; what else is ignored stays so, as nohup(1) wants it. For a child that unblocks signals
+/// before its exec. Child-safe, as [`reset_dispositions`].
+pub(crate) fn reset_handlers_and_sigpipe() {
+    let default = KernelSigaction { handler: libc::SIG_DFL, flags: 0, restorer: 0, mask: 0 };
+    for signal in 1..=64usize {
+        let mut old = KernelSigaction { handler: libc::SIG_DFL, flags: 0, restorer: 0, mask: 0 };
+        // SAFETY: the kernel writes one sigaction, then reads one.
+        unsafe {
+            let _ = call(libc::SYS_rt_sigaction, [signal, 0, addr_mut(&mut old), SIGSET_SIZE, 0, 0]);
+            if old.handler > libc::SIG_IGN || signal == libc::SIGPIPE as usize {
+                let _ = call(libc::SYS_rt_sigaction, [signal, addr(&default), 0, SIGSET_SIZE, 0, 0]);
+            }
+        }
+    }
+}
+
+/// tgkill(2) of signal 0: whether a thread that has not been reaped belongs to a process.
+pub fn thread_of(tgid: i32, tid: i32) -> bool {
+    // SAFETY: no pointers. EPERM: there, but not ours to signal.
+    let asked = unsafe { call(libc::SYS_tgkill, [tgid as usize, tid as usize, 0, 0, 0, 0]) };
+    matches!(asked, Ok(_) | Err(Errno::PERM))
+}
+
+/// kill(2) of a process. ESRCH when there is none.
+pub fn kill(pid: i32, signal: i32) -> Result<(), Errno> {
+    kill_raw(pid, signal)
+}
+
+/// tgkill(2): a signal for one thread. ESRCH when there is none.
+pub fn kill_thread(tgid: i32, tid: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: no pointers.
+    unsafe { call(libc::SYS_tgkill, [tgid as usize, tid as usize, signal as usize, 0, 0, 0]) }.map(drop)
+}
+
 /// kill(2), for the keeper and for the direct child.
 pub(crate) fn kill_raw(pid: i32, signal: i32) -> Result<(), Errno> {
     // SAFETY: no pointers.

@@ -1,8 +1,8 @@
-//! waitid(2) on a pidfd, with __WALL: our children have no SIGCHLD as exit signal until they exec.
+//! waitid(2) on a pidfd, with __WALL: our children have no SIGCHLD as exit signal until they exec. wait4(2) for tracees.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::raw::{Errno, call_retry, word};
+use crate::raw::{Errno, addr_mut, call, call_retry, word};
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,4 +45,53 @@ pub fn reap(pidfd: BorrowedFd<'_>, hang: bool) -> Result<Option<Status>, Errno> 
         libc::CLD_EXITED => Status::Exited(status),
         code => Status::Signaled { signal: status, core: code == libc::CLD_DUMPED },
     }))
+}
+
+/// What wait4(2) says of a tracee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It ended, and is reaped.
+    Ended(Status),
+    /// It stopped: the signal in the low byte, bit 7 for a syscall stop, and the PTRACE_EVENT in the byte above.
+    Stopped(i32),
+}
+
+/// What a thread had used when its status changed: getrusage(2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time in user mode, nanoseconds.
+    pub user_ns: u64,
+    /// CPU time in the kernel, nanoseconds.
+    pub system_ns: u64,
+    /// Largest resident set of its process, bytes.
+    pub max_rss_bytes: u64,
+}
+
+/// Waits for a change of any tracee or child of this very thread (__WALL, __WNOTHREAD); with `usage`, also what the task used so
+/// far. EINTR when a signal handler ran; ECHILD when there is nobody left.
+pub fn any(usage: Option<&mut Usage>) -> Result<(i32, Change), Errno> {
+    tracee(-1, usage)
+}
+
+/// Like [`any`], for one thread.
+pub fn tracee(tid: i32, usage: Option<&mut Usage>) -> Result<(i32, Change), Errno> {
+    let flags = (libc::__WALL | libc::__WNOTHREAD) as usize;
+    let mut status = 0i32;
+    // SAFETY: rusage is plain data, zero is valid.
+    let mut rusage: libc::rusage = unsafe { core::mem::zeroed() };
+    let rusage_ptr = if usage.is_some() { addr_mut(&mut rusage) } else { 0 };
+    let status_ptr = addr_mut(&mut status);
+    // SAFETY: the kernel writes one int and, if asked, one struct rusage.
+    let tid = unsafe { call(libc::SYS_wait4, [word(tid), status_ptr, flags, rusage_ptr, 0, 0])? };
+    if let Some(usage) = usage {
+        let ns = |t: libc::timeval| t.tv_sec as u64 * 1_000_000_000 + t.tv_usec as u64 * 1000;
+        *usage = Usage {
+            user_ns: ns(rusage.ru_utime),
+            system_ns: ns(rusage.ru_stime),
+            max_rss_bytes: rusage.ru_maxrss as u64 * 1024,
+        };
+    }
+    let change =
+        if status & 0xff == 0x7f { Change::Stopped(status >> 8) } else { Change::Ended(Status::from_wait(status)) };
+    Ok((tid as i32, change))
 }

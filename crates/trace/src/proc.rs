@@ -1,0 +1,22 @@
+//! /proc/TID/status, where no system call tells: proc_pid_status(5).
+
+use std::fs;
+
+/// A field's first number.
+pub(crate) fn field(tid: i32, name: &str) -> Option<i64> {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// The state's letter.
+pub(crate) fn state(tid: i32) -> Option<char> {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("State:"))?.trim_start().chars().next()
+}
+
+/// The process whose thread made this task: its own for a thread, else its parent.
+pub(crate) fn maker(tid: i32) -> Option<i32> {
+    let process = field(tid, "Tgid")? as i32;
+    if process != tid { Some(process) } else { field(tid, "PPid").map(|parent| parent as i32) }
+}

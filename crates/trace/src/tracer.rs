@@ -1,0 +1,432 @@
+//! The loop: one thread, all its tracees, one blocking wait.
+
+use std::collections::{HashMap, VecDeque};
+
+use tipstaff_abi::{Arch, Sysno};
+use tipstaff_sys::ptrace::Go;
+use tipstaff_sys::wait::{self, Change, Status, Usage};
+use tipstaff_sys::waker::{Wake, Waker};
+use tipstaff_sys::{Errno, signal};
+
+use crate::launch::Launching;
+use crate::observer::{End, Observer, Resume};
+use crate::state::Running;
+use crate::stop::Reason;
+use crate::task::{Origin, State, Task, Tasks};
+use crate::untraced::Guard;
+use crate::{Error, Stop, proc};
+
+/// How a tracer behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// How a new task runs until an observer says otherwise.
+    pub start: Go,
+    /// CLONE_UNTRACED is taken out of clone(2), and clone3(2) is answered ENOSYS, at their entry or seccomp stops. With
+    /// [`Go::Free`] the filter must have both calls traced, on every architecture that it lets through.
+    pub no_untraced: bool,
+    /// Keep [`Task::usage`](crate::Task::usage). Costs getrusage(2) at each stop.
+    pub usage: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { start: Go::Syscall, no_untraced: false, usage: false }
+    }
+}
+
+/// Why the loop has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// One change was handled ([`Tracer::step`] only).
+    Handled,
+    /// A [`Stopper`] asked for it. Nothing has been done to the tracees.
+    Asked,
+    /// A signal handler ran in this thread during the wait.
+    Interrupted,
+    /// There is no tracee left.
+    Empty,
+}
+
+/// Ends the wait of a [`Tracer`], from any thread and from signal handlers. What to do then is for the tracer's thread to say:
+/// [`Tracer::kill`], [`Tracer::detach`], or [`Tracer::run`] again.
+#[derive(Clone, Debug)]
+pub struct Stopper(Wake);
+
+impl Stopper {
+    /// Makes [`Tracer::run`] and [`Tracer::step`] return [`Turn::Asked`], now or when they next wait; never lost. Works once:
+    /// the next one is had by [`Tracer::stopper`].
+    pub fn stop(&self) {
+        self.0.wake();
+    }
+}
+
+/// Traces programs that it starts ([`Tracer::launch`]) or finds ([`Tracer::attach`]), and all their descendants.
+///
+/// It belongs to one thread, the only one that may make requests, and waits for all tracees *and children* of that thread: a host that
+/// has children of its own gives the tracer a thread to itself. When that thread ends, programs that were launched are killed, others
+/// run on untraced. Dropping a tracer does the same at once, and waits for it.
+#[derive(Debug)]
+pub struct Tracer {
+    pub(crate) config: Config,
+    pub(crate) tasks: Tasks,
+    /// Changes of tasks that nobody has told us of yet: a child's first stop can come before its parent's event.
+    early: HashMap<i32, Vec<Change>>,
+    /// Changes to handle before the next wait.
+    pub(crate) ready: VecDeque<(i32, Change)>,
+    waker: Option<Waker>,
+    pub(crate) launching: Option<Launching>,
+    guard: Guard,
+    /// Listeners of filters, kept open: while one is, guests cannot have their own (EBUSY).
+    pub(crate) listeners: Vec<std::os::fd::OwnedFd>,
+    /// Every stop ends in a detach.
+    pub(crate) leaving: bool,
+    dropping: bool,
+    /// Ends of children that are no tracees.
+    strays: Vec<(i32, Status)>,
+    execve: Vec<(Arch, u32)>,
+}
+
+impl Tracer {
+    /// A tracer for the calling thread, without tracees.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let archs = Arch::native().map_or(&[][..], Arch::with_compat);
+        let named = |name| archs.iter().filter_map(move |&arch| Some((arch, Sysno::by_name(arch, name)?.0)));
+        Self {
+            config,
+            tasks: Tasks::default(),
+            early: HashMap::new(),
+            ready: VecDeque::new(),
+            waker: None,
+            launching: None,
+            guard: Guard::new(archs),
+            listeners: Vec::new(),
+            leaving: false,
+            dropping: false,
+            strays: Vec::new(),
+            execve: named("execve").collect(),
+        }
+    }
+
+    /// Every traced task.
+    #[must_use]
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// A handle that ends the wait. Costs a child process that sleeps until then.
+    pub fn stopper(&mut self) -> Result<Stopper, Errno> {
+        if self.waker.is_none() {
+            self.waker = Some(Waker::new()?);
+        }
+        self.waker.as_ref().map(|waker| Stopper(waker.wake())).ok_or(Errno::CHILD)
+    }
+
+    /// Children of this thread that ended and were no tracees: pid and status. The wait cannot leave them out, so a host that has some
+    /// finds them here.
+    pub fn take_strays(&mut self) -> Vec<(i32, Status)> {
+        std::mem::take(&mut self.strays)
+    }
+
+    /// Handles changes until there is no tracee left, or something else ends the wait: never [`Turn::Handled`].
+    pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Turn, Error> {
+        loop {
+            match self.step(observer)? {
+                Turn::Handled => {}
+                turn => return Ok(turn),
+            }
+        }
+    }
+
+    /// Waits for one change and handles it.
+    pub fn step(&mut self, observer: &mut dyn Observer) -> Result<Turn, Error> {
+        let (tid, change) = match self.ready.pop_front() {
+            Some(ready) => ready,
+            None => {
+                if self.tasks.is_empty() {
+                    self.adopt(Origin::Attached);
+                    if self.tasks.is_empty() {
+                        return Ok(Turn::Empty);
+                    }
+                    return Ok(Turn::Handled);
+                }
+                let mut usage = Usage::default();
+                let (tid, change) = match wait::any(self.config.usage.then_some(&mut usage)) {
+                    Ok(told) => told,
+                    Err(Errno::INTR) => return Ok(Turn::Interrupted),
+                    Err(Errno::CHILD) => {
+                        self.lost(observer);
+                        return Ok(Turn::Empty);
+                    }
+                    Err(errno) => return Err(Error::Refused { request: "wait4", errno }),
+                };
+                if self.waker.as_ref().is_some_and(|waker| waker.pid() == tid) {
+                    self.waker = None;
+                    return Ok(Turn::Asked);
+                }
+                if let Some(task) = self.tasks.get_mut(tid).filter(|_| self.config.usage) {
+                    task.usage = usage;
+                }
+                (tid, change)
+            }
+        };
+        if self.tasks.get(tid).is_none() {
+            self.early.entry(tid).or_default().push(change);
+            return Ok(Turn::Handled);
+        }
+        match change {
+            Change::Ended(status) => self.ended(tid, status.into(), observer),
+            Change::Stopped(code) => self.stopped(tid, code, observer)?,
+        }
+        Ok(Turn::Handled)
+    }
+
+    /// Ends a stop that the observer held. Nothing happens if it was not held, or has been killed meanwhile.
+    pub fn release(&mut self, tid: i32, resume: Resume) {
+        let Some(task) = self.tasks.get_mut(tid) else { return };
+        match std::mem::replace(&mut task.state, State::Handled) {
+            State::Held(stop) => self.finish(tid, stop, resume, &mut Nobody),
+            other => task.state = other,
+        }
+    }
+
+    /// The stop that the observer holds.
+    #[must_use]
+    pub fn held(&mut self, tid: i32) -> Option<&mut Stop> {
+        match &mut self.tasks.get_mut(tid)?.state {
+            State::Held(stop) => Some(stop),
+            _ => None,
+        }
+    }
+
+    /// SIGKILL for every process that was launched, and their descendants. Their ends are reported as ever.
+    pub fn kill(&mut self) {
+        for task in self.tasks.iter() {
+            if matches!(task.origin, Origin::Launched { .. }) {
+                let _ = signal::kill(task.process, 9);
+            }
+        }
+    }
+
+    fn stopped(&mut self, tid: i32, code: i32, observer: &mut dyn Observer) -> Result<(), Error> {
+        let mut stop = match Stop::decode(tid, code) {
+            Ok(stop) => stop,
+            // Killed in the stop: the wait says how.
+            Err(Error::Died) => {
+                self.runs(tid, Running::new(tid));
+                return Ok(());
+            }
+            Err(e) => return Err(e),
+        };
+        let hidden = self.launch_hides(tid);
+        if let Stop::Executed(exec) = &stop {
+            self.collapse(tid, exec.former(), observer);
+        }
+        let Some(task) = self.tasks.get_mut(tid) else { return Ok(()) };
+        let was = std::mem::replace(&mut task.state, State::Handled);
+        let fresh = std::mem::replace(&mut task.fresh, false);
+        let mut shown = !hidden;
+        match &stop {
+            Stop::Interrupted(_) => stop.set_reason(match (was, fresh, task.origin) {
+                (State::Listening, ..) => Reason::Continued,
+                (_, true, Origin::Attached) if task.parent.is_none() => Reason::Attached,
+                (_, true, _) => Reason::New,
+                _ => Reason::Asked,
+            }),
+            Stop::Entered(entered) => {
+                task.call = Some(*entered.call());
+                task.forked = false;
+            }
+            Stop::Seccomp(seccomp) => {
+                let entered = task.call.is_some();
+                task.call = Some(*seccomp.call());
+                if entered {
+                    stop.set_entered();
+                } else {
+                    task.forked = false;
+                }
+            }
+            Stop::Left(left) => {
+                shown &= task.call.is_some();
+                if self.config.no_untraced && !task.forked && left.returned().value > 0 {
+                    self.guard.returned(task, left.returned().value as i32);
+                }
+            }
+            Stop::Forked(forked) => {
+                task.forked = true;
+                let (child, kind) = (forked.child(), forked.fork_kind());
+                self.born(tid, child, kind);
+            }
+            _ => {}
+        }
+        if let Stop::Left(left) = &stop {
+            self.launch_returned(tid, left.returned());
+        }
+        if matches!(stop, Stop::Executed(_)) {
+            self.launch_executed(tid);
+        }
+        let mut resume = Resume::AsBefore;
+        if let Some(task) = self.tasks.get(tid).filter(|_| shown) {
+            resume = observer.on_stop(task, &mut stop);
+        }
+        if self.leaving {
+            resume = Resume::Detach;
+        }
+        self.finish(tid, stop, resume, observer);
+        Ok(())
+    }
+
+    /// Ends a stop as the observer wants it.
+    fn finish(&mut self, tid: i32, stop: Stop, resume: Resume, observer: &mut dyn Observer) {
+        let launching = self.launching.as_ref().is_some_and(|launching| launching.pid() == tid);
+        let Some(task) = self.tasks.get_mut(tid) else { return };
+        let filtered = task.origin == Origin::Launched { filtered: true };
+        let launched = matches!(task.origin, Origin::Launched { .. });
+        let resume = match resume {
+            // A dropped tracer reaps what it launched.
+            Resume::Detach if filtered || launched && self.dropping => Resume::Kill,
+            Resume::Hold if launching => Resume::AsBefore,
+            other => other,
+        };
+        let calling = stop.call().is_some();
+        if self.config.no_untraced && calling && !matches!(resume, Resume::Hold) {
+            self.guard.entering(&stop);
+        }
+        if matches!(stop, Stop::Left(_)) && resume != Resume::Hold {
+            task.call = None;
+        }
+        match resume {
+            Resume::ToSyscall => task.go = Go::Syscall,
+            Resume::Free => task.go = Go::Free,
+            Resume::AsBefore => {}
+            Resume::Hold => {
+                task.state = State::Held(stop);
+                return;
+            }
+            Resume::Detach => {
+                stop.detach();
+                if let Some(task) = self.tasks.remove(tid) {
+                    observer.on_end(&task, End::Detached);
+                }
+                return;
+            }
+            Resume::Kill => {
+                let _ = signal::kill(task.process, 9);
+            }
+        }
+        let go = if launching { Go::Syscall } else { task.go };
+        if calling && go == Go::Free {
+            // Its return will not be seen.
+            task.call = None;
+        }
+        let group = matches!(stop, Stop::Group(_));
+        let running = stop.resume(go);
+        task.state = if group { State::Listening } else { State::Running(running) };
+    }
+
+    fn runs(&mut self, tid: i32, running: Running) {
+        if let Some(task) = self.tasks.get_mut(tid) {
+            task.state = State::Running(running);
+        }
+    }
+
+    /// A task was made by `maker`: what it did too early comes next.
+    fn born(&mut self, maker: i32, child: i32, kind: crate::ForkKind) {
+        let Some(parent) = self.tasks.get(maker) else { return };
+        let (process, origin) = (parent.process, parent.origin);
+        if let Some(known) = self.tasks.get_mut(child) {
+            (known.parent, known.origin) = (Some(maker), origin);
+            return;
+        }
+        // Only a clone can make a thread.
+        let thread = kind == crate::ForkKind::Clone && signal::thread_of(process, child);
+        let process = if thread { process } else { child };
+        self.tasks.insert(Task::new(child, process, Some(maker), origin, self.config.start));
+        for change in self.early.remove(&child).unwrap_or_default() {
+            self.ready.push_back((child, change));
+        }
+    }
+
+    /// execve(2) by a thread: all others of its process are gone without an end of their own, and it takes the leader's id.
+    fn collapse(&mut self, tid: i32, former: i32, observer: &mut dyn Observer) {
+        for other in self.tasks.tids() {
+            let gone = other != former && self.tasks.get(other).is_some_and(|task| task.process == tid);
+            if let Some(task) = gone.then(|| self.tasks.remove(other)).flatten() {
+                observer.on_end(&task, End::Replaced { by: former });
+            }
+        }
+        if let Some(mut task) = self.tasks.remove(former) {
+            task.tid = tid;
+            task.process = tid;
+            self.tasks.insert(task);
+        }
+    }
+
+    pub(crate) fn ended(&mut self, tid: i32, end: End, observer: &mut dyn Observer) {
+        let hidden = self.launch_hides(tid);
+        let mut origin = Origin::Attached;
+        if let Some(task) = self.tasks.remove(tid) {
+            origin = task.origin;
+            self.launch_ended(tid, end);
+            if !hidden {
+                observer.on_end(&task, end);
+            }
+        }
+        if !self.early.is_empty() {
+            self.adopt(origin);
+        }
+    }
+
+    /// Takes in early tasks whose maker is gone and will not tell of them: it was killed in the very call. `origin` is a guess, set right
+    /// if the maker does tell.
+    fn adopt(&mut self, origin: Origin) {
+        let early: Vec<i32> = self.early.keys().copied().collect();
+        for child in early {
+            let maker = proc::maker(child);
+            if maker.is_some_and(|maker| self.tasks.iter().any(|task| task.process == maker)) {
+                continue;
+            }
+            let changes = self.early.remove(&child).unwrap_or_default();
+            if matches!(changes.first(), Some(Change::Stopped(_))) {
+                let process = self.tasks.process_of(child);
+                self.tasks.insert(Task::new(child, process, None, origin, self.config.start));
+                self.ready.extend(changes.into_iter().map(|change| (child, change)));
+            } else {
+                self.strays.extend(changes.into_iter().filter_map(|change| match change {
+                    Change::Ended(status) => Some((child, status)),
+                    Change::Stopped(_) => None,
+                }));
+            }
+        }
+    }
+
+    fn lost(&mut self, observer: &mut dyn Observer) {
+        for tid in self.tasks.tids() {
+            self.ended(tid, End::Lost, observer);
+        }
+        self.early.clear();
+    }
+
+    pub(crate) fn is_execve(&self, call: &crate::Call) -> bool {
+        self.execve.contains(&(call.arch, call.number))
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        self.launching = None;
+        self.dropping = true;
+        self.kill();
+        // A wait that fails has nobody left to wait for.
+        let _ = self.leave(&mut Nobody);
+    }
+}
+
+/// Sees nothing.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn on_stop(&mut self, _: &Task, _: &mut Stop) -> Resume {
+        Resume::AsBefore
+    }
+}

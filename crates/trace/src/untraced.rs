@@ -1,0 +1,78 @@
+//! CLONE_UNTRACED makes a child that its parent's tracer never sees: clone(2). It is taken out where nobody else can put it back, in
+//! the registers of the stopped caller; what asks through memory, clone3(2), is told that there is no such call, upon which every C
+//! library uses clone(2).
+
+use tipstaff_abi::{Arch, Sysno, X32_BIT};
+use tipstaff_sys::signal;
+
+use crate::task::Task;
+use crate::{Error, Stop, proc};
+
+const CLONE_UNTRACED: u64 = 0x0080_0000;
+const ENOSYS: i64 = 38;
+
+#[derive(Debug)]
+pub(crate) struct Guard {
+    clone: Vec<(Arch, u32)>,
+    clone3: Vec<(Arch, u32)>,
+    makers: Vec<(Arch, u32)>,
+}
+
+impl Guard {
+    pub(crate) fn new(archs: &[Arch]) -> Self {
+        let named = |name: &str| -> Vec<_> {
+            archs.iter().filter_map(|&arch| Some((arch, Sysno::by_name(arch, name)?.0))).collect()
+        };
+        let makers = ["clone", "clone3", "fork", "vfork"].into_iter().flat_map(named).collect();
+        Self { clone: named("clone"), clone3: named("clone3"), makers }
+    }
+
+    /// Just before a call is made: after the observer, who may have changed the registers.
+    pub(crate) fn entering(&self, stop: &Stop) {
+        let Some(call) = stop.call() else { return };
+        let asked = (call.arch, call.number);
+        if !stop.touched() && !self.clone.contains(&asked) && !self.clone3.contains(&asked) {
+            return;
+        }
+        match self.edit(stop, call.arch) {
+            Ok(()) | Err(Error::Died) => {}
+            // It cannot be kept from it, so it does not get that far.
+            Err(Error::Refused { .. }) => drop(signal::kill(stop.tid(), 9)),
+        }
+    }
+
+    fn edit(&self, stop: &Stop, arch: Arch) -> Result<(), Error> {
+        let mut registers = stop.registers()?;
+        let number = registers.number().cast_unsigned();
+        let arch = match arch {
+            Arch::X86_64 | Arch::X32 if number != u32::MAX && number & X32_BIT != 0 => Arch::X32,
+            Arch::X32 => Arch::X86_64,
+            other => other,
+        };
+        if self.clone3.contains(&(arch, number)) {
+            registers.set_number(-1);
+            registers.set_result(-ENOSYS);
+            return stop.set_registers(&registers);
+        }
+        let flags = registers.arg(arch, 0);
+        if self.clone.contains(&(arch, number)) && flags & CLONE_UNTRACED != 0 {
+            registers.set_arg(arch, 0, flags & !CLONE_UNTRACED);
+            return stop.set_registers(&registers);
+        }
+        Ok(())
+    }
+
+    /// A call has returned the id of a new task that no event told of: it and its maker are killed. Its id is the maker's word for it, in
+    /// the maker's PID namespace, so it counts only where /proc says the same.
+    pub(crate) fn returned(&self, task: &Task, child: i32) {
+        let made = task.call().is_some_and(|call| self.makers.contains(&(call.arch, call.number)));
+        if !made {
+            return;
+        }
+        let untraced = proc::field(child, "TracerPid") == Some(0);
+        if untraced && proc::maker(child) == Some(task.process()) {
+            let _ = signal::kill(child, 9);
+        }
+        let _ = signal::kill(task.process(), 9);
+    }
+}
