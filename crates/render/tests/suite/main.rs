@@ -1,0 +1,4 @@
+//! What the writers promise, one module each.
+
+mod samples;
+mod text;
