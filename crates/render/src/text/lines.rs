@@ -143,7 +143,6 @@ impl<W: Write> Lines<W> {
         let fills = !fills_nothing(&call.name);
         let out = |arg: &Arg| fills && matches!(arg.value, Value::Address(1..));
         let printed = call.args.iter().position(out).unwrap_or(call.args.len());
-        let may_change = |arg: &Arg| matches!(arg.value, Value::Struct(_) | Value::List { .. });
         let loose = call.args[..printed].iter().position(may_change).unwrap_or(printed);
         self.args(call, 0, loose);
         let place = self.buffer.len();
@@ -188,7 +187,7 @@ impl<W: Write> Lines<W> {
         }
         if let Some(changed) = changed {
             self.buffer.extend_from_slice(b" (");
-            for (index, arg) in call.args[changed].iter().enumerate() {
+            for (index, arg) in call.args[changed].iter().filter(|arg| may_change(arg)).enumerate() {
                 if index > 0 {
                     self.buffer.extend_from_slice(b", ");
                 }
@@ -289,6 +288,11 @@ impl<W: Write> Lines<W> {
         let end = self.buffer.len() + self.options.column.saturating_sub(width);
         self.buffer.resize(end, b' ');
     }
+}
+
+/// Whether the kernel may have written to what was given at the entry.
+fn may_change(arg: &Arg) -> bool {
+    matches!(arg.value, Value::Struct(_) | Value::List { .. })
 }
 
 /// Whether the addresses among a call's arguments stay what they are, so that nothing of them is awaited.

@@ -144,7 +144,7 @@ fn a_call_that_is_overtaken_is_cut_and_taken_up() {
         told(&story, file()),
         "7     read(0,  <unfinished ...>\n\
          8     close(3)                          = 0\n\
-         7     <... read resumed>\"hi\", 100)     = 2\n"
+         7     <... read resumed>\"hi\", 100)      = 2\n"
     );
 }
 
