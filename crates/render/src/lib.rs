@@ -4,9 +4,15 @@
 #![forbid(unsafe_code)]
 
 mod event;
+mod json;
+mod perfetto;
 mod sink;
+mod summary;
 mod text;
 
 pub use event::{Event, What};
+pub use json::{EVENT_SCHEMA, JsonLines};
+pub use perfetto::Perfetto;
 pub use sink::Sink;
+pub use summary::{SortBy, Summary, SummaryForm, SummaryOptions};
 pub use text::{Clock, PerTask, Stamp, TaskPrefix, Text, TextOptions};

@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 use tipstaff_abi::signal;
-use tipstaff_decode::Call;
+use tipstaff_decode::{Call, Returned, Value};
 
 use crate::{Event, Sink, What};
 use lines::{Begun, Lines};
@@ -186,4 +186,29 @@ fn put_signal(out: &mut Vec<u8>, number: i32) {
         Some(name) => out.extend_from_slice(name.as_bytes()),
         None => decimal(out, number),
     }
+}
+
+/// Bytes of a guest for a line of ours: what a terminal would act upon is escaped.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    let mut out = Vec::with_capacity(bytes.len());
+    escape::escape(&mut out, bytes, b"");
+    ascii(out)
+}
+
+/// A value as text.
+pub(crate) fn value_text(of: &Value) -> String {
+    let mut out = Vec::new();
+    value::put(&mut out, of);
+    ascii(out)
+}
+
+/// A result as text.
+pub(crate) fn result_text(returned: Option<&Returned>) -> String {
+    let mut out = Vec::new();
+    value::put_result(&mut out, returned);
+    ascii(out)
+}
+
+fn ascii(out: Vec<u8>) -> String {
+    String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

@@ -1,4 +1,7 @@
 //! What the writers promise, one module each.
 
+mod json;
+mod perfetto;
 mod samples;
+mod summary;
 mod text;

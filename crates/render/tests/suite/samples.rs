@@ -115,3 +115,39 @@ impl Story {
         sink.finish().unwrap();
     }
 }
+
+/// One of each kind of event and of value.
+pub fn everything() -> Story {
+    let list = |items: Vec<Value>, more| Value::List { items, more };
+    let args = [
+        ("int", Value::Int(-5)),
+        ("large", Value::Int(i64::MIN)),
+        ("uint", Value::Uint(u64::MAX)),
+        ("hex", Value::Hex(0xdead_beef)),
+        ("octal", Value::Octal(0o644)),
+        ("name", at_cwd()),
+        ("flags", Value::Flags { names: vec!["O_RDONLY"], rest: 0x100 }),
+        ("none", flags(&[])),
+        ("text", bytes("/etc/\u{e9}</script>")),
+        ("raw", bytes(b"\xff\xfe")),
+        ("cut", Value::Bytes { bytes: b"caf\xc3".to_vec(), cut: true }),
+        ("null", Value::Address(0)),
+        ("address", Value::Address(0x7ffd_0000)),
+        ("fd", fd(3)),
+        ("fdpath", Value::Fd { number: 3, path: Some(b"/a\xff".to_vec()) }),
+        ("struct", Value::Struct(vec![("fd", fd(4)), ("events", flags(&["POLLIN"]))])),
+        ("list", list(vec![Value::Int(1), bytes("x")], false)),
+        ("more", list(vec![Value::Int(1)], true)),
+    ];
+    let mut story = Story::default();
+    story.push(7, 7, What::Attached);
+    story.exec(7, &["/bin/cat", "/nope"]);
+    story.call(7, "openat", &args, -2);
+    let mut shown = call("dup", &[("fd", fd(3))], Some(4));
+    shown.returned.as_mut().unwrap().shown = Some(Value::Fd { number: 4, path: Some(b"/x".to_vec()) });
+    story.push(7, 7, What::Returned { call: shown, took_ns: 9 });
+    story.signal(7, 17, vec![("si_signo", Value::Name("SIGCHLD"))]).signal(7, 99, vec![]);
+    story.fork(7, 8).push(8, 8, What::Stopped { signal: 19 }).push(8, 8, What::Killed { signal: 11, core: true });
+    story.exits(7, 1).push(9, 9, What::Detached);
+    story
+}
