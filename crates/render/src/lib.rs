@@ -4,13 +4,16 @@
 #![forbid(unsafe_code)]
 
 mod event;
+mod filter;
 mod json;
 mod perfetto;
 mod sink;
 mod summary;
 mod text;
+mod touch;
 
 pub use event::{Event, What};
+pub use filter::{Ended, Filter, Filtered};
 pub use json::{EVENT_SCHEMA, JsonLines};
 pub use perfetto::Perfetto;
 pub use sink::Sink;

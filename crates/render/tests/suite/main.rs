@@ -1,5 +1,6 @@
 //! What the writers promise, one module each.
 
+mod filter;
 mod json;
 mod perfetto;
 mod samples;
