@@ -27,6 +27,13 @@ pub(super) struct Begun {
     state: Loose,
 }
 
+impl Begun {
+    /// Whether a call that returns is the one that was begun.
+    pub(super) fn is_of(&self, call: &Call) -> bool {
+        self.name == call.name
+    }
+}
+
 /// The arguments that were printed at the entry and are others at the return.
 pub(super) type Changed = Option<Range<usize>>;
 

@@ -63,9 +63,9 @@ impl<W: Write> Text<W> {
     }
 
     fn returned(&mut self, event: &Event, call: &Call, took_ns: u64) {
-        let changed = match self.open.take_if(|(tid, _)| *tid == event.tid) {
+        let changed = match self.open.take_if(|(tid, begun)| *tid == event.tid && begun.is_of(call)) {
             Some((_, begun)) => self.lines.call_goes_on(call, &begun),
-            None => match self.cut.remove(&event.tid) {
+            None => match self.cut.remove(&event.tid).filter(|begun| begun.is_of(call)) {
                 Some(begun) => {
                     self.begin(event, event.at_ns.saturating_add(took_ns));
                     self.lines.call_resumes(call, &begun)
