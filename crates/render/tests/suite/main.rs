@@ -1,0 +1,8 @@
+//! What the writers promise, one module each.
+
+mod filter;
+mod json;
+mod perfetto;
+mod samples;
+mod summary;
+mod text;
