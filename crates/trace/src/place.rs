@@ -22,8 +22,9 @@ const WINDOW: u32 = 64;
 /// A wait this long ends the closeness, and stops this far apart on average do not begin it: then a wake-up more matters little.
 const LONG: Duration = Duration::from_millis(1);
 const RARE: Duration = Duration::from_micros(250);
-/// Waiting for the CPU more than this share of the time means that somebody else needs it.
-const CROWDED: u32 = 4;
+/// Waiting for the CPU longer than this on average means that somebody else needs it. Tracees that share the CPU make us wait too, but
+/// only from one stop to the next, which is shorter than the wake-up of an idle CPU.
+const CROWDED: Duration = Duration::from_micros(20);
 /// Windows to stay away after that, at first and at most.
 const AWAY: u32 = 16;
 const AWAY_MOST: u32 = 4096;
@@ -119,7 +120,7 @@ impl Place {
         self.delay_ns = delay_ns;
         if took > RARE * WINDOW {
             self.leave(false);
-        } else if self.close && waited > took / CROWDED {
+        } else if self.close && waited > CROWDED * WINDOW {
             self.leave(true);
         } else if self.away > 0 {
             self.away -= 1;
