@@ -271,6 +271,8 @@ impl Tracer {
     pub fn launch(&mut self, launch: &Launch, observer: &mut dyn Observer) -> Result<Launched, LaunchError> {
         let no_new_privs = launch.filter.is_some() && !capability::has(capability::SYS_ADMIN);
         let (program, _kept) = launch.prepare(no_new_privs)?;
+        // The child inherits how and where this thread is scheduled.
+        self.place.rest();
         let traced = Traced::start(program).map_err(|e| step("clone", e))?;
         let pid = traced.pid();
         let mut launching = Launching { traced, failed: false, ended: None };

@@ -46,6 +46,7 @@ mod error;
 mod launch;
 mod memory;
 mod observer;
+mod place;
 mod proc;
 pub mod state;
 mod stop;

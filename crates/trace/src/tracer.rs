@@ -9,6 +9,7 @@ use tipstaff_sys::waker::{Wake, Waker};
 use tipstaff_sys::{Errno, signal};
 
 use crate::launch::Launching;
+use crate::place::Place;
 use crate::observer::{End, Observer, Resume};
 use crate::state::Running;
 use crate::stop::Reason;
@@ -24,13 +25,16 @@ pub struct Config {
     /// CLONE_UNTRACED is taken out of clone(2), and clone3(2) is answered ENOSYS, at their entry or seccomp stops. With
     /// [`Go::Free`] the filter must have both calls traced, on every architecture that it lets through.
     pub no_untraced: bool,
+    /// While stops come thick, run as a SCHED_IDLE thread on the CPU of the tracee, where that can be undone; a stop then costs a tenth.
+    /// Tracees are never touched.
+    pub follow: bool,
     /// Keep [`Task::usage`](crate::Task::usage). Costs getrusage(2) at each stop.
     pub usage: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { start: Go::Syscall, no_untraced: false, usage: false }
+        Self { start: Go::Syscall, no_untraced: false, follow: true, usage: false }
     }
 }
 
@@ -84,6 +88,7 @@ pub struct Tracer {
     /// Ends of children that are no tracees.
     strays: Vec<(i32, Status)>,
     execve: Vec<(Arch, u32)>,
+    pub(crate) place: Place,
 }
 
 impl Tracer {
@@ -105,6 +110,7 @@ impl Tracer {
             dropping: false,
             strays: Vec::new(),
             execve: named("execve").collect(),
+            place: Place::new(config.follow),
         }
     }
 
@@ -117,6 +123,7 @@ impl Tracer {
     /// A handle that ends the wait. Costs a child process that sleeps until then.
     pub fn stopper(&mut self) -> Result<Stopper, Errno> {
         if self.waker.is_none() {
+            self.place.rest();
             self.waker = Some(Waker::new()?);
         }
         self.waker.as_ref().map(|waker| Stopper(waker.wake())).ok_or(Errno::CHILD)
@@ -164,6 +171,7 @@ impl Tracer {
                     self.waker = None;
                     return Ok(Turn::Asked);
                 }
+                self.place.stopped(tid);
                 if let Some(task) = self.tasks.get_mut(tid).filter(|_| self.config.usage) {
                     task.usage = usage;
                 }
