@@ -5,6 +5,7 @@
 
 mod event;
 mod filter;
+mod html;
 mod json;
 mod perfetto;
 mod sink;
@@ -14,6 +15,7 @@ mod touch;
 
 pub use event::{Event, What};
 pub use filter::{Ended, Filter, Filtered};
+pub use html::{Html, HtmlOptions};
 pub use json::{EVENT_SCHEMA, JsonLines};
 pub use perfetto::Perfetto;
 pub use sink::Sink;

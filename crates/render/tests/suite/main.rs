@@ -1,6 +1,7 @@
 //! What the writers promise, one module each.
 
 mod filter;
+mod html;
 mod json;
 mod perfetto;
 mod samples;
