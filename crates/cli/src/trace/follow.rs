@@ -16,6 +16,9 @@ use super::outputs::Outputs;
 use super::why::Why;
 use super::world::{TraceeFiles, TraceeMemory, program};
 
+/// The kernel's own errnos: the call is made again, or fails with EINTR once a handler has run.
+const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
+
 /// How a trace is followed.
 pub struct Settings {
     pub began: Instant,
@@ -44,6 +47,8 @@ pub struct Follow {
     pub held: Vec<(Instant, i32, Resume)>,
     /// An output that cannot be written. Nothing is told to any of them from then on.
     pub failed: Option<io::Error>,
+    /// We are letting go: calls that are broken off by that have not returned.
+    pub leaving: bool,
     /// The process whose end is the trace's.
     pub first: Option<i32>,
     pub first_end: Option<End>,
@@ -69,6 +74,7 @@ impl Follow {
             open: HashMap::new(),
             held: Vec::new(),
             failed: None,
+            leaving: false,
             first: None,
             first_end: None,
         }
@@ -167,16 +173,19 @@ impl Follow {
     }
 
     fn left(&mut self, task: &Task, stop: &Stopped<Left>) -> Resume {
+        let value = stop.returned().value;
+        if self.leaving && RESTARTS.contains(&value) {
+            return self.onward();
+        }
         let Some(mut open) = self.open.remove(&task.tid()) else { return self.onward() };
         let now = self.now();
-        let value = stop.returned().value;
         if self.outputs.bare {
             open.call.returned = Some(plain_result(value));
         } else {
             let settings = &self.settings;
             with_world(settings, stop, |world| tipstaff_decode::leave(&mut open.call, value, world));
             if let Some(why) = &mut self.why {
-                why.said(task.process(), &open.call, &stop.memory());
+                why.returned(task.process(), &open.call, &stop.memory());
             }
         }
         if open.shown {

@@ -130,14 +130,13 @@ fn follow_to_the_end(tracer: &mut Tracer, alarm: &Alarm, follow: &mut Follow) ->
     let mut alarmed = None;
     loop {
         if signal.take().is_some() {
-            if launched {
-                tracer.kill();
-            } else {
-                return tracer.detach(follow).map_err(|e| e.to_string());
+            if !launched {
+                return let_go(tracer, follow);
             }
+            tracer.kill();
         }
         if follow.failed.is_some() && !launched {
-            return tracer.detach(follow).map_err(|e| e.to_string());
+            return let_go(tracer, follow);
         }
         if let Some(next) = follow.held.iter().map(|held| held.0).min().filter(|next| alarmed != Some(*next)) {
             alarm.at(next);
@@ -149,15 +148,18 @@ fn follow_to_the_end(tracer: &mut Tracer, alarm: &Alarm, follow: &mut Follow) ->
             Turn::Asked => {
                 signal = alarm.rearm(tracer).map_err(|e| format!("the tracer's alarm: {e}"))?;
                 let now = Instant::now();
-                let (due, later) = std::mem::take(&mut follow.held).into_iter().partition(|held| held.0 <= now);
-                follow.held = later;
                 alarmed = None;
-                for (_, tid, resume) in Vec::from(due) as Vec<(Instant, i32, tipstaff_trace::Resume)> {
+                for (_, tid, resume) in follow.held.extract_if(.., |held| held.0 <= now) {
                     tracer.release(tid, resume);
                 }
             }
         }
     }
+}
+
+fn let_go(tracer: &mut Tracer, follow: &mut Follow) -> Result<(), String> {
+    follow.leaving = true;
+    tracer.detach(follow).map_err(|e| e.to_string())
 }
 
 /// Everything is written, and the status is the program's.
@@ -171,7 +173,11 @@ fn end(follow: &mut Follow) -> Result<u8, String> {
             return Err("nobody can say how the program ended".to_owned());
         }
     };
-    match follow.finish() {
+    let finished = follow.finish();
+    if let Some(why) = &follow.why {
+        why.lines().iter().for_each(say::note);
+    }
+    match finished {
         // Whoever read has seen enough.
         Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(status),
         Err(e) => Err(format!("writing the trace: {e}")),
