@@ -61,6 +61,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("sysspin", include_str!("../guests/sysspin.c")),
     ("threadbomb", include_str!("../guests/threadbomb.c")),
     ("threadexec", include_str!("../guests/threadexec.c")),
+    ("threads", include_str!("../guests/threads.c")),
     ("tick", include_str!("../guests/tick.c")),
     ("tree", include_str!("../guests/tree.c")),
     ("untraced", include_str!("../guests/untraced.c")),

@@ -9,8 +9,8 @@ use tipstaff_sys::waker::{Wake, Waker};
 use tipstaff_sys::{Errno, signal};
 
 use crate::launch::Launching;
-use crate::place::Place;
 use crate::observer::{End, Observer, Resume};
+use crate::place::Place;
 use crate::state::Running;
 use crate::stop::Reason;
 use crate::task::{Origin, State, Task, Tasks};
