@@ -202,6 +202,20 @@ pub(crate) fn value_text(of: &Value) -> String {
     ascii(out)
 }
 
+/// A call as text, without its result.
+pub(crate) fn call_text(call: &Call) -> String {
+    let mut out = call.name.as_bytes().to_vec();
+    out.push(b'(');
+    for (index, arg) in call.args.iter().enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b", ");
+        }
+        value::put(&mut out, &arg.value);
+    }
+    out.push(b')');
+    ascii(out)
+}
+
 /// A result as text.
 pub(crate) fn result_text(returned: Option<&Returned>) -> String {
     let mut out = Vec::new();
