@@ -6,7 +6,7 @@ use super::Watch;
 use super::process::{End, Failure, Process, last_part};
 use super::rank::{Candidate, candidates, contains_word};
 use super::words::{hint, signal_reason};
-use crate::text::shown;
+use crate::text::{legible, shown};
 
 /// Candidates that are told where none is certain.
 const TOLD: usize = 5;
@@ -30,7 +30,7 @@ impl Watch {
                 let culprit = self.culprit();
                 let process = &self.processes[culprit.place];
                 let (reason, details) = match process.end {
-                    Some((_, End::Killed { signal, .. })) => self.killed(process, signal),
+                    Some((_, End::Killed { signal, .. })) => self.killed(culprit.place, signal),
                     _ => self.exited(culprit.place),
                 };
                 let mut lines = vec![format!("{}: {reason}", self.head(culprit))];
@@ -90,12 +90,14 @@ impl Watch {
         std::iter::successors(Some(place), |&at| self.processes[at].parent).map(|at| &self.processes[at]).collect()
     }
 
-    fn killed(&self, process: &Process, number: i32) -> (String, Vec<String>) {
+    fn killed(&self, place: usize, number: i32) -> (String, Vec<String>) {
+        let process = &self.processes[place];
         let name = signal::name(number).unwrap_or_else(|| format!("signal {number}"));
         let info = process.signal.as_ref().filter(|signal| signal.number == number);
         let sent = info.and_then(|info| {
             let code = info.word("si_code")?;
-            let by_hand = matches!(&*code, "SI_USER" | "SI_TKILL" | "SI_QUEUE");
+            // The kernel sends SIGPIPE in the name of the writer.
+            let by_hand = matches!(&*code, "SI_USER" | "SI_TKILL" | "SI_QUEUE") && name != "SIGPIPE";
             by_hand.then(|| (info.word("si_pid").unwrap_or_default(), info.word("si_uid").unwrap_or_default()))
         });
         let reason = match sent {
@@ -116,7 +118,7 @@ impl Watch {
                 None => self.killer(process, &name),
             },
         };
-        (reason, self.last_words(process).into_iter().collect())
+        (reason, self.last_words(place).into_iter().collect())
     }
 
     /// Who sent a signal that no siginfo came with: SIGKILL is never delivered, it just ends the process (signal(7)).
@@ -143,42 +145,56 @@ impl Watch {
             return explained;
         }
         let all = self.candidates(place);
-        let Some(best) = all.first() else {
-            let reason = if is_shell(process) {
-                "no failing call explains it; a shell ends so by itself too (exit, false, test)"
-            } else {
-                "no failing call explains it"
-            };
-            let mut details: Vec<_> = self.last_words(process).into_iter().collect();
-            details.extend(self.failed_children(place));
-            return (reason.to_owned(), details);
-        };
-        let mut details = Vec::new();
-        let found = best.failure.path.as_deref().is_some_and(|path| process.has_found(path));
-        details.extend(hint(best.failure.errno, &best.failure.name, found).map(str::to_owned));
-        details.extend(self.last_words(process));
+        let Some(best) = all.first().filter(|best| best.likely()) else { return self.unexplained(place, &all) };
+        let Failure { name, errno, path, .. } = best.failure;
+        if name.starts_with("exec")
+            && *errno == "ENOENT"
+            && let Some(explained) = not_in_path(process, path.as_deref().map_or(&b""[..], last_part))
+        {
+            return (explained.0, explained.1.into_iter().chain(self.last_words(place)).collect());
+        }
+        let found = path.as_deref().is_some_and(|path| process.has_found(path));
+        let mut details: Vec<_> = hint(errno, name, found).map(str::to_owned).into_iter().collect();
+        details.extend(self.last_words(place));
         if best.certain() {
             return (sentence(best.failure), details);
         }
-        let silent = said.is_empty() && !self.line_of(place).iter().any(|process| !process.said_after(0).is_empty());
-        details.push(
-            if silent {
-                "it wrote nothing to stderr, so this is a guess"
-            } else {
-                "what it wrote to stderr names no failing call, so this is a guess"
-            }
-            .to_owned(),
-        );
-        let others = all.iter().skip(1).take(TOLD).map(|other| format!("or: {}", sentence(other.failure)));
-        details.extend(others);
-        details.extend(self.failed_children(place));
+        let silent = self.last_words(place).is_none();
+        let why = if silent {
+            "it wrote nothing to stderr"
+        } else {
+            "what was written to stderr does not name the call for sure"
+        };
+        details.push(format!("this is a guess: {why}"));
+        details.extend(self.others(place, &all[1..]));
         (format!("perhaps {}", sentence(best.failure)), details)
     }
 
-    fn last_words(&self, process: &Process) -> Option<String> {
-        let said = process.said_after(0);
-        let line = said.split(|&byte| byte == b'\n').rev().find(|line| !line.trim_ascii().is_empty())?;
-        Some(format!("its last words on stderr: {}", shown(line.trim_ascii())))
+    fn unexplained(&self, place: usize, all: &[Candidate<'_>]) -> (String, Vec<String>) {
+        let reason = if is_shell(&self.processes[place]) {
+            "no failing call explains it; a shell ends so by itself too (exit, false, test)"
+        } else {
+            "no failing call explains it"
+        };
+        let mut details: Vec<_> = self.last_words(place).into_iter().collect();
+        details.extend(self.others(place, all));
+        (reason.to_owned(), details)
+    }
+
+    /// What else failed, calls and children.
+    fn others(&self, place: usize, calls: &[Candidate<'_>]) -> Vec<String> {
+        let calls = calls.iter().take(TOLD).map(|other| format!("what failed, too: {}", call_and_errno(other.failure)));
+        calls.chain(self.failed_children(place)).collect()
+    }
+
+    /// The last line that a process wrote to stderr, or else one above it.
+    fn last_words(&self, place: usize) -> Option<String> {
+        self.line_of(place).into_iter().enumerate().find_map(|(above, process)| {
+            let said = process.said_after(0);
+            let line = said.split(|&byte| byte == b'\n').rev().find(|line| !line.trim_ascii().is_empty())?;
+            let whose = if above == 0 { "its".to_owned() } else { format!("{}'s", process.name()) };
+            Some(format!("{whose} last words on stderr: {}", legible(line.trim_ascii())))
+        })
     }
 
     /// Children that failed without being followed.
@@ -206,6 +222,10 @@ fn sentence(failure: &Failure) -> String {
     format!("{} failed with {}{words}", failure.line, failure.errno)
 }
 
+fn call_and_errno(failure: &Failure) -> String {
+    format!("{} = {}", failure.line, failure.errno)
+}
+
 /// Shells pass the status of their last command on as it is.
 fn is_shell(process: &Process) -> bool {
     let name = process.program.as_deref().map_or(&b""[..], last_part);
@@ -217,9 +237,7 @@ fn missing_library(process: &Process, said: &[u8]) -> Option<(String, Vec<String
     let said = String::from_utf8_lossy(said);
     let rest = said.split_once("error while loading shared libraries: ")?.1;
     let name = rest.split(':').next()?.trim().to_owned();
-    let looked = tried(process, name.as_bytes());
-    let details =
-        if looked.is_empty() { Vec::new() } else { vec![format!("the loader looked for {}", looked.join(", "))] };
+    let details = looked_for(process, name.as_bytes());
     Some((format!("the shared library {} could not be loaded", shown(name.as_bytes())), details))
 }
 
@@ -231,12 +249,29 @@ fn missing_command(process: &Process, said: &[u8]) -> Option<(String, Vec<String
     let missed = process.failures.iter().rev().filter(|failure| matches!(failure.errno, "ENOENT" | "ENOTDIR"));
     let mut named = missed.filter_map(|failure| failure.path.as_deref()).map(last_part);
     let name = named.find(|name| contains_word(said, name))?;
-    let looked = tried(process, name);
-    if looked.len() < 2 {
-        return None;
-    }
-    let details = vec![format!("looked for {}", looked.join(", "))];
+    not_in_path(process, name)
+}
+
+/// A command that was looked for in several directories, in vain.
+fn not_in_path(process: &Process, name: &[u8]) -> Option<(String, Vec<String>)> {
+    let details = (tried(process, name).len() >= 2).then(|| looked_for(process, name))?;
     Some((format!("the command {} was not found", shown(name)), details))
+}
+
+/// The places where something was looked for; of the many below one directory where a library may lie (ld.so(8), hwcaps), that directory.
+fn looked_for(process: &Process, name: &[u8]) -> Vec<String> {
+    const PLACES: usize = 12;
+    let directories: Vec<_> = tried(process, name)
+        .iter()
+        .filter_map(|path| path.rsplit_once('/'))
+        .map(|(directory, _)| format!("{directory}/"))
+        .collect();
+    let below =
+        |path: &String| directories.iter().any(|top| top != path && top.len() > 1 && path.starts_with(top.as_str()));
+    let tops: Vec<_> = directories.iter().filter(|path| !below(path)).map(String::as_str).collect();
+    let shown = tops[..tops.len().min(PLACES)].join(" ");
+    let more = if tops.len() > PLACES { format!(" and {} more", tops.len() - PLACES) } else { String::new() };
+    if tops.is_empty() { Vec::new() } else { vec![format!("it was looked for in {shown}{more}")] }
 }
 
 /// The paths with a last part that a process tried in vain.

@@ -6,7 +6,7 @@ use super::process::Failure;
 /// programs do all the time.
 pub(super) fn penalty(failure: &Failure) -> i32 {
     if unremarkable(failure.errno, &failure.name) {
-        return -120;
+        return -200;
     }
     if matches!(failure.errno, "ENOENT" | "ENOTDIR") && failure.path.as_deref().is_some_and(probed) {
         return -80;
@@ -58,6 +58,7 @@ fn probed(path: &[u8]) -> bool {
         || ends(b".mo")
         || ends(b".pyc")
         || ends(b".pth")
+        || ends(b"._pth")
         || ends(b"pyvenv.cfg")
         || ends(b"pybuilddir.txt")
         || ends(b"/nscd/socket")

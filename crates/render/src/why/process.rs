@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use tipstaff_abi::errno;
 use tipstaff_decode::{Call, Value};
 
-use crate::text::{call_text, value_text};
-use crate::touch::{Descriptors, address, first_fd};
+use crate::text::{call_text, shown, value_text};
+use crate::touch::{Descriptors, address, first_fd, says};
 
 /// Failing calls that are kept of a process, the last ones.
 const FAILURES: usize = 2_000;
@@ -68,7 +69,8 @@ impl Process {
     /// Notes a call that returned.
     pub(super) fn note(&mut self, order: u64, call: &Call, descriptors: &Descriptors) {
         let Some(returned) = &call.returned else { return };
-        let Some(errno) = returned.errno else {
+        let late = late_error(call);
+        let Some(errno) = returned.errno.or(late) else {
             self.succeeded(order, call, descriptors);
             return;
         };
@@ -79,7 +81,13 @@ impl Process {
         if self.failures.len() == FAILURES {
             self.failures.pop_front();
         }
-        self.failures.push_back(Failure { order, line: call_text(call), name: call.name.to_string(), errno, path });
+        let mut line = call_text(call);
+        let mut name = &*call.name;
+        if late.is_some() {
+            let to = path.as_deref().map(|path| format!(" to {}", shown(path))).unwrap_or_default();
+            (line, name) = (format!("the connection{to}, as {line} told,"), "connect");
+        }
+        self.failures.push_back(Failure { order, line, name: name.to_owned(), errno, path });
     }
 
     fn succeeded(&mut self, order: u64, call: &Call, descriptors: &Descriptors) {
@@ -124,7 +132,7 @@ impl Process {
     /// The program's short name.
     pub(super) fn name(&self) -> String {
         match &self.program {
-            Some(program) => crate::text::shown(last_part(program)),
+            Some(program) => shown(last_part(program)),
             None => format!("process {}", self.pid),
         }
     }
@@ -151,6 +159,22 @@ impl Delivered {
     pub(super) fn word(&self, name: &str) -> Option<String> {
         self.field(name).map(value_text)
     }
+}
+
+/// How a connection that was made in the background failed: connect(2) said EINPROGRESS, and SO_ERROR of socket(7) tells the rest.
+fn late_error(call: &Call) -> Option<&'static str> {
+    fn within(value: &Value) -> Option<&'static str> {
+        match value {
+            Value::Name(name) => errno::by_name(name).is_some().then_some(*name),
+            Value::List { items, .. } => items.iter().find_map(within),
+            Value::Int(number) => i32::try_from(*number).ok().filter(|number| *number > 0).and_then(errno::name),
+            _ => None,
+        }
+    }
+    if call.name != "getsockopt" || !says(call, "SO_ERROR") {
+        return None;
+    }
+    within(&call.args.get(3)?.value)
 }
 
 /// What stands behind the last slash.

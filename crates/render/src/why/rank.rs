@@ -12,16 +12,37 @@ pub(super) struct Candidate<'a> {
     score: i32,
 }
 
-/// From here on a call is named as the reason; the program itself said so.
-const CERTAIN: i32 = 100;
+/// From here on a call is named as the reason: the program itself said so, by path and error.
+const CERTAIN: i32 = 130;
+
+/// From here on a call may be the reason: something that the program said fits, or it is a deed that failed.
+const LIKELY: i32 = 0;
 
 /// Below this a call is not worth telling.
 const WORTH: i32 = -50;
+
+/// What programs say instead of the words of strerror(3), in small letters.
+const OTHER_WORDS: [(&str, &[&str]); 6] = [
+    (
+        "ENOENT",
+        &["not found", "no such", "nonexistent", "does not exist", "doesn't exist", "cannot find", "can't find"],
+    ),
+    ("EACCES", &["denied", "not permitted", "not allowed"]),
+    ("EPERM", &["denied", "not permitted", "not allowed"]),
+    ("EEXIST", &["exists"]),
+    ("ECONNREFUSED", &["refused"]),
+    ("ENOSPC", &["no space", "disk full"]),
+];
 
 impl Candidate<'_> {
     /// Whether the program's own words point to this call.
     pub(super) fn certain(&self) -> bool {
         self.score >= CERTAIN
+    }
+
+    /// Whether it can be named as a guess.
+    pub(super) fn likely(&self) -> bool {
+        self.score >= LIKELY
     }
 }
 
@@ -50,6 +71,7 @@ pub(super) fn candidates<'a>(process: &'a Process, witnesses: &[&Process]) -> Ve
             (score > WORTH).then_some(Candidate { failure, score })
         })
         .collect();
+    single_out(&mut found);
     // Stable: among equals the last call stays first.
     found.sort_by_key(|candidate| std::cmp::Reverse(candidate.score));
     found.dedup_by(|later, kept| {
@@ -61,12 +83,12 @@ pub(super) fn candidates<'a>(process: &'a Process, witnesses: &[&Process]) -> Ve
 }
 
 fn rate(process: &Process, failure: &Failure, said: &[u8]) -> i32 {
-    let mut score = penalty(failure);
     let named = failure.path.as_deref().map_or(0, |path| mentioned(said, path));
-    score += named;
-    let words = errno::by_name(failure.errno).and_then(errno::text);
-    if words.is_some_and(|words| contains(said, words.as_bytes())) || contains_word(said, failure.errno.as_bytes()) {
-        score += 60;
+    let spoken = if speaks_of(said, failure.errno) { 60 } else { 0 };
+    let mut score = named + spoken;
+    // Who complains of a call by path and error did not make it in passing.
+    if named == 0 || spoken == 0 {
+        score += penalty(failure);
     }
     if failure.errno == "ENOENT"
         && failure.path.as_deref().is_some_and(|path| process.found_elsewhere(path, failure.order))
@@ -83,12 +105,37 @@ fn rate(process: &Process, failure: &Failure, said: &[u8]) -> i32 {
 fn mentioned(said: &[u8], path: &[u8]) -> i32 {
     let name = last_part(path);
     if path.len() > 1 && contains_word(said, path) {
-        100
+        90
     } else if name.len() > 2 && contains_word(said, name) {
         70
     } else {
         0
     }
+}
+
+/// Calls whose error is spoken of, and that nothing else with that error competes with, are as good as named.
+fn single_out(found: &mut [Candidate<'_>]) {
+    for at in 0..found.len() {
+        let Candidate { failure, score } = &found[at];
+        let alone =
+            || found.iter().all(|other| other.failure.errno != failure.errno || other.failure.path == failure.path);
+        if (60..CERTAIN).contains(score) && alone() {
+            found[at].score += CERTAIN - 60;
+        }
+    }
+}
+
+/// Whether a text names an error: in the words of strerror(3), by its name, or in words that come to the same.
+fn speaks_of(said: &[u8], name: &str) -> bool {
+    if said.is_empty() {
+        return false;
+    }
+    let lower = said.to_ascii_lowercase();
+    let words = errno::by_name(name).and_then(errno::text).map(str::to_ascii_lowercase);
+    let others = OTHER_WORDS.iter().find(|(errno, _)| *errno == name).map_or(&[][..], |(_, words)| words);
+    words.is_some_and(|words| contains(&lower, words.as_bytes()))
+        || contains_word(said, name.as_bytes())
+        || others.iter().any(|words| contains(&lower, words.as_bytes()))
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

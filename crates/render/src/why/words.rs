@@ -47,6 +47,9 @@ pub(super) fn hint(errno: &str, call: &str, found: bool) -> Option<&'static str>
         ("ENOENT", "execve" | "execveat") if found => {
             "the file is there: the interpreter that it names (after #!, or as ELF loader) is not"
         }
+        ("ENOENT", "execve" | "execveat") => {
+            "either the file is not there, or the interpreter that it names (after #!, or as ELF loader)"
+        }
         ("ENOEXEC", "execve" | "execveat") => {
             "the file is neither an ELF program for this machine nor a script that begins with #!"
         }
