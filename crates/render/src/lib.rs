@@ -12,6 +12,7 @@ mod sink;
 mod summary;
 mod text;
 mod touch;
+mod why;
 
 pub use event::{Event, What};
 pub use filter::{Ended, Filter, Filtered};
@@ -21,3 +22,4 @@ pub use perfetto::Perfetto;
 pub use sink::Sink;
 pub use summary::{SortBy, Summary, SummaryForm, SummaryOptions};
 pub use text::{Clock, PerTask, Stamp, TaskPrefix, Text, TextOptions};
+pub use why::Why;

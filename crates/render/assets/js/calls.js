@@ -82,7 +82,7 @@ function buildCalls() {
     showCalls(where().query, true);
   };
   const tasks = processes.slice(0, 2000).map((process) => el("option", { value: process.pid }, `${process.pid} ${base(process.program ?? "")}`));
-  $("calls").replaceChildren(
+  $("view-calls").replaceChildren(
     el("form", { role: "search", on: { submit: (event) => event.preventDefault() } },
       el("input", { id: "q", type: "search", placeholder: "Words in the call, its arguments or its result", "aria-label": "Search", autocomplete: "off", spellcheck: "false", on: { input: change } }),
       el("select", { id: "task", "aria-label": "Process", on: { change } }, el("option", { value: "" }, "All processes"), ...tasks),

@@ -49,7 +49,7 @@ function showList(view, query) {
       history.replaceState(null, "", to(view, { q: event.target.value.trim() }));
       showList(view, where().query);
     };
-    $(view).replaceChildren(
+    $(`view-${view}`).replaceChildren(
       el("form", { role: "search", on: { submit: (event) => event.preventDefault() } },
         el("input", { id: `${view}-q`, type: "search", placeholder: `Part of the ${title.toLowerCase()}`, "aria-label": "Search", autocomplete: "off", spellcheck: "false", on: { input: change } }),
         el("output", { id: `${view}-count`, "aria-live": "polite" })),

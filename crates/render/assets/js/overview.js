@@ -43,7 +43,7 @@ function overview() {
   const most = sums[0]?.wall_ns || 1;
   const failures = [...trace.failures].sort((a, b) => b.count - a.count);
   const more = (list, shown, what) => (list.length > shown ? el("p", { class: "more" }, `${grouped(list.length - shown)} more ${what} are not listed here.`) : null);
-  $("overview").replaceChildren(
+  $("view-overview").replaceChildren(
     el("article", { class: "wide" }, el("h2", {}, "Processes"),
       el("div", { class: "scroll" }, el("table", { id: "tree" },
         head(["Command", "program"], ["PID", "number"], ["End"], ["Calls", "number"], ["Failed", "number"], ["Time", "number"], ["Life"]),

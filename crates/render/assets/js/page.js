@@ -11,7 +11,7 @@ const VIEWS = {
 function show() {
   const { view: asked, query } = where();
   const name = VIEWS[asked] ? asked : "overview";
-  for (const other of Object.keys(VIEWS)) $(other).hidden = other !== name;
+  for (const other of Object.keys(VIEWS)) $(`view-${other}`).hidden = other !== name;
   for (const link of document.querySelectorAll("nav a")) {
     if (link.getAttribute("href") === `#${name}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");

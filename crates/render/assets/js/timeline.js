@@ -41,7 +41,7 @@ function after(lane, ns) {
 
 function draw() {
   const canvas = $("canvas");
-  if (!canvas || $("timeline").hidden) return;
+  if (!canvas || $("view-timeline").hidden) return;
   const ratio = devicePixelRatio || 1;
   const width = canvas.parentElement.clientWidth;
   const height = AXIS + lanes.length * LANE + 6;
@@ -80,9 +80,12 @@ function draw() {
 
 function drawLane(pen, lane, top, x) {
   const process = processes[lane.process];
+  // The first thread lives as long as its process, another one is seen from its first row to its last.
+  const leader = lane.tid === process.pid, last = lane.rows.at(-1);
+  const began = x(leader || last === undefined ? process.began_ns : rows.at[lane.rows[0]]);
+  const ended = x(leader || last === undefined ? process.ended_ns ?? trace.end_ns : rows.at[last] + rows.took[last]);
   pen.fillStyle = colours.life;
-  const began = x(process.began_ns);
-  pen.fillRect(began, top + LANE / 2 - 1, Math.max(1, x(process.ended_ns ?? trace.end_ns) - began), 2);
+  pen.fillRect(began, top + LANE / 2 - 1, Math.max(1, ended - began), 2);
   let painted = -1;
   // A call that began before the view may reach into it; calls of one thread do not overlap, so it is the one before.
   for (let place = Math.max(0, after(lane, view.from) - 1); place < lane.rows.length; place++) {
@@ -172,7 +175,7 @@ function buildTimeline() {
   canvas.addEventListener("dblclick", (event) => zoom(0.3, under(event).ns));
   canvas.addEventListener("keydown", (event) => { if (keys[event.key]) { keys[event.key](); event.preventDefault(); } });
   const legend = ["file", "network", "process", "memory", "signal", "wait", "other", "failed"].map((name) => el("li", {}, el("i", { class: name }), name));
-  $("timeline").replaceChildren(
+  $("view-timeline").replaceChildren(
     el("div", { class: "tools" },
       button("−", "Zoom out", keys["-"]), button("+", "Zoom in", keys["+"]), button("All", "Show everything", keys[0]),
       el("ul", { class: "legend" }, ...legend),

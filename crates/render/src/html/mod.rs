@@ -94,15 +94,3 @@ impl<W: Write> Write for NoTags<W> {
         self.0.flush()
     }
 }
-
-/// Bytes of a guest as a reader wants them: UTF-8 as it is, unless it holds what is not seen or changes the direction of writing; else escaped.
-fn legible(bytes: &[u8]) -> String {
-    let unseen = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains(unseen) => text.to_owned(),
-        _ => crate::text::shown(bytes),
-    }
-}

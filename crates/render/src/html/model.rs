@@ -7,9 +7,9 @@ use serde::Serialize;
 use tipstaff_abi::signal;
 use tipstaff_decode::Call;
 
+use super::HtmlOptions;
 use super::touched::Touched;
-use super::{HtmlOptions, legible};
-use crate::text::{result_text, value_text};
+use crate::text::{legible, result_text, value_text};
 use crate::{Event, What};
 
 /// Kinds of failure that are listed: as many as anybody reads.

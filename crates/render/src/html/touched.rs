@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use serde::Serialize;
 use tipstaff_decode::{Call, Value};
 
-use super::legible;
 use crate::Event;
+use crate::text::legible;
 use crate::touch::{Descriptors, address};
 
 /// Distinct files, and as many addresses, that are listed.

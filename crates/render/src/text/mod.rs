@@ -201,10 +201,36 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
     ascii(out)
 }
 
+/// Bytes of a guest as a reader wants them: UTF-8 as it is, unless it holds what is not seen or changes the direction of writing; else escaped.
+pub(crate) fn legible(bytes: &[u8]) -> String {
+    let unseen = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains(unseen) => text.to_owned(),
+        _ => shown(bytes),
+    }
+}
+
 /// A value as text.
 pub(crate) fn value_text(of: &Value) -> String {
     let mut out = Vec::new();
     value::put(&mut out, of);
+    ascii(out)
+}
+
+/// A call as text, without its result.
+pub(crate) fn call_text(call: &Call) -> String {
+    let mut out = call.name.as_bytes().to_vec();
+    out.push(b'(');
+    for (index, arg) in call.args.iter().enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b", ");
+        }
+        value::put(&mut out, &arg.value);
+    }
+    out.push(b')');
     ascii(out)
 }
 

@@ -7,3 +7,4 @@ mod perfetto;
 mod samples;
 mod summary;
 mod text;
+mod why;
