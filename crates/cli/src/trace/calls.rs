@@ -107,9 +107,10 @@ impl Calls {
             self.insert(|set| Some(set.arch()) == arch, |_| vec![Sysno(number)]);
             return Ok(None);
         }
-        if let Some(members) = class(word)? {
+        if let Some(name) = class(word)? {
             let chosen = |set: &SyscallSet| only.is_none_or(|arch| set.arch() == arch);
-            self.insert(chosen, |arch| members.iter().filter_map(|name| Sysno::by_name(arch, name)).collect());
+            let members = |arch| tipstaff_decode::class(arch, name).map_or_else(Vec::new, |set| set.iter().collect());
+            self.insert(chosen, members);
             return Ok(None);
         }
         let has = |arch: Arch| Sysno::by_name(arch, word).is_some();
@@ -149,23 +150,25 @@ fn personality(suffix: &str) -> Result<Arch, String> {
         .ok_or_else(|| format!("@{suffix} is none of this kernel's: @64 (x86_64), @32 (i386) or @x32"))
 }
 
-/// The members of `%class`, or of the older spelling without the sign; None for what is no class's name.
-fn class(word: &str) -> Result<Option<&'static [&'static str]>, String> {
+/// The class that `%class` names, or the older spelling without the sign; None for what is no class's name.
+fn class(word: &str) -> Result<Option<&str>, String> {
     const OLD: [&str; 7] = ["file", "process", "network", "signal", "ipc", "desc", "memory"];
     let Some(name) = word.strip_prefix('%').or_else(|| OLD.into_iter().find(|old| *old == word)) else {
         return Ok(None);
     };
-    match tipstaff_decode::class(name) {
-        Some(members) => Ok(Some(members)),
-        None => {
-            let classes = tipstaff_decode::classes;
-            let near = nearest(name, classes()).map_or_else(
-                || format!("there are {}", classes().map(|name| format!("%{name}")).collect::<Vec<_>>().join(", ")),
-                |near| format!("did you mean %{near}?"),
-            );
-            Err(format!("no class {word}; {near}"))
-        }
+    let classes = tipstaff_decode::classes;
+    if is_class(name) {
+        return Ok(Some(name));
     }
+    let near = nearest(name, classes()).map_or_else(
+        || format!("there are {}", classes().map(|name| format!("%{name}")).collect::<Vec<_>>().join(", ")),
+        |near| format!("did you mean %{near}?"),
+    );
+    Err(format!("no class {word}; {near}"))
+}
+
+fn is_class(name: &str) -> bool {
+    archs().first().is_some_and(|&arch| tipstaff_decode::class(arch, name).is_some())
 }
 
 fn unknown(word: &str, only: Option<Arch>) -> String {
@@ -179,7 +182,7 @@ fn unknown(word: &str, only: Option<Arch>) -> String {
     let near = archs().iter().find_map(|&arch| Sysno::nearest(arch, word));
     match near {
         Some(near) => format!("no system call {word}; did you mean {near}?"),
-        None if tipstaff_decode::class(word).is_some() => format!("no system call {word}; the class is %{word}"),
+        None if is_class(word) => format!("no system call {word}; the class is %{word}"),
         None => format!("no system call {word}; `man 2 syscalls` lists them"),
     }
 }
