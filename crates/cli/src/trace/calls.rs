@@ -236,7 +236,8 @@ mod tests {
         says("arm_fadvise64_64", "arm");
         says("waitpid@64", "i386");
         says("open@128", "@32");
-        says("%fiel", "did you mean %file");
+        says("%networc", "did you mean %network");
+        says("%fiel", "%file");
         says("%zzzzzzzz", "%file");
         says("/open", "regular expression");
         let (_, notes) = Calls::parse("-e ", "waitpid").expect("an i386 call");

@@ -138,7 +138,10 @@ impl Why {
             if proven.is_none()
                 && let Some(child) = self.guilty_child(pid, ended)
             {
-                lines.push(format!("{how}, as one that it started failed:"));
+                let same = self.badly(child).is_some_and(|(_, child)| child.status() == ended.status());
+                let link =
+                    if same { ", as what it started did:" } else { "; before that, something that it started failed:" };
+                lines.push(format!("{how}{link}"));
                 pid = child;
                 continue;
             }
