@@ -48,7 +48,7 @@ fn personality_of(ctx: &Ctx<'_>, value: i64) -> Option<Value> {
 
 #[rustfmt::skip]
 pub(crate) static CALLS: &[Spec] = &[
-    call("sync vhangup restart_syscall idle", &[]),
+    call("sync vhangup restart_syscall idle uprobe uretprobe", &[]),
     call("uname", &[("buf", OutPtr(UTSNAME))]),
     call("olduname", &[("buf", OutPtr(OLDUTSNAME))]),
     call("sysinfo", &[("info", OutPtr(SYSINFO))]),

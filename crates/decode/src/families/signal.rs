@@ -260,7 +260,9 @@ mod tests {
     fn what_comes_with_a_signal() {
         let mut info = [0_u8; 128];
         let mut put = |at: usize, value: i32| info[at..at + 4].copy_from_slice(&value.to_le_bytes());
-        (put(0, 17), put(8, 1), put(16, 77), put(20, 1000), put(24, 3));
+        for (at, value) in [(0, 17), (8, 1), (16, 77), (20, 1000), (24, 3)] {
+            put(at, value);
+        }
         assert_eq!(
             text(&super::siginfo(Arch::X86_64, &info)),
             "{si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=77, si_uid=1000, si_status=3, si_utime=0, si_stime=0}"
