@@ -260,7 +260,7 @@ impl<'a> Ctx<'a> {
             Kind::OutTo(kind) | Kind::InOutTo(kind) => Some(self.pointee(word, *kind)),
             Kind::OutItems(count, kind) => Some(self.array(word, count.into(), *kind)),
             Kind::OutBuf => Some(self.buffer(word, self.len())),
-            Kind::OutStr => Some(self.text(word)),
+            Kind::OutStr => Some(self.string(word, PATH_MAX)),
             Kind::Out(decode) | Kind::InOut(decode) => Some(decode(self, word)),
             _ => None,
         }

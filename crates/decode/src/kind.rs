@@ -122,7 +122,7 @@ pub(crate) enum Kind {
     Buf(u8),
     /// A buffer that the kernel writes, as long as the result says.
     OutBuf,
-    /// A string that the kernel writes, with a zero byte at its end.
+    /// A path that the kernel writes, with a zero byte at its end. Shown whole.
     OutStr,
     /// Something else that can be said at the entry: one word.
     In(Decode),

@@ -55,19 +55,19 @@ const PERM: Record = &[
 
 /// The 64-bit structures (IPC_64 is implied there); what a 32-bit caller gets has other shapes and stays an address.
 #[rustfmt::skip]
-const MSQID: Record = &[
+pub(super) const MSQID: Record = &[
     ("msg_perm", Kind::Rec(PERM)), ("msg_stime", Long), ("msg_rtime", Long), ("msg_ctime", Long), ("msg_cbytes", Ulong), ("msg_qnum", Ulong),
     ("msg_qbytes", Ulong), ("msg_lspid", Int), ("msg_lrpid", Int),
 ];
 #[rustfmt::skip]
-const SHMID: Record = &[
+pub(super) const SHMID: Record = &[
     ("shm_perm", Kind::Rec(PERM)), ("shm_segsz", Ulong), ("shm_atime", Long), ("shm_dtime", Long), ("shm_ctime", Long), ("shm_cpid", Int),
     ("shm_lpid", Int), ("shm_nattch", Ulong),
 ];
 
 /// x86 has a word of padding after each time (arch/x86/include/uapi/asm/sembuf.h).
 #[rustfmt::skip]
-const SEMID: Record = &[("sem_perm", Kind::Rec(PERM)), ("sem_otime", Long), ("", Kind::SkipLong(1)), ("sem_ctime", Long), ("", Kind::SkipLong(1)), ("sem_nsems", Ulong)];
+pub(super) const SEMID: Record = &[("sem_perm", Kind::Rec(PERM)), ("sem_otime", Long), ("", Kind::SkipLong(1)), ("sem_ctime", Long), ("", Kind::SkipLong(1)), ("sem_nsems", Ulong)];
 
 fn wide(ctx: &Ctx<'_>, address: u64, record: Record) -> Value {
     if ctx.wide { ctx.record(address, record) } else { Value::Address(address) }
@@ -145,7 +145,7 @@ fn semctl(ctx: &mut Ctx<'_>) -> &'static [Param] {
     }
 }
 
-const SEMBUF: Record = &[("sem_num", U16), ("sem_op", Kind::I16), ("sem_flg", Kind::Bits16(&SEM_FLAGS))];
+pub(super) const SEMBUF: Record = &[("sem_num", U16), ("sem_op", Kind::I16), ("sem_flg", Kind::Bits16(&SEM_FLAGS))];
 const SEMBUFS: Kind = Kind::Counted(2, &Kind::Rec(SEMBUF));
 
 /// A message: its type, then as many bytes as the third word says.
@@ -165,7 +165,8 @@ fn typed(ctx: &Ctx<'_>, address: u64, len: u64) -> Value {
     Value::Struct(vec![("mtype", Value::Int(kind)), ("mtext", text)])
 }
 
-const MQ_ATTR: Record = &[("mq_flags", Kind::HexLong), ("mq_maxmsg", Long), ("mq_msgsize", Long), ("mq_curmsgs", Long)];
+pub(super) const MQ_ATTR: Record =
+    &[("mq_flags", Kind::HexLong), ("mq_maxmsg", Long), ("mq_msgsize", Long), ("mq_curmsgs", Long)];
 
 fn mq_open(ctx: &mut Ctx<'_>) -> &'static [Param] {
     const PLAIN: &[Param] = &[("name", Str), ("oflag", Kind::In32(open_flags_int))];

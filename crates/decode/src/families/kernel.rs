@@ -43,15 +43,15 @@ fn reboot(ctx: &mut Ctx<'_>) -> &'static [Param] {
     if ctx.word(2) as u32 == 0xa1b2_c3d4 { WITH } else { PLAIN }
 }
 
-const SEGMENT: Record = &[("buf", Addr), ("bufsz", Ulong), ("mem", Addr), ("memsz", Ulong)];
+pub(super) const SEGMENT: Record = &[("buf", Addr), ("bufsz", Ulong), ("mem", Addr), ("memsz", Ulong)];
 
 /// An aio request; the key stands before the flags on a little-endian machine.
 #[rustfmt::skip]
-const IOCB: Record = &[
+pub(super) const IOCB: Record = &[
     ("aio_data", Hex64), ("aio_key", Uint), ("aio_rw_flags", Hex), ("aio_lio_opcode", Kind::Enum16(files::AIO_OP)), ("aio_reqprio", Kind::I16),
     ("aio_fildes", Fd), ("aio_buf", Addr64), ("aio_nbytes", U64), ("aio_offset", I64), ("", Kind::Skip(8)), ("aio_flags", Bits(&AIO_FLAGS)), ("aio_resfd", Uint),
 ];
-const EVENT: Record = &[("data", Hex64), ("obj", Addr64), ("res", I64), ("res2", I64)];
+pub(super) const EVENT: Record = &[("data", Hex64), ("obj", Addr64), ("res", I64), ("res2", I64)];
 
 /// An array of pointers to requests.
 fn requests(ctx: &Ctx<'_>, address: u64) -> Value {
@@ -63,17 +63,17 @@ fn events(ctx: &Ctx<'_>, address: u64) -> Value {
 }
 
 #[rustfmt::skip]
-const SQ_OFFSETS: Record = &[
+pub(super) const SQ_OFFSETS: Record = &[
     ("head", Uint), ("tail", Uint), ("ring_mask", Uint), ("ring_entries", Uint), ("flags", Uint), ("dropped", Uint), ("array", Uint), ("", Kind::Skip(4)),
     ("user_addr", Addr64),
 ];
 #[rustfmt::skip]
-const CQ_OFFSETS: Record = &[
+pub(super) const CQ_OFFSETS: Record = &[
     ("head", Uint), ("tail", Uint), ("ring_mask", Uint), ("ring_entries", Uint), ("overflow", Uint), ("cqes", Uint), ("flags", Uint), ("", Kind::Skip(4)),
     ("user_addr", Addr64),
 ];
 #[rustfmt::skip]
-const URING_PARAMS: Record = &[
+pub(super) const URING_PARAMS: Record = &[
     ("sq_entries", Uint), ("cq_entries", Uint), ("flags", Bits(&URING_SETUP)), ("sq_thread_cpu", Uint), ("sq_thread_idle", Uint),
     ("features", Bits(&URING_FEAT)), ("wq_fd", Uint), ("", Kind::Skip(12)), ("sq_off", Rec(SQ_OFFSETS)), ("cq_off", Rec(CQ_OFFSETS)),
 ];

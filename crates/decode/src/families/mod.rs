@@ -11,6 +11,8 @@ mod ioctl;
 mod ipc;
 mod kernel;
 mod keys;
+#[cfg(test)]
+mod layout;
 mod memory;
 mod mount;
 mod net;

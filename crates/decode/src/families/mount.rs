@@ -28,7 +28,7 @@ static STATMOUNT: names::Bits = bits(mount::STATMOUNT);
 static LISTMOUNT: names::Bits = bits(mount::LISTMOUNT);
 static PROPAGATION: names::Bits = bits(mount::MOUNT);
 
-const SETATTR: Record = &[
+pub(super) const SETATTR: Record = &[
     ("attr_set", Bits64(&ATTR)),
     ("attr_clr", Bits64(&ATTR)),
     ("propagation", Bits64(&PROPAGATION)),

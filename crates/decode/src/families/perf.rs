@@ -41,7 +41,7 @@ fn attr(ctx: &Ctx<'_>, address: u64) -> Value {
     shown
 }
 
-const MAP_CREATE: Record = &[
+pub(super) const MAP_CREATE: Record = &[
     ("map_type", Enum(kernel::BPF_MAP_TYPE)),
     ("key_size", Uint),
     ("value_size", Uint),
@@ -51,9 +51,9 @@ const MAP_CREATE: Record = &[
     ("numa_node", Uint),
     ("map_name", Chars(16)),
 ];
-const ELEMENT: Record =
+pub(super) const ELEMENT: Record =
     &[("map_fd", Fd), ("", Kind::Skip(4)), ("key", Addr64), ("value", Addr64), ("flags", Enum64(kernel::BPF_UPDATE))];
-const PROG_LOAD: Record = &[
+pub(super) const PROG_LOAD: Record = &[
     ("prog_type", Enum(kernel::BPF_PROG_TYPE)),
     ("insn_cnt", Uint),
     ("insns", Addr64),
@@ -65,7 +65,8 @@ const PROG_LOAD: Record = &[
     ("prog_flags", Hex),
     ("prog_name", Chars(16)),
 ];
-const OBJECT_PATH: Record = &[("pathname", Kind::In64(text)), ("bpf_fd", Int), ("file_flags", Bits(&MAP_FLAGS))];
+pub(super) const OBJECT_PATH: Record =
+    &[("pathname", Kind::In64(text)), ("bpf_fd", Int), ("file_flags", Bits(&MAP_FLAGS))];
 const ATTACH: Record = &[("target_fd", Int), ("attach_bpf_fd", Int), ("attach_type", Uint), ("attach_flags", Hex)];
 const BY_ID: Record = &[("id", Uint), ("next_id", Uint), ("open_flags", Hex)];
 const INFO: Record = &[("bpf_fd", Fd), ("info_len", Uint), ("info", Addr64)];

@@ -24,7 +24,7 @@ const UTSNAME: Record = &[
     ("machine", Kind::Chars(65)), ("domainname", Kind::Chars(65)),
 ];
 #[rustfmt::skip]
-const SYSINFO: Record = &[
+pub(super) const SYSINFO: Record = &[
     ("uptime", Kind::Long), ("loads", Kind::Array(3, &Ulong)), ("totalram", Ulong), ("freeram", Ulong), ("sharedram", Ulong), ("bufferram", Ulong),
     ("totalswap", Ulong), ("freeswap", Ulong), ("procs", Kind::U16), ("", Kind::Skip(2)), ("totalhigh", Ulong), ("freehigh", Ulong), ("mem_unit", Uint),
 ];

@@ -20,8 +20,8 @@ static LANDLOCK_NET: names::Bits = bits(security::LANDLOCK_NET);
 static LANDLOCK_SCOPE: names::Bits = bits(security::LANDLOCK_SCOPE);
 static LANDLOCK_RESTRICT: names::Bits = bits(security::LANDLOCK_RESTRICT);
 
-const FILTER: Record = &[("len", U16), ("filter", Addr)];
-const SIZES: Record = &[("seccomp_notif", U16), ("seccomp_notif_resp", U16), ("seccomp_data", U16)];
+pub(super) const FILTER: Record = &[("len", U16), ("filter", Addr)];
+pub(super) const SIZES: Record = &[("seccomp_notif", U16), ("seccomp_notif_resp", U16), ("seccomp_data", U16)];
 
 fn seccomp(ctx: &mut Ctx<'_>) -> &'static [Param] {
     const OPERATION: Kind = Enum(security::SECCOMP);
@@ -44,7 +44,7 @@ fn listener(ctx: &Ctx<'_>, value: i64) -> Option<Value> {
 }
 
 #[rustfmt::skip]
-const RULESET: Record = &[("handled_access_fs", Bits64(&LANDLOCK_FS)), ("handled_access_net", Bits64(&LANDLOCK_NET)), ("scoped", Bits64(&LANDLOCK_SCOPE))];
+pub(super) const RULESET: Record = &[("handled_access_fs", Bits64(&LANDLOCK_FS)), ("handled_access_net", Bits64(&LANDLOCK_NET)), ("scoped", Bits64(&LANDLOCK_SCOPE))];
 
 /// The structure has grown with Landlock; its size comes along.
 fn ruleset(ctx: &Ctx<'_>, address: u64) -> Value {

@@ -64,11 +64,11 @@ fn mask64(_: &Ctx<'_>, word: u64) -> Value {
 
 /// The kernel's sigaction, which is not the C library's: flags stand before the mask. All the architectures here have a restorer.
 #[rustfmt::skip]
-const SIGACTION: Record = &[("sa_handler", In(handler)), ("sa_flags", BitsLong(&SA)), ("sa_restorer", Addr), ("sa_mask", Kind::In64(mask64))];
+pub(super) const SIGACTION: Record = &[("sa_handler", In(handler)), ("sa_flags", BitsLong(&SA)), ("sa_restorer", Addr), ("sa_mask", Kind::In64(mask64))];
 #[rustfmt::skip]
 const OLD_SIGACTION: Record = &[("sa_handler", In(handler)), ("sa_mask", In(old_mask)), ("sa_flags", BitsLong(&SA)), ("sa_restorer", Addr)];
 
-const STACK: Record = &[("ss_sp", Addr), ("ss_flags", Bits(&SIGALTSTACK)), ("ss_size", Ulong)];
+pub(super) const STACK: Record = &[("ss_sp", Addr), ("ss_flags", Bits(&SIGALTSTACK)), ("ss_size", Ulong)];
 
 /// What a timer, a message queue or an asynchronous look-up does when it is time (sigevent(3type)).
 pub(super) fn sigevent(ctx: &Ctx<'_>, address: u64) -> Value {
