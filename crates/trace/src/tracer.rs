@@ -323,8 +323,8 @@ impl Tracer {
             }
         }
         let go = if launching { Go::Syscall } else { task.go };
-        if calling && go == Go::Free {
-            // Its return will not be seen.
+        if go == Go::Free {
+            // The return will not be seen.
             task.call = None;
         }
         let group = matches!(stop, Stop::Group(_));
