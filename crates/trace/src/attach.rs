@@ -4,11 +4,12 @@ use std::fs;
 
 use tipstaff_sys::{Errno, ids, ptrace};
 
+use crate::config::Turn;
 use crate::launch::OPTIONS;
 use crate::observer::{Observer, Resume};
 use crate::state::Running;
 use crate::task::{Origin, State, Task};
-use crate::tracer::{Tracer, Turn};
+use crate::tracer::Tracer;
 use crate::{Error, proc};
 
 /// Why a process cannot be traced.

@@ -18,10 +18,11 @@ use tipstaff_sys::traced::{Filter, Program, Step, Traced};
 use tipstaff_sys::wait::Change;
 use tipstaff_sys::{Errno, capability};
 
+use crate::config::Turn;
 use crate::observer::{End, Observer};
 use crate::state::{Running, Wait};
 use crate::task::{Origin, Task};
-use crate::tracer::{Tracer, Turn};
+use crate::tracer::Tracer;
 use crate::{Error, Returned, Stop};
 
 /// All events, for every tracee of ours.
