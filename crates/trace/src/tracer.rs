@@ -24,6 +24,18 @@ use crate::{Error, Stop, proc};
 /// It belongs to one thread, the only one that may make requests, and waits for all tracees *and children* of that thread: a host that
 /// has children of its own gives the tracer a thread to itself. When that thread ends, programs that were launched are killed, others
 /// run on untraced. Dropping a tracer does the same at once, and waits for it.
+///
+/// A tracer stays on its thread; what ends its wait does not:
+///
+/// ```compile_fail,E0277
+/// fn elsewhere<T: Send>() {}
+/// elsewhere::<tipstaff_trace::Tracer>();
+/// ```
+///
+/// ```
+/// fn elsewhere<T: Send>() {}
+/// elsewhere::<tipstaff_trace::Stopper>();
+/// ```
 #[derive(Debug)]
 pub struct Tracer {
     pub(crate) config: Config,
@@ -327,11 +339,11 @@ impl Tracer {
                 observer.on_end(&task, End::Replaced { by: former });
             }
         }
-        if let Some(mut task) = self.tasks.remove(former) {
-            task.tid = tid;
-            task.process = tid;
-            self.tasks.insert(task);
-        }
+        // A thread that we had not been told of yet can be the one: then it is known from here on.
+        let unknown = || Task::new(tid, tid, None, Origin::Attached, self.config.start);
+        let mut task = self.tasks.remove(former).unwrap_or_else(unknown);
+        (task.tid, task.process) = (tid, tid);
+        self.tasks.insert(task);
     }
 
     pub(crate) fn ended(&mut self, tid: i32, end: End, observer: &mut dyn Observer) {
