@@ -28,6 +28,8 @@ pub(crate) struct Ctx<'a> {
     pub(crate) wide: bool,
     /// The words: six, and one more for socketcall(2), which takes seven.
     pub(crate) words: [u64; 8],
+    /// The registers' words, also where the call's true words lie in memory.
+    pub(crate) given: [u64; 6],
     /// What the call returned; absent at the entry.
     pub(crate) result: Option<i64>,
 }
@@ -45,7 +47,7 @@ impl<'a> Ctx<'a> {
         for (word, given) in words.iter_mut().zip(raw) {
             *word = given & mask;
         }
-        Self { world, arch, wide, words, result }
+        Self { world, arch, wide, words, given: raw, result }
     }
 
     /// A word of the call, 0 beyond the last.
@@ -243,9 +245,7 @@ impl<'a> Ctx<'a> {
     pub(crate) fn enter(&self, kind: Kind, word: u64) -> Value {
         match kind {
             Kind::OutPtr(_) | Kind::OutTo(_) | Kind::Out(_) | Kind::OnInterrupt(_) => Value::Address(word),
-            Kind::OutItems(..) | Kind::OutCounted(_) | Kind::OutBuf | Kind::OutBufAt(_) | Kind::OutStr => {
-                Value::Address(word)
-            }
+            Kind::OutItems(..) | Kind::OutBuf | Kind::OutStr => Value::Address(word),
             Kind::InOutPtr(fields) => self.record(word, fields),
             Kind::InOutTo(kind) => self.pointee(word, *kind),
             Kind::InOut(decode) => decode(self, word),
@@ -259,10 +259,8 @@ impl<'a> Ctx<'a> {
             Kind::OutPtr(fields) | Kind::InOutPtr(fields) => Some(self.record(word, fields)),
             Kind::OutTo(kind) | Kind::InOutTo(kind) => Some(self.pointee(word, *kind)),
             Kind::OutItems(count, kind) => Some(self.array(word, count.into(), *kind)),
-            Kind::OutCounted(kind) => Some(self.array(word, self.len(), *kind)),
             Kind::OutBuf => Some(self.buffer(word, self.len())),
-            Kind::OutBufAt(at) => Some(self.buffer(word, self.word(at.into()))),
-            Kind::OutStr => Some(self.text(word)),
+            Kind::OutStr => Some(self.string(word, PATH_MAX)),
             Kind::Out(decode) | Kind::InOut(decode) => Some(decode(self, word)),
             _ => None,
         }
@@ -272,7 +270,6 @@ impl<'a> Ctx<'a> {
     pub(crate) fn scalar(&self, kind: Kind, word: u64) -> Value {
         let low = word as u32;
         match kind {
-            Kind::I8 => Value::Int((word as i8).into()),
             Kind::U8 => Value::Uint((word as u8).into()),
             Kind::I16 => Value::Int((word as i16).into()),
             Kind::U16 => Value::Uint((word as u16).into()),
@@ -293,9 +290,7 @@ impl<'a> Ctx<'a> {
             Kind::Id16 => id(low & 0xffff, 0xffff),
             Kind::Signal | Kind::Signal64 => names::signal((word as i32).into()),
             Kind::Dev => dev(word),
-            Kind::Be16 => Value::Uint((word as u16).swap_bytes().into()),
             Kind::Enum(table) => names::named(table, low.into()),
-            Kind::Enum8(table) => names::named(table, (word as u8).into()),
             Kind::Enum16(table) => names::named(table, (word as u16).into()),
             Kind::EnumLong(table) | Kind::Enum64(table) => names::named(table, word),
             Kind::Bits(table) => table.of(low.into()),

@@ -20,8 +20,6 @@ pub(crate) type Names = &'static [(u64, &'static str)];
 /// How a word, or a field of a structure, is read and shown.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
-    /// `signed char`.
-    I8,
     /// `unsigned char`.
     U8,
     /// `short`.
@@ -70,12 +68,8 @@ pub(crate) enum Kind {
     Signal64,
     /// A device number (major, minor) as `dev_t` of the kernel: 32 bits.
     Dev,
-    /// Port or other number of 16 bits in network order.
-    Be16,
     /// An enumerated constant, 32 bits.
     Enum(Names),
-    /// An enumerated constant, 8 bits.
-    Enum8(Names),
     /// An enumerated constant, 16 bits.
     Enum16(Names),
     /// An enumerated constant, one word.
@@ -124,15 +118,11 @@ pub(crate) enum Kind {
     OutItems(u16, &'static Kind),
     /// A pointer to items that the kernel reads, as many as the numbered word says.
     Counted(u8, &'static Kind),
-    /// A pointer to items that the kernel writes, as many as the result says.
-    OutCounted(&'static Kind),
     /// A buffer that the kernel reads, as long as the numbered word says.
     Buf(u8),
     /// A buffer that the kernel writes, as long as the result says.
     OutBuf,
-    /// A buffer that the kernel writes, as long as the numbered word says.
-    OutBufAt(u8),
-    /// A string that the kernel writes, with a zero byte at its end.
+    /// A path that the kernel writes, with a zero byte at its end. Shown whole.
     OutStr,
     /// Something else that can be said at the entry: one word.
     In(Decode),
@@ -207,10 +197,8 @@ impl Kind {
     pub(crate) fn layout(self, word: usize, aligned: bool) -> (usize, usize) {
         let eight = if aligned { 8 } else { 4 };
         match self {
-            Self::I8 | Self::U8 | Self::Enum8(_) => (1, 1),
-            Self::I16 | Self::U16 | Self::Octal16 | Self::Id16 | Self::Be16 | Self::Enum16(_) | Self::Bits16(_) => {
-                (2, 2)
-            }
+            Self::U8 => (1, 1),
+            Self::I16 | Self::U16 | Self::Octal16 | Self::Id16 | Self::Enum16(_) | Self::Bits16(_) => (2, 2),
             Self::Int | Self::Uint | Self::Hex | Self::Octal | Self::Fd | Self::Dirfd | Self::Id | Self::Signal => {
                 (4, 4)
             }

@@ -137,3 +137,120 @@ fn words(arch: Arch, raw: [u64; 6]) -> Vec<Arg> {
     let names = ["arg0", "arg1", "arg2", "arg3", "arg4", "arg5"];
     names.into_iter().zip(raw).map(|(name, word)| Arg { name, value: Value::Hex(word & mask) }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tipstaff_abi::Sysno;
+
+    use super::*;
+    use crate::testing::Fake;
+
+    /// Memory without an end, of bytes that depend on where they are and on a seed; some pages are missing.
+    struct Noise(u64);
+
+    impl Memory for Noise {
+        fn read(&self, address: u64, into: &mut [u8]) -> usize {
+            for (at, byte) in into.iter_mut().enumerate() {
+                let here = address.wrapping_add(at as u64);
+                let page = (here >> 12).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.0;
+                if page >> 61 == 0 {
+                    return at;
+                }
+                let word = (here >> 3).wrapping_mul(0xbf58_476d_1ce4_e5b9).wrapping_add(self.0).rotate_left(29);
+                // Small numbers and zeroes are what lists and lengths are made of.
+                *byte = if word & 3 == 0 { (word >> 32) as u8 } else { ((word >> 40) as u8) & 7 };
+            }
+            into.len()
+        }
+    }
+
+    impl Files for Noise {
+        fn path(&self, fd: i32) -> Option<Vec<u8>> {
+            (fd % 2 == 0).then(|| b"/noise".to_vec())
+        }
+    }
+
+    /// How much a value holds.
+    fn weight(value: &Value) -> usize {
+        match value {
+            Value::Bytes { bytes, .. } => bytes.len(),
+            Value::Struct(fields) => fields.iter().map(|(_, value)| 1 + weight(value)).sum(),
+            Value::List { items, .. } => items.iter().map(|value| 1 + weight(value)).sum(),
+            _ => 1,
+        }
+    }
+
+    /// A word as callers have them, or anything.
+    fn word() -> impl Strategy<Value = u64> {
+        prop_oneof![
+            0..40_u64,
+            Just(u64::MAX),
+            any::<u32>().prop_map(u64::from),
+            any::<u64>(),
+            (0..64_u32).prop_map(|bit| 1 << bit)
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+        // Each case makes every call of an architecture: more than 100,000 calls in all.
+        #[test]
+        fn any_words_and_any_memory_are_decoded(
+            arch in prop::sample::select(Arch::ALL.to_vec()), raw in prop::array::uniform6(word()), value in word(), seed in any::<u64>(),
+            string_limit in prop_oneof![0..64_usize, Just(usize::MAX)], list_limit in 0..40_usize,
+        ) {
+            let noise = Noise(seed);
+            let world = World { memory: &noise, files: Some(&noise), string_limit: string_limit.min(1 << 12), list_limit };
+            for (number, _) in Sysno::all(arch) {
+                let mut call = enter(arch, number.0, raw, &world);
+                let names: Vec<&str> = call.args.iter().map(|arg| arg.name).collect();
+                leave(&mut call, value as i64, &world);
+                prop_assert_eq!(names, call.args.iter().map(|arg| arg.name).collect::<Vec<_>>());
+                let weight: usize = call.args.iter().map(|arg| weight(&arg.value)).sum();
+                prop_assert!(weight <= (list_limit + 2) * (list_limit + 2) * (world.string_limit + 4300) + 10_000, "{} {weight}", call.name);
+                let _ = (paths(&call).len(), descriptors(&call).len());
+            }
+        }
+    }
+
+    #[test]
+    fn limits_without_end_are_no_reason_to_allocate() {
+        let noise = Noise(3);
+        let world = World { memory: &noise, files: None, string_limit: usize::MAX, list_limit: usize::MAX };
+        for (number, _) in Sysno::all(Arch::X86_64) {
+            for words in [[u64::MAX; 6], [0x1_2345_6789; 6], [1 << 40; 6]] {
+                let mut call = enter(Arch::X86_64, number.0, words, &world);
+                leave(&mut call, i64::MAX, &world);
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_numbers_and_undescribed_calls() {
+        let fake = Fake::default();
+        let call = enter(Arch::X86_64, 9999, [1, 2, 3, 4, 5, 6], &fake.world());
+        assert_eq!((call.name.as_ref(), call.args.len(), &call.args[5].value), ("syscall_0x270f", 6, &Value::Hex(6)));
+        assert_eq!(fake.entered("vserver", &[1, 2]), "vserver(0x1, 0x2, 0x0, 0x0, 0x0, 0x0)");
+        assert_eq!(fake.left("getpid", &[], -38), "getpid() = -38 ENOSYS");
+        assert_eq!(fake.left("getpid", &[], -4095), "getpid() = -4095");
+        assert_eq!(fake.left("getpid", &[], -4096), "getpid() = -4096");
+        let x32 = fake.enter(Arch::X32, "writev", &[1, 0, 0]);
+        assert_eq!((x32.name.as_ref(), x32.number), ("writev", 0x4000_0204));
+    }
+
+    /// What is left to raw words: calls that the kernel no longer has, and a few that nobody makes.
+    #[test]
+    fn most_calls_are_described() {
+        let described = |arch: Arch| {
+            Sysno::all(arch)
+                .filter(|&(number, _)| index::find(arch, number.0).is_some_and(|entry| entry.spec.is_some()))
+                .count()
+        };
+        let missing: Vec<&str> =
+            Sysno::all(Arch::X86_64).filter(|(_, name)| index::by_name(name).is_none()).map(|(_, name)| name).collect();
+        assert!(described(Arch::X86_64) >= 350, "{missing:?}");
+        assert!(described(Arch::Aarch64) >= 300 && described(Arch::I386) >= 380);
+    }
+}

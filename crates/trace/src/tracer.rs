@@ -5,70 +5,37 @@ use std::collections::{HashMap, VecDeque};
 use tipstaff_abi::{Arch, Sysno};
 use tipstaff_sys::ptrace::Go;
 use tipstaff_sys::wait::{self, Change, Status, Usage};
-use tipstaff_sys::waker::{Wake, Waker};
+use tipstaff_sys::waker::Waker;
 use tipstaff_sys::{Errno, signal};
 
+use crate::config::{Config, Stopper, Turn};
 use crate::launch::Launching;
 use crate::observer::{End, Observer, Resume};
 use crate::place::Place;
+use crate::requeue::Requeued;
 use crate::state::Running;
 use crate::stop::Reason;
 use crate::task::{Origin, State, Task, Tasks};
 use crate::untraced::Guard;
 use crate::{Error, Stop, proc};
 
-/// How a tracer behaves.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// How a new task runs until an observer says otherwise.
-    pub start: Go,
-    /// CLONE_UNTRACED is taken out of clone(2), and clone3(2) is answered ENOSYS, at their entry or seccomp stops. With
-    /// [`Go::Free`] the filter must have both calls traced, on every architecture that it lets through.
-    pub no_untraced: bool,
-    /// While stops come thick, run as a SCHED_IDLE thread on the CPU of the tracee, where that can be undone; a stop then costs a tenth.
-    /// Tracees are never touched.
-    pub follow: bool,
-    /// Keep [`Task::usage`](crate::Task::usage). Costs getrusage(2) at each stop.
-    pub usage: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { start: Go::Syscall, no_untraced: false, follow: true, usage: false }
-    }
-}
-
-/// Why the loop has returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// One change was handled ([`Tracer::step`] only).
-    Handled,
-    /// A [`Stopper`] asked for it. Nothing has been done to the tracees.
-    Asked,
-    /// A signal handler ran in this thread during the wait.
-    Interrupted,
-    /// There is no tracee left.
-    Empty,
-}
-
-/// Ends the wait of a [`Tracer`], from any thread and from signal handlers. What to do then is for the tracer's thread to say:
-/// [`Tracer::kill`], [`Tracer::detach`], or [`Tracer::run`] again.
-#[derive(Clone, Debug)]
-pub struct Stopper(Wake);
-
-impl Stopper {
-    /// Makes [`Tracer::run`] and [`Tracer::step`] return [`Turn::Asked`], now or when they next wait; never lost. Works once:
-    /// the next one is had by [`Tracer::stopper`].
-    pub fn stop(&self) {
-        self.0.wake();
-    }
-}
-
 /// Traces programs that it starts ([`Tracer::launch`]) or finds ([`Tracer::attach`]), and all their descendants.
 ///
 /// It belongs to one thread, the only one that may make requests, and waits for all tracees *and children* of that thread: a host that
 /// has children of its own gives the tracer a thread to itself. When that thread ends, programs that were launched are killed, others
 /// run on untraced. Dropping a tracer does the same at once, and waits for it.
+///
+/// A tracer stays on its thread; what ends its wait does not:
+///
+/// ```compile_fail,E0277
+/// fn elsewhere<T: Send>() {}
+/// elsewhere::<tipstaff_trace::Tracer>();
+/// ```
+///
+/// ```
+/// fn elsewhere<T: Send>() {}
+/// elsewhere::<tipstaff_trace::Stopper>();
+/// ```
 #[derive(Debug)]
 pub struct Tracer {
     pub(crate) config: Config,
@@ -87,6 +54,7 @@ pub struct Tracer {
     dropping: bool,
     /// Ends of children that are no tracees.
     strays: Vec<(i32, Status)>,
+    requeued: Requeued,
     execve: Vec<(Arch, u32)>,
     pub(crate) place: Place,
 }
@@ -109,6 +77,7 @@ impl Tracer {
             leaving: false,
             dropping: false,
             strays: Vec::new(),
+            requeued: Requeued::default(),
             execve: named("execve").collect(),
             place: Place::new(config.follow),
         }
@@ -234,7 +203,13 @@ impl Tracer {
         let was = std::mem::replace(&mut task.state, State::Handled);
         let fresh = std::mem::replace(&mut task.fresh, false);
         let mut shown = !hidden;
-        match &stop {
+        match &mut stop {
+            // Suppressed; EINVAL is for signals that there are not.
+            Stop::Signal(signal) if self.requeued.again(task.process, signal) => {
+                let _ = signal.deliver(None);
+                shown = false;
+            }
+            Stop::Group(_) => self.requeued.settled(task.process),
             Stop::Interrupted(_) => stop.set_reason(match (was, fresh, task.origin) {
                 (State::Listening, ..) => Reason::Continued,
                 (_, true, Origin::Attached) if task.parent.is_none() => Reason::Attached,
@@ -323,8 +298,8 @@ impl Tracer {
             }
         }
         let go = if launching { Go::Syscall } else { task.go };
-        if calling && go == Go::Free {
-            // Its return will not be seen.
+        if go == Go::Free {
+            // The return will not be seen.
             task.call = None;
         }
         let group = matches!(stop, Stop::Group(_));
@@ -360,14 +335,15 @@ impl Tracer {
         for other in self.tasks.tids() {
             let gone = other != former && self.tasks.get(other).is_some_and(|task| task.process == tid);
             if let Some(task) = gone.then(|| self.tasks.remove(other)).flatten() {
+                self.requeued.ended(tid, other);
                 observer.on_end(&task, End::Replaced { by: former });
             }
         }
-        if let Some(mut task) = self.tasks.remove(former) {
-            task.tid = tid;
-            task.process = tid;
-            self.tasks.insert(task);
-        }
+        // A thread that we had not been told of yet can be the one: then it is known from here on.
+        let unknown = || Task::new(tid, tid, None, Origin::Attached, self.config.start);
+        let mut task = self.tasks.remove(former).unwrap_or_else(unknown);
+        (task.tid, task.process) = (tid, tid);
+        self.tasks.insert(task);
     }
 
     pub(crate) fn ended(&mut self, tid: i32, end: End, observer: &mut dyn Observer) {
@@ -375,6 +351,10 @@ impl Tracer {
         let mut origin = Origin::Attached;
         if let Some(task) = self.tasks.remove(tid) {
             origin = task.origin;
+            self.requeued.ended(task.process, tid);
+            if task.process == tid {
+                self.requeued.settled(tid);
+            }
             self.launch_ended(tid, end);
             if !hidden {
                 observer.on_end(&task, end);

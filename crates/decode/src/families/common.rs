@@ -83,13 +83,24 @@ pub(super) fn iovec_bare<const COUNT: usize>(ctx: &Ctx<'_>, address: u64) -> Val
 
 /// An iovec; `filled` bytes of the buffers are there to be shown.
 pub(super) fn iovec(ctx: &Ctx<'_>, address: u64, count: u64, filled: u64) -> Value {
+    iovec_of(ctx, address, count, filled, |base, len| ctx.buffer(base, len))
+}
+
+/// An iovec whose buffers are shown in a way of their own, given their address and how much of them is there.
+pub(super) fn iovec_of(
+    ctx: &Ctx<'_>,
+    address: u64,
+    count: u64,
+    filled: u64,
+    buffer: impl Fn(u64, u64) -> Value,
+) -> Value {
     let mut left = filled;
     let word = ctx.word_size();
     ctx.list(address, count, 2 * word, |bytes| {
         let (base, len) = (word_at(bytes, 0, word), word_at(bytes, word, word));
         let here = len.min(left);
         left -= here;
-        Value::Struct(vec![("iov_base", ctx.buffer(base, here)), ("iov_len", Value::Uint(len))])
+        Value::Struct(vec![("iov_base", buffer(base, here)), ("iov_len", Value::Uint(len))])
     })
 }
 

@@ -20,21 +20,21 @@ static FD_FLAGS: names::Bits = bits(files::FD);
 static SEALS: names::Bits = bits(files::SEAL);
 static NOTIFY: names::Bits = bits(files::NOTIFY);
 
-const FLOCK: Record = &[
+pub(super) const FLOCK: Record = &[
     ("l_type", Enum16(files::LOCKTYPE)),
     ("l_whence", Enum16(files::SEEK)),
     ("l_start", Long),
     ("l_len", Long),
     ("l_pid", Int),
 ];
-const FLOCK64: Record = &[
+pub(super) const FLOCK64: Record = &[
     ("l_type", Enum16(files::LOCKTYPE)),
     ("l_whence", Enum16(files::SEEK)),
     ("l_start", I64),
     ("l_len", I64),
     ("l_pid", Int),
 ];
-const OWNER: Record = &[("type", Enum(files::OWNER)), ("pid", Int)];
+pub(super) const OWNER: Record = &[("type", Enum(files::OWNER)), ("pid", Int)];
 const DELEG: Record = &[("d_flags", Kind::Hex), ("d_type", I16)];
 
 /// Each command's third parameter; none where it takes none.

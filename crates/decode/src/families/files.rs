@@ -33,7 +33,7 @@ const OPEN_MODE: &[Param] = &[("pathname", Path), ("flags", In32(open_flags_int)
 const OPENAT: &[Param] = &[("dirfd", Dirfd), ("pathname", Path), ("flags", In32(open_flags_int))];
 const OPENAT_MODE: &[Param] = &[("dirfd", Dirfd), ("pathname", Path), ("flags", In32(open_flags_int)), ("mode", Octal)];
 
-const OPEN_HOW: Record =
+pub(super) const OPEN_HOW: Record =
     &[("flags", Kind::In64(open_flags)), ("mode", Kind::In64(how_mode)), ("resolve", Kind::Bits64(&RESOLVE))];
 
 fn how_mode(_: &Ctx<'_>, word: u64) -> Value {
@@ -57,7 +57,7 @@ fn nanoseconds64(_: &Ctx<'_>, word: u64) -> Value {
 
 const UTIME: Record = &[("tv_sec", Long), ("tv_nsec", In(nanoseconds))];
 const UTIME64: Record = &[("tv_sec", I64), ("tv_nsec", Kind::In64(nanoseconds64))];
-const UTIMBUF: Record = &[("actime", Long), ("modtime", Long)];
+pub(super) const UTIMBUF: Record = &[("actime", Long), ("modtime", Long)];
 const FILE_HANDLE: Record = &[("handle_bytes", Uint), ("handle_type", Int)];
 const XATTR_ARGS: Record = &[("value", Kind::Addr64), ("size", Uint), ("flags", Bits(&XATTR))];
 const FILE_ATTR: Record = &[
@@ -99,8 +99,8 @@ pub(crate) static CALLS: &[Spec] = &[
     call("linkat", &[("olddirfd", Dirfd), ("oldpath", Path), ("newdirfd", Dirfd), ("newpath", Path), ("flags", Bits(&AT))]),
     call("symlink", &[("target", Str), ("linkpath", Path)]),
     call("symlinkat", &[("target", Str), ("newdirfd", Dirfd), ("linkpath", Path)]),
-    call("readlink", &[("pathname", Path), ("buf", OutBuf), ("bufsiz", Ulong)]),
-    call("readlinkat", &[("dirfd", Dirfd), ("pathname", Path), ("buf", OutBuf), ("bufsiz", Ulong)]),
+    call("readlink", &[("pathname", Path), ("buf", Kind::Out(target)), ("bufsiz", Ulong)]),
+    call("readlinkat", &[("dirfd", Dirfd), ("pathname", Path), ("buf", Kind::Out(target)), ("bufsiz", Ulong)]),
     call("unlink", &[("pathname", Path)]),
     call("unlinkat", &[("dirfd", Dirfd), ("pathname", Path), ("flags", Bits(&AT_UNLINK))]),
     call("chmod", &[("pathname", Path), ("mode", Octal)]),
@@ -136,6 +136,16 @@ pub(crate) static CALLS: &[Spec] = &[
     call("acct", &[("filename", Path)]),
     call("lookup_dcookie", &[("cookie", U64), ("buffer", OutStr), ("len", Ulong)]),
 ];
+
+/// The target of a link: a path, and so shown whole. It has no zero byte at its end; the result is its length.
+fn target(ctx: &Ctx<'_>, address: u64) -> Value {
+    let bytes = ctx.read_vec(address, ctx.len().min(4096) as usize);
+    if bytes.is_empty() {
+        Value::Address(address)
+    } else {
+        Value::Bytes { cut: (bytes.len() as u64) < ctx.len(), bytes }
+    }
+}
 
 /// With a size of 0 the kernel says how long the value is, and writes nothing (getxattr(2)).
 fn value(ctx: &Ctx<'_>, address: u64) -> Value {

@@ -109,8 +109,9 @@ macro_rules! by_operation {
 by_operation!(with_timespec, TIMESPEC);
 by_operation!(with_timespec64, TIMESPEC64);
 
-const WAITV: Record = &[("val", U64), ("uaddr", Kind::Addr64), ("flags", Bits(&FUTEX2)), ("", Kind::Skip(4))];
-const ROBUST_LIST: Record = &[("list", Addr), ("futex_offset", Kind::Long), ("list_op_pending", Addr)];
+pub(super) const WAITV: Record =
+    &[("val", U64), ("uaddr", Kind::Addr64), ("flags", Bits(&FUTEX2)), ("", Kind::Skip(4))];
+pub(super) const ROBUST_LIST: Record = &[("list", Addr), ("futex_offset", Kind::Long), ("list_op_pending", Addr)];
 
 #[rustfmt::skip]
 pub(crate) static CALLS: &[Spec] = &[

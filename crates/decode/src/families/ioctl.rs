@@ -22,8 +22,8 @@ static C_IFLAG: names::Bits = bits(kernel::TERMIOS_I);
 static C_OFLAG: names::Bits = bits(kernel::TERMIOS_O);
 static DIRECTION: names::Bits = bits(kernel::IOC_DIR);
 
-const WINSIZE: Record = &[("ws_row", U16), ("ws_col", U16), ("ws_xpixel", U16), ("ws_ypixel", U16)];
-const TERMIOS: Record = &[
+pub(super) const WINSIZE: Record = &[("ws_row", U16), ("ws_col", U16), ("ws_xpixel", U16), ("ws_ypixel", U16)];
+pub(super) const TERMIOS: Record = &[
     ("c_iflag", Bits(&C_IFLAG)),
     ("c_oflag", Bits(&C_OFLAG)),
     ("c_cflag", Bits(&C_CFLAG)),
@@ -36,9 +36,9 @@ const IFREQ_INDEX: Record = &[("ifr_name", Chars(16)), ("ifr_ifindex", Int)];
 const IFREQ_FLAGS: Record = &[("ifr_name", Chars(16)), ("ifr_flags", Kind::Bits16(&IFF))];
 const IFREQ_ADDR: Record =
     &[("ifr_name", Chars(16)), ("ifr_family", Kind::Enum16(net::FAMILY)), ("ifr_data", Kind::Raw(14))];
-const FILE_CLONE_RANGE: Record =
+pub(super) const FILE_CLONE_RANGE: Record =
     &[("src_fd", Kind::Fd64), ("src_offset", U64), ("src_length", U64), ("dest_offset", U64)];
-const SECCOMP_NOTIF: Record = &[
+pub(super) const SECCOMP_NOTIF: Record = &[
     ("id", Kind::Hex64),
     ("pid", Uint),
     ("flags", Hex),
@@ -47,7 +47,8 @@ const SECCOMP_NOTIF: Record = &[
     ("instruction_pointer", Kind::Hex64),
     ("args", Array(6, &Kind::Hex64)),
 ];
-const SECCOMP_NOTIF_RESP: Record = &[("id", Kind::Hex64), ("val", Kind::I64), ("error", Int), ("flags", Hex)];
+pub(super) const SECCOMP_NOTIF_RESP: Record =
+    &[("id", Kind::Hex64), ("val", Kind::I64), ("error", Int), ("flags", Hex)];
 
 /// Flags of an interface (netdevice(7)); 16 bits are what an ifreq has.
 static IFF: names::Bits = bits(&[

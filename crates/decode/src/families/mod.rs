@@ -8,11 +8,22 @@ mod futex;
 mod ids;
 mod io;
 mod ioctl;
+mod ipc;
+mod kernel;
+mod keys;
+#[cfg(test)]
+mod layout;
 mod memory;
+mod mount;
+mod net;
+mod perf;
 mod plain;
 mod poll;
+mod prctl;
 mod process;
+mod ptrace;
 mod sched;
+mod security;
 pub mod signal;
 mod stat;
 mod time;
@@ -29,11 +40,20 @@ pub(crate) static ALL: &[&[Spec]] = &[
     ids::CALLS,
     io::CALLS,
     ioctl::CALLS,
+    ipc::CALLS,
+    kernel::CALLS,
+    keys::CALLS,
     memory::CALLS,
+    mount::CALLS,
+    net::CALLS,
+    perf::CALLS,
     plain::CALLS,
     poll::CALLS,
+    prctl::CALLS,
     process::CALLS,
+    ptrace::CALLS,
     sched::CALLS,
+    security::CALLS,
     signal::CALLS,
     stat::CALLS,
     time::CALLS,

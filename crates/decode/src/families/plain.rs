@@ -24,7 +24,7 @@ const UTSNAME: Record = &[
     ("machine", Kind::Chars(65)), ("domainname", Kind::Chars(65)),
 ];
 #[rustfmt::skip]
-const SYSINFO: Record = &[
+pub(super) const SYSINFO: Record = &[
     ("uptime", Kind::Long), ("loads", Kind::Array(3, &Ulong)), ("totalram", Ulong), ("freeram", Ulong), ("sharedram", Ulong), ("bufferram", Ulong),
     ("totalswap", Ulong), ("freeswap", Ulong), ("procs", Kind::U16), ("", Kind::Skip(2)), ("totalhigh", Ulong), ("freehigh", Ulong), ("mem_unit", Uint),
 ];
@@ -48,7 +48,7 @@ fn personality_of(ctx: &Ctx<'_>, value: i64) -> Option<Value> {
 
 #[rustfmt::skip]
 pub(crate) static CALLS: &[Spec] = &[
-    call("sync vhangup restart_syscall idle", &[]),
+    call("sync vhangup restart_syscall idle uprobe uretprobe", &[]),
     call("uname", &[("buf", OutPtr(UTSNAME))]),
     call("olduname", &[("buf", OutPtr(OLDUTSNAME))]),
     call("sysinfo", &[("info", OutPtr(SYSINFO))]),

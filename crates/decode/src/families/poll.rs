@@ -10,7 +10,7 @@ use crate::{
     Value,
     ctx::Ctx,
     kind::{
-        Kind::{self, Bits, Bits16, Dirfd, Enum, Fd, In, In32, InOutPtr, Int, Out, Path, Ptr, Skip, Uint, Ulong},
+        Kind::{self, Bits, Bits16, Dirfd, Enum, Fd, In, In32, Int, Out, Path, Ptr, Skip, Uint, Ulong},
         Param, Record,
         Ret::With,
         Spec, call, chooses, opens, returns,
@@ -70,8 +70,8 @@ fn fd_set(ctx: &Ctx<'_>, address: u64) -> Value {
     Value::List { items, more }
 }
 
-/// The sets that select(2) has left, and the time that was left, which Linux writes back.
-fn selected(ctx: &Ctx<'_>, value: i64) -> Option<Value> {
+/// The sets that select(2) has left, and the time that was left: Linux writes it back.
+fn selected(ctx: &Ctx<'_>, value: i64, time: Record) -> Option<Value> {
     if value == 0 {
         return timed_out(ctx, value);
     }
@@ -83,7 +83,22 @@ fn selected(ctx: &Ctx<'_>, value: i64) -> Option<Value> {
             shown.push((name, set));
         }
     }
+    if let left @ Value::Struct(_) = ctx.record(ctx.word(4), time) {
+        shown.push(("left", left));
+    }
     (!shown.is_empty()).then_some(Value::Struct(shown))
+}
+
+fn left_timeval(ctx: &Ctx<'_>, value: i64) -> Option<Value> {
+    selected(ctx, value, TIMEVAL)
+}
+
+fn left_timespec(ctx: &Ctx<'_>, value: i64) -> Option<Value> {
+    selected(ctx, value, TIMESPEC)
+}
+
+fn left_timespec64(ctx: &Ctx<'_>, value: i64) -> Option<Value> {
+    selected(ctx, value, TIMESPEC64)
 }
 
 const SELECT: &[Param] = &[
@@ -91,7 +106,7 @@ const SELECT: &[Param] = &[
     ("readfds", In(fd_set)),
     ("writefds", In(fd_set)),
     ("exceptfds", In(fd_set)),
-    ("timeout", InOutPtr(TIMEVAL)),
+    ("timeout", Ptr(TIMEVAL)),
 ];
 
 /// The first select(2) of i386 has its five words in memory.
@@ -163,12 +178,12 @@ fn mask2(ctx: &Ctx<'_>, address: u64) -> Value {
 #[rustfmt::skip]
 pub(crate) static CALLS: &[Spec] = &[
     returns("poll", &[("fds", In(pollfds)), ("nfds", Uint), ("timeout", Int)], With(polled)),
-    returns("ppoll", &[("fds", In(pollfds)), ("nfds", Uint), ("tmo_p", InOutPtr(TIMESPEC)), ("sigmask", In(mask4)), ("sigsetsize", Ulong)], With(polled)),
-    returns("ppoll_time64", &[("fds", In(pollfds)), ("nfds", Uint), ("tmo_p", InOutPtr(TIMESPEC64)), ("sigmask", In(mask4)), ("sigsetsize", Ulong)], With(polled)),
-    returns("select _newselect", SELECT, With(selected)),
-    chooses("select:struct", old_select, With(selected)),
-    returns("pselect6", &[("nfds", Int), ("readfds", In(fd_set)), ("writefds", In(fd_set)), ("exceptfds", In(fd_set)), ("timeout", InOutPtr(TIMESPEC)), ("sigmask", In(pselect_mask))], With(selected)),
-    returns("pselect6_time64", &[("nfds", Int), ("readfds", In(fd_set)), ("writefds", In(fd_set)), ("exceptfds", In(fd_set)), ("timeout", InOutPtr(TIMESPEC64)), ("sigmask", In(pselect_mask))], With(selected)),
+    returns("ppoll", &[("fds", In(pollfds)), ("nfds", Uint), ("tmo_p", Ptr(TIMESPEC)), ("sigmask", In(mask4)), ("sigsetsize", Ulong)], With(polled)),
+    returns("ppoll_time64", &[("fds", In(pollfds)), ("nfds", Uint), ("tmo_p", Ptr(TIMESPEC64)), ("sigmask", In(mask4)), ("sigsetsize", Ulong)], With(polled)),
+    returns("select _newselect", SELECT, With(left_timeval)),
+    chooses("select:struct", old_select, With(left_timeval)),
+    returns("pselect6", &[("nfds", Int), ("readfds", In(fd_set)), ("writefds", In(fd_set)), ("exceptfds", In(fd_set)), ("timeout", Ptr(TIMESPEC)), ("sigmask", In(pselect_mask))], With(left_timespec)),
+    returns("pselect6_time64", &[("nfds", Int), ("readfds", In(fd_set)), ("writefds", In(fd_set)), ("exceptfds", In(fd_set)), ("timeout", Ptr(TIMESPEC64)), ("sigmask", In(pselect_mask))], With(left_timespec64)),
     opens("epoll_create", &[("size", Int)]),
     opens("epoll_create1", &[("flags", Bits(&EPOLL_FLAGS))]),
     call("epoll_ctl", &[("epfd", Fd), ("op", Enum(files::EPOLL_CTL)), ("fd", Fd), ("event", In(event_in))]),
@@ -213,7 +228,7 @@ mod tests {
         let fake = Fake::default().put(0x1000, [0b1001_u8]).words(0x2000, &[1, 0]);
         assert_eq!(
             fake.left("select", &[4, 0x1000, 0, 0, 0x2000], 2),
-            "select(4, [0, 3], NULL, NULL, {tv_sec=1, tv_usec=0}) = 2 ({in=[0, 3]})"
+            "select(4, [0, 3], NULL, NULL, {tv_sec=1, tv_usec=0}) = 2 ({in=[0, 3], left={tv_sec=1, tv_usec=0}})"
         );
         let old = Fake::default().put(0x1000, [1_u8]).halves(0x3000, &[1, 0x1000, 0, 0, 0]);
         assert_eq!(old.left_on(Arch::I386, "select", &[0x3000], 0), "select(1, [0], NULL, NULL, NULL) = 0 (Timeout)");

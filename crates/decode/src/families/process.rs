@@ -21,7 +21,8 @@ static PIDFD: names::Bits = bits(process::PIDFD);
 
 /// The low byte is the signal that the parent gets.
 fn clone_flags(_: &Ctx<'_>, word: u64) -> Value {
-    let mut flags = CLONE.of(word & !0xff);
+    // The kernel looks at 32 bits; those above are clone3(2)'s.
+    let mut flags = CLONE.of(word & 0xffff_ff00);
     if let Value::Flags { names, rest } = &mut flags {
         match names::signal_name((word & 0xff) as i64) {
             Some(signal) => names.push(signal),
@@ -62,14 +63,15 @@ macro_rules! clone_params {
 clone_params!(clone, ("child_tid", Addr), ("tls", Addr));
 clone_params!(clone_backwards, ("tls", Addr), ("child_tid", Addr));
 
+#[rustfmt::skip]
+pub(super) const CLONE_ARGS: Record = &[
+    ("flags", Kind::Bits64(&CLONE)), ("pidfd", Addr64), ("child_tid", Addr64), ("parent_tid", Addr64), ("exit_signal", Signal64),
+    ("stack", Addr64), ("stack_size", U64), ("tls", Addr64), ("set_tid", Addr64), ("set_tid_size", U64), ("cgroup", Kind::Fd64),
+];
+
 /// `struct clone_args`; 64 bits everywhere, and it says its own size.
 fn clone_args(ctx: &Ctx<'_>, address: u64) -> Value {
-    #[rustfmt::skip]
-    const ARGS: Record = &[
-        ("flags", Kind::Bits64(&CLONE)), ("pidfd", Addr64), ("child_tid", Addr64), ("parent_tid", Addr64), ("exit_signal", Signal64),
-        ("stack", Addr64), ("stack_size", U64), ("tls", Addr64), ("set_tid", Addr64), ("set_tid_size", U64), ("cgroup", Kind::Fd64),
-    ];
-    let Value::Struct(mut fields) = ctx.record_sized(address, ARGS, ctx.word(1)) else {
+    let Value::Struct(mut fields) = ctx.record_sized(address, CLONE_ARGS, ctx.word(1)) else {
         return Value::Address(address);
     };
     let flags = ctx.read(address).map_or(0, u64::from_le_bytes);

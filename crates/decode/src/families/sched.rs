@@ -29,7 +29,7 @@ fn policy_of(ctx: &Ctx<'_>, value: i64) -> Option<Value> {
 const PARAM: Record = &[("sched_priority", Int)];
 
 #[rustfmt::skip]
-const ATTR: Record = &[
+pub(super) const ATTR: Record = &[
     ("size", Uint), ("sched_policy", Enum(process::SCHED)), ("sched_flags", Bits64(&FLAGS)), ("sched_nice", Int), ("sched_priority", Uint),
     ("sched_runtime", U64), ("sched_deadline", U64), ("sched_period", U64), ("sched_util_min", Uint), ("sched_util_max", Uint),
 ];

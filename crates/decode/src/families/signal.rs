@@ -64,11 +64,11 @@ fn mask64(_: &Ctx<'_>, word: u64) -> Value {
 
 /// The kernel's sigaction, which is not the C library's: flags stand before the mask. All the architectures here have a restorer.
 #[rustfmt::skip]
-const SIGACTION: Record = &[("sa_handler", In(handler)), ("sa_flags", BitsLong(&SA)), ("sa_restorer", Addr), ("sa_mask", Kind::In64(mask64))];
+pub(super) const SIGACTION: Record = &[("sa_handler", In(handler)), ("sa_flags", BitsLong(&SA)), ("sa_restorer", Addr), ("sa_mask", Kind::In64(mask64))];
 #[rustfmt::skip]
 const OLD_SIGACTION: Record = &[("sa_handler", In(handler)), ("sa_mask", In(old_mask)), ("sa_flags", BitsLong(&SA)), ("sa_restorer", Addr)];
 
-const STACK: Record = &[("ss_sp", Addr), ("ss_flags", Bits(&SIGALTSTACK)), ("ss_size", Ulong)];
+pub(super) const STACK: Record = &[("ss_sp", Addr), ("ss_flags", Bits(&SIGALTSTACK)), ("ss_size", Ulong)];
 
 /// What a timer, a message queue or an asynchronous look-up does when it is time (sigevent(3type)).
 pub(super) fn sigevent(ctx: &Ctx<'_>, address: u64) -> Value {
@@ -260,7 +260,9 @@ mod tests {
     fn what_comes_with_a_signal() {
         let mut info = [0_u8; 128];
         let mut put = |at: usize, value: i32| info[at..at + 4].copy_from_slice(&value.to_le_bytes());
-        (put(0, 17), put(8, 1), put(16, 77), put(20, 1000), put(24, 3));
+        for (at, value) in [(0, 17), (8, 1), (16, 77), (20, 1000), (24, 3)] {
+            put(at, value);
+        }
         assert_eq!(
             text(&super::siginfo(Arch::X86_64, &info)),
             "{si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=77, si_uid=1000, si_status=3, si_utime=0, si_stime=0}"

@@ -23,7 +23,7 @@ static STATFS_FLAGS: crate::names::Bits = bits(files::STATFS);
 
 /// x86_64 (arch/x86/include/uapi/asm/stat.h).
 #[rustfmt::skip]
-const STAT_X86_64: Record = &[
+pub(super) const STAT_X86_64: Record = &[
     ("st_dev", In64(device)), ("st_ino", U64), ("st_nlink", U64), ("st_mode", Octal), ("st_uid", Id), ("st_gid", Id), ("", Skip(4)),
     ("st_rdev", In64(device)), ("st_size", I64), ("st_blksize", I64), ("st_blocks", I64), ("st_atime", I64), ("st_atime_nsec", U64),
     ("st_mtime", I64), ("st_mtime_nsec", U64), ("st_ctime", I64), ("st_ctime_nsec", U64),
@@ -39,7 +39,7 @@ const STAT_GENERIC: Record = &[
 
 /// `struct stat64` of i386 and 32-bit ARM. The inode stands at the end; the first one is cut to 32 bits.
 #[rustfmt::skip]
-const STAT64: Record = &[
+pub(super) const STAT64: Record = &[
     ("st_dev", In64(device)), ("", Skip(4)), ("", Skip(4)), ("st_mode", Octal), ("st_nlink", Uint), ("st_uid", Id), ("st_gid", Id),
     ("st_rdev", In64(device)), ("", Skip(4)), ("st_size", I64), ("st_blksize", Uint), ("st_blocks", U64), ("st_atime", Int), ("st_atime_nsec", Uint),
     ("st_mtime", Int), ("st_mtime_nsec", Uint), ("st_ctime", Int), ("st_ctime_nsec", Uint), ("st_ino", U64),
@@ -47,14 +47,14 @@ const STAT64: Record = &[
 
 /// `struct stat` of i386 and 32-bit ARM.
 #[rustfmt::skip]
-const STAT32: Record = &[
+pub(super) const STAT32: Record = &[
     ("st_dev", Kind::Dev), ("st_ino", Uint), ("st_mode", Octal16), ("st_nlink", U16), ("st_uid", Id16), ("st_gid", Id16), ("st_rdev", Kind::Dev),
     ("st_size", Uint), ("st_blksize", Uint), ("st_blocks", Uint), ("st_atime", Int), ("st_atime_nsec", Uint), ("st_mtime", Int),
     ("st_mtime_nsec", Uint), ("st_ctime", Int), ("st_ctime_nsec", Uint),
 ];
 
 #[rustfmt::skip]
-const STATX: Record = &[
+pub(super) const STATX: Record = &[
     ("stx_mask", Bits(&STATX_MASK)), ("stx_blksize", Uint), ("stx_attributes", Bits64(&STATX_ATTR)), ("stx_nlink", Uint), ("stx_uid", Id),
     ("stx_gid", Id), ("stx_mode", Octal16), ("", Skip(2)), ("stx_ino", U64), ("stx_size", U64), ("stx_blocks", U64),
     ("stx_attributes_mask", Bits64(&STATX_ATTR)), ("stx_atime", Rec(STATX_TIME)), ("stx_btime", Rec(STATX_TIME)), ("stx_ctime", Rec(STATX_TIME)),
@@ -65,14 +65,14 @@ const STATX_TIME: Record = &[("tv_sec", I64), ("tv_nsec", Uint), ("", Skip(4))];
 
 /// `struct statfs`: words of the caller's size.
 #[rustfmt::skip]
-const STATFS: Record = &[
+pub(super) const STATFS: Record = &[
     ("f_type", EnumLong(files::FS_MAGIC)), ("f_bsize", Long), ("f_blocks", Ulong), ("f_bfree", Ulong), ("f_bavail", Ulong), ("f_files", Ulong),
     ("f_ffree", Ulong), ("f_fsid", Array(2, &Hex)), ("f_namelen", Long), ("f_frsize", Long), ("f_flags", BitsLong(&STATFS_FLAGS)),
 ];
 
 /// `struct statfs64` of a 32-bit caller.
 #[rustfmt::skip]
-const STATFS64: Record = &[
+pub(super) const STATFS64: Record = &[
     ("f_type", Enum(files::FS_MAGIC)), ("f_bsize", Uint), ("f_blocks", U64), ("f_bfree", U64), ("f_bavail", U64), ("f_files", U64),
     ("f_ffree", U64), ("f_fsid", Array(2, &Hex)), ("f_namelen", Uint), ("f_frsize", Uint), ("f_flags", Bits(&STATFS_FLAGS)),
 ];

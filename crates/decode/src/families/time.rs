@@ -53,14 +53,14 @@ fn rest64(ctx: &Ctx<'_>, address: u64) -> Value {
     ctx.record(address, TIMESPEC64)
 }
 
-const ITIMERVAL: Record = &[("it_interval", Rec(TIMEVAL)), ("it_value", Rec(TIMEVAL))];
+pub(super) const ITIMERVAL: Record = &[("it_interval", Rec(TIMEVAL)), ("it_value", Rec(TIMEVAL))];
 const ITIMERSPEC: Record = &[("it_interval", Rec(TIMESPEC)), ("it_value", Rec(TIMESPEC))];
 const ITIMERSPEC64: Record = &[("it_interval", Rec(TIMESPEC64)), ("it_value", Rec(TIMESPEC64))];
 const TIMEZONE: Record = &[("tz_minuteswest", Int), ("tz_dsttime", Int)];
-const TMS: Record = &[("tms_utime", Long), ("tms_stime", Long), ("tms_cutime", Long), ("tms_cstime", Long)];
+pub(super) const TMS: Record = &[("tms_utime", Long), ("tms_stime", Long), ("tms_cutime", Long), ("tms_cstime", Long)];
 
 #[rustfmt::skip]
-const TIMEX: Record = &[
+pub(super) const TIMEX: Record = &[
     ("modes", Bits(&ADJTIMEX)), ("offset", Long), ("freq", Long), ("maxerror", Long), ("esterror", Long), ("status", Bits(&STATUS)),
     ("constant", Long), ("precision", Long), ("tolerance", Long), ("time", Rec(TIMEVAL)), ("tick", Long), ("ppsfreq", Long), ("jitter", Long),
     ("shift", Int), ("stabil", Long), ("jitcnt", Long), ("calcnt", Long), ("errcnt", Long), ("stbcnt", Long), ("tai", Int),

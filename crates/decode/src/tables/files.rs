@@ -98,12 +98,6 @@ pub(crate) const ACCESS: &[(u64, &str)] = &[
 ];
 
 #[rustfmt::skip]
-pub(crate) const FILETYPE: &[(u64, &str)] = &[
-    (0x1000, "S_IFIFO"), (0x2000, "S_IFCHR"), (0x4000, "S_IFDIR"), (0x6000, "S_IFBLK"), (0x8000, "S_IFREG"), (0xa000, "S_IFLNK"),
-    (0xc000, "S_IFSOCK"),
-];
-
-#[rustfmt::skip]
 pub(crate) const STATX: &[(u64, &str)] = &[
     (0x7ff, "STATX_BASIC_STATS"), (0x1, "STATX_TYPE"), (0x2, "STATX_MODE"), (0x4, "STATX_NLINK"), (0x8, "STATX_UID"), (0x10, "STATX_GID"),
     (0x20, "STATX_ATIME"), (0x40, "STATX_MTIME"), (0x80, "STATX_CTIME"), (0x100, "STATX_INO"), (0x200, "STATX_SIZE"), (0x400, "STATX_BLOCKS"),

@@ -143,8 +143,11 @@ fn values(headers: &[&str], names: &[String]) -> Result<BTreeMap<String, u64>, S
     }
 }
 
+/// Names and values.
+type Constants = Vec<(String, u64)>;
+
 /// The constants of one table as the headers give them, in the order of the words, and those that the list adds.
-fn constants(table: &Wanted) -> Result<(Vec<(String, u64)>, Vec<(String, u64)>), String> {
+fn constants(table: &Wanted) -> Result<(Constants, Constants), String> {
     if table.how == "ioctl" {
         return Ok((requests(table), Vec::new()));
     }

@@ -1,9 +1,8 @@
 //! Programs that ran before, and run on afterwards.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tipstaff_testkit::Signal;
@@ -11,32 +10,41 @@ use tipstaff_trace::{AttachError, Config, Reason, Tracer, Turn};
 
 use crate::kit::{Recorder, What};
 
-/// A program that another thread of ours is the parent of, so that our wait is not its wait.
+/// A program whose parent is a shell: what a tracer reaps is then told to the parent, too, which would not be so for a process of ours.
 struct Other {
     pid: i32,
-    done: JoinHandle<(ExitStatus, String)>,
+    shell: Child,
+    output: BufReader<ChildStdout>,
+    text: String,
 }
 
 impl Other {
-    /// Starts it and waits for its first line.
+    /// Starts it and waits until it has said "ready".
     fn start(guest: &str, args: &[&str]) -> Self {
-        let path = tipstaff_testkit::guest(guest);
-        let args: Vec<_> = args.iter().map(ToString::to_string).collect();
-        let (tell, told) = mpsc::channel();
-        let done = std::thread::spawn(move || {
-            let mut child: Child = Command::new(path).args(args).stdout(Stdio::piped()).spawn().expect("spawn");
-            let mut output = BufReader::new(child.stdout.take().expect("stdout"));
-            let mut text = String::new();
-            output.read_line(&mut text).expect("a line");
-            tell.send(child.id() as i32).expect("told");
-            while output.read_line(&mut text).expect("a line") > 0 {}
-            (child.wait().expect("wait"), text)
-        });
-        Self { pid: told.recv().expect("a pid"), done }
+        let mut shell = Command::new("/bin/sh")
+            .args(["-c", "\"$0\" \"$@\" & echo $!; wait $!"])
+            .arg(tipstaff_testkit::guest(guest))
+            .args(args)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("spawn");
+        let mut output = BufReader::new(shell.stdout.take().expect("stdout"));
+        let (mut pid, mut text) = (0, String::new());
+        while pid == 0 || text.is_empty() {
+            let mut line = String::new();
+            assert!(output.read_line(&mut line).expect("a line") > 0);
+            match line.trim().parse() {
+                Ok(number) => pid = number,
+                Err(_) => text.push_str(&line),
+            }
+        }
+        Self { pid, shell, output, text }
     }
 
-    fn end(self) -> (ExitStatus, String) {
-        self.done.join().expect("join")
+    /// Its status as the shell tells it (128 + N for signal N), and its output.
+    fn end(mut self) -> (i32, String) {
+        self.output.read_to_string(&mut self.text).expect("output");
+        (self.shell.wait().expect("wait").code().expect("a code"), self.text)
     }
 
     fn kill(&self, signal: Signal) {
@@ -82,7 +90,7 @@ fn a_sleeping_program_sleeps_on_through_attach_and_detach() {
         assert_eq!(seen.end(other.pid), Some(tipstaff_trace::End::Detached));
     }
     let (status, output) = other.end();
-    assert!(status.success(), "{output}");
+    assert_eq!(status, 0, "{output}");
     assert_eq!(output, "ready\nOK long\n");
 }
 
@@ -131,7 +139,7 @@ fn every_thread_is_attached_and_let_go() {
     tracer.detach(&mut seen).expect("detach");
     assert_eq!(seen.count(|what| matches!(what, What::End(tipstaff_trace::End::Detached, _))), 9);
     other.kill(Signal::TERM);
-    assert!(!other.end().0.success());
+    assert_eq!(other.end().0, 128 + 15);
 }
 
 #[test]
@@ -143,8 +151,7 @@ fn a_signal_on_its_way_is_not_lost() {
         tracer.attach(other.pid, &mut seen).expect("attach");
         other.kill(Signal::TERM);
         tracer.detach(&mut seen).expect("detach");
-        use std::os::unix::process::ExitStatusExt;
-        assert_eq!(other.end().0.signal(), Some(15));
+        assert_eq!(other.end().0, 128 + 15);
     }
 }
 

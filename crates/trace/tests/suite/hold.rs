@@ -69,3 +69,32 @@ fn a_dropped_tracer_takes_held_tasks_along() {
         assert!(state.is_empty() || state.contains(") Z "), "{state}");
     }
 }
+
+/// Holds the leader in the call in which it waits for its thread.
+#[derive(Default)]
+struct HoldLeader(Recorder);
+
+impl Observer for HoldLeader {
+    fn on_stop(&mut self, task: &Task, stop: &mut Stop) -> Resume {
+        self.0.on_stop(task, stop);
+        let waits = task.tid() == task.process() && matches!(Recorder::what(stop, task), What::Entered("futex"));
+        if waits { Resume::Hold } else { Resume::AsBefore }
+    }
+
+    fn on_end(&mut self, task: &Task, end: End) {
+        self.0.on_end(task, end);
+    }
+}
+
+#[test]
+fn an_exec_ends_a_stop_that_is_held() {
+    let exit = tipstaff_testkit::guest("exit");
+    let mut tracer = Tracer::new(Config::default());
+    let mut seen = HoldLeader::default();
+    let pid = tracer.launch(&guest("threadexec").arg(exit).arg("5"), &mut seen).expect("launch").pid;
+    assert_eq!(tracer.run(&mut seen), Ok(Turn::Empty));
+    seen.0.expect_whole();
+    assert_eq!(seen.0.end(pid), Some(End::Exited(5)));
+    let replaced = |what: &What| matches!(what, What::End(End::Replaced { .. }, Some("futex")));
+    assert!(seen.0.position(pid, replaced).is_some(), "{:#?}", seen.0);
+}

@@ -7,7 +7,11 @@ use std::time::Duration;
 use tipstaff_testkit::Signal;
 use tipstaff_trace::{Config, End, Observer, Resume, Stop, Task, Tracer, Turn};
 
-use crate::kit::{Recorder, guest};
+use crate::kit::{Recorder, What, guest};
+
+fn kill(pid: i32) -> rustix::io::Result<()> {
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).expect("a process"), Signal::KILL)
+}
 
 /// Kills the process in its `at`th stop, while it stands there.
 struct Killer {
@@ -23,8 +27,14 @@ impl Observer for Killer {
         self.stops += 1;
         if self.stops == self.at {
             self.killed = Some(task.process());
-            let pid = rustix::process::Pid::from_raw(task.process()).expect("a process");
-            rustix::process::kill_process(pid, Signal::KILL).expect("kill");
+            kill(task.process()).expect("kill");
+            // A child in a group-stop, whose parent is gone, would stay there for ever, as it would untraced.
+            for seen in &self.seen.0 {
+                if let What::Forked(tipstaff_trace::ForkKind::Fork, child) = seen.what {
+                    // It may have ended.
+                    let _ = kill(child);
+                }
+            }
         }
         // Some requests, which now meet a dead tracee.
         let _ = stop.registers();

@@ -85,19 +85,21 @@ impl Recorder {
         for (at, seen) in self.0.iter().enumerate() {
             let Seen { tid, what, .. } = seen;
             match what {
-                // A thread id may be given out again.
-                What::Interrupted(Reason::New) => drop(ended.remove(tid)),
+                // A thread id may be given out again, and an exec brings the leader's back.
+                What::Interrupted(Reason::New) | What::Executed(_) => drop(ended.remove(tid)),
                 _ => assert!(!ended.contains(tid), "{seen:?} after its end, at {at}"),
             }
             match what {
                 What::Entered(call) => assert_eq!(open.insert(*tid, *call), None, "{seen:?} in a call, at {at}"),
                 What::Left(call, _) => assert_eq!(open.remove(tid), Some(*call), "{seen:?} at {at}"),
                 What::Executed(former) => {
+                    if former != tid {
+                        ended.insert(*former);
+                    }
                     // The call of the one that executes goes on under the leader's id.
                     if let Some(call) = open.remove(former) {
                         open.insert(*tid, call);
                     }
-                    ended.remove(tid);
                 }
                 What::End(_, call) => {
                     assert_eq!(open.remove(tid), *call, "{seen:?} at {at}");

@@ -1,8 +1,8 @@
 //! One test for each kind of stop. The guest's own exit status says that it saw what it would see untraced.
 
-use tipstaff_trace::{Config, End, ForkKind, Reason};
+use tipstaff_trace::{Config, End, ForkKind, Observer, Reason, Resume, SigInfo, Stop, Task};
 
-use crate::kit::{Ran, What, guest, run};
+use crate::kit::{Ran, What, guest, run, run_with};
 
 const SIGTRAP: i32 = 5;
 const SIGKILL: i32 = 9;
@@ -54,7 +54,8 @@ fn fork_and_the_child_after_it() {
     assert_eq!(ran.seen.0[first.expect("a child")].what, What::Interrupted(Reason::New));
     assert_eq!(ran.seen.end(child), Some(End::Exited(3)));
     // fork's return in the child has no entry there, and is not shown.
-    assert_eq!(ran.seen.position(child, |what| matches!(what, What::Left(..))), None);
+    let own = ran.seen.0.iter().filter(|seen| seen.tid == child).nth(1).expect("its first call");
+    assert!(matches!(own.what, What::Entered(_)), "{own:?}");
     // SIGCHLD is shown although nobody handles it.
     assert!(ran.seen.position(ran.pid, |what| matches!(what, What::Signal(SIGCHLD, _))).is_some());
 }
@@ -121,4 +122,59 @@ fn a_leader_that_ends_first_does_not_end_its_process() {
     assert_eq!(ran.output, "done\n");
     // The kernel tells of the leader last.
     assert!(matches!(ran.seen.0.last(), Some(last) if last.tid == ran.pid));
+}
+
+/// What becomes of SIGUSR1.
+enum Change {
+    Drop,
+    Replace(i32),
+    Value(i32),
+}
+
+struct Signals {
+    change: Change,
+    end: Option<End>,
+}
+
+impl Observer for Signals {
+    fn on_stop(&mut self, _: &Task, stop: &mut Stop) -> Resume {
+        if let Stop::Signal(s) = stop
+            && s.signal() == SIGUSR1
+        {
+            assert_eq!(s.delivers(), Some(SIGUSR1));
+            match self.change {
+                Change::Drop => s.deliver(None).expect("nothing"),
+                Change::Replace(signal) => {
+                    assert!(s.deliver(Some(65)).is_err() && s.deliver(Some(0)).is_err());
+                    s.deliver(Some(signal)).expect("a signal");
+                }
+                Change::Value(value) => {
+                    let info = s.info().expect("siginfo");
+                    assert_eq!((info.value() as i32, info.signal()), (41, SIGUSR1));
+                    let mut bytes = *info.bytes();
+                    bytes[24..28].copy_from_slice(&value.to_ne_bytes());
+                    s.set_info(&SigInfo::from_bytes(bytes)).expect("set");
+                }
+            }
+        }
+        Resume::AsBefore
+    }
+
+    fn on_end(&mut self, _: &Task, end: End) {
+        self.end = Some(end);
+    }
+}
+
+#[test]
+fn a_signal_can_be_dropped_replaced_and_changed() {
+    let end = |change| {
+        let mut signals = Signals { change, end: None };
+        run_with(Config::default(), guest("lifecycle").arg("signal"), &mut signals);
+        signals.end
+    };
+    // The guest adds one to the value for the right sender, and wants 42.
+    assert_eq!(end(Change::Value(41)), Some(End::Exited(0)));
+    assert_eq!(end(Change::Value(40)), Some(End::Exited(1)));
+    assert_eq!(end(Change::Drop), Some(End::Exited(1)));
+    assert_eq!(end(Change::Replace(15)), Some(End::Killed { signal: 15, core: false }));
 }
