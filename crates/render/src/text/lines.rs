@@ -198,7 +198,7 @@ impl<W: Write> Lines<W> {
                 if index > 0 {
                     self.buffer.extend_from_slice(b", ");
                 }
-                value::put(&mut self.buffer, &arg.value);
+                value::put(&mut self.buffer, &arg.value, self.options.whole);
             }
             self.buffer.push(b')');
         }
@@ -283,7 +283,7 @@ impl<W: Write> Lines<W> {
     /// Arguments `from..to` of a call, and the separator if more of them follow.
     fn args(&mut self, call: &Call, from: usize, to: usize) {
         for (index, arg) in call.args.iter().enumerate().take(to).skip(from) {
-            value::put(&mut self.buffer, &arg.value);
+            value::put(&mut self.buffer, &arg.value, self.options.whole);
             if index + 1 < call.args.len() {
                 self.buffer.extend_from_slice(b", ");
             }

@@ -5,6 +5,7 @@ mod lines;
 mod number;
 mod options;
 mod per_task;
+mod structure;
 mod style;
 pub(crate) mod value;
 
@@ -93,7 +94,7 @@ impl<W: Write> Text<W> {
                 out.extend_from_slice(b"--- ");
                 put_signal(out, *number);
                 out.push(b' ');
-                value::put(out, info);
+                value::put(out, info, true);
                 out.extend_from_slice(b" ---");
             }),
             What::Stopped { signal } => self.note(event, Kind::Signal, |out| {
@@ -210,7 +211,7 @@ pub(crate) fn legible(bytes: &[u8]) -> String {
 /// A value as text.
 pub(crate) fn value_text(of: &Value) -> String {
     let mut out = Vec::new();
-    value::put(&mut out, of);
+    value::put(&mut out, of, false);
     ascii(out)
 }
 
@@ -222,7 +223,7 @@ pub(crate) fn call_text(call: &Call) -> String {
         if index > 0 {
             out.extend_from_slice(b", ");
         }
-        value::put(&mut out, &arg.value);
+        value::put(&mut out, &arg.value, false);
     }
     out.push(b')');
     ascii(out)
