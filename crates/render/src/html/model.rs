@@ -176,12 +176,20 @@ impl Model {
     }
 
     fn forked(&mut self, event: &Event, thread: usize, child: i32, child_pid: i32) {
-        // The kernel may give an id again: a new thread is a new one.
-        self.places.threads.remove(&child);
-        if child_pid != event.pid {
-            self.process(child_pid, Some(self.threads[thread].1), event.at_ns);
+        let parent = self.threads[thread].1;
+        let known = self.places.processes.get(&child_pid).copied();
+        match known.filter(|&place| place != parent && self.processes[place].ended_ns.is_none()) {
+            // Its first event came before its maker's.
+            Some(place) => self.processes[place].parent = self.processes[place].parent.or(Some(parent)),
+            None => {
+                // The kernel may give an id again: a new thread is a new one.
+                self.places.threads.remove(&child);
+                if child_pid != event.pid {
+                    self.process(child_pid, Some(parent), event.at_ns);
+                }
+                self.thread(child, child_pid, event.at_ns);
+            }
         }
-        self.thread(child, child_pid, event.at_ns);
         let what = if child_pid == event.pid { "thread" } else { "process" };
         self.row(event, thread, 4, "starts", || format!("{what} {child}"));
     }

@@ -91,7 +91,6 @@ impl Watch {
             What::Signal { number, info } => {
                 self.processes[place].signal = Some(Delivered { number: *number, info: info.clone() });
             }
-            // The last thread's end is the process's: an exit_group gives all the same status.
             What::Exited { status } => self.ended(place, event, End::Exited(*status)),
             What::Killed { signal, core } => self.ended(place, event, End::Killed { signal: *signal, core: *core }),
             _ => {}
@@ -121,10 +120,9 @@ impl Watch {
     }
 
     fn ended(&mut self, place: usize, event: &Event, end: End) {
-        // The leader's end is reported last (ptrace(2)), unless a thread went on after it.
-        let process = &mut self.processes[place];
-        if event.tid == event.pid || process.end.is_some() {
-            process.end = Some((self.order, end));
+        // The leader's end is reported when no other thread is left (wait(2)), and its status is the process's.
+        if event.tid == event.pid {
+            self.processes[place].settle(self.order, end);
         }
     }
 

@@ -119,6 +119,17 @@ fn beyond_the_limit_only_sums_grow() {
     assert_eq!(data["touched"]["files"]["uses"][0]["opened"], 20);
 }
 
+#[test]
+fn a_child_may_be_seen_before_its_parent_tells_of_it_and_an_id_may_come_again() {
+    let mut story = Story::default();
+    story.exec(7, &["/bin/sh"]).call(8, "getpid", &[], 8).fork(7, 8).exits(8, 1).fork(7, 8).exits(8, 0).exits(7, 0);
+    let data = data(&page(&story));
+    let all: Vec<_> =
+        data["processes"].as_array().unwrap().iter().map(|one| (&one["pid"], &one["parent"], &one["status"])).collect();
+    let (zero, one, seven, eight, null) = (0.into(), 1.into(), 7.into(), 8.into(), Value::Null);
+    assert_eq!(all, [(&seven, &null, &zero), (&eight, &zero, &one), (&eight, &zero, &zero)]);
+}
+
 /// A browser that can be started without a screen.
 fn browser() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;

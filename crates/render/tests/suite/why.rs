@@ -290,6 +290,24 @@ fn sigkill_has_no_siginfo_but_perhaps_a_sender() {
 }
 
 #[test]
+fn an_id_that_comes_again_is_another_process() {
+    let mut story = program(&["/bin/sh"]);
+    story.fork(7, 8).exec(8, &["/bin/true"]).exits(8, 0).wait(7, 8).fork(7, 8).exec(8, &["/bin/cat", "/nope"]);
+    cat_fails(&mut story, 8);
+    story.wait(7, 8).exits(7, 1);
+    answer(&story, &format!("sh exited with status 1, because cat (pid 8) exited with status 1: {NOPE}"));
+}
+
+#[test]
+fn a_child_that_is_seen_before_its_parent_tells_of_it() {
+    let mut story = program(&["/bin/sh"]);
+    story.call(8, "set_robust_list", &[], 0).fork(7, 8).exec(8, &["/bin/cat", "/nope"]);
+    cat_fails(&mut story, 8);
+    story.wait(7, 8).exits(7, 1);
+    answer(&story, &format!("sh exited with status 1, because cat (pid 8) exited with status 1: {NOPE}"));
+}
+
+#[test]
 fn nothing_fits_and_it_says_so() {
     let mut story = program(&["/usr/bin/grep", "x"]);
     story.exits(7, 1);
