@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use tipstaff_decode::{Arg, Call, Value};
 
@@ -13,7 +13,7 @@ use crate::{Event, What};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Descriptor {
     /// A path, an address, `pipe`.
-    pub(crate) name: Rc<[u8]>,
+    pub(crate) name: Arc<[u8]>,
     /// It is a socket, and the name is an address.
     pub(crate) socket: bool,
     close_on_exec: bool,

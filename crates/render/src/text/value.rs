@@ -83,15 +83,17 @@ pub(crate) fn restart(errno: &str) -> Option<&'static str> {
     }
 }
 
+/// A mode; its type and the bits above the permissions by name, as inode(7) has them.
 fn mode_of(out: &mut Vec<u8>, mode: u32) {
-    match file_type(mode) {
-        Some(name) => {
+    let Some(name) = file_type(mode) else { return octal(out, u64::from(mode)) };
+    out.extend_from_slice(name.as_bytes());
+    for (bit, name) in [(0o4000, "|S_ISUID"), (0o2000, "|S_ISGID"), (0o1000, "|S_ISVTX")] {
+        if mode & bit != 0 {
             out.extend_from_slice(name.as_bytes());
-            out.push(b'|');
-            octal(out, u64::from(mode & 0o7777));
         }
-        None => octal(out, u64::from(mode)),
     }
+    out.push(b'|');
+    octal(out, u64::from(mode & 0o777));
 }
 
 fn flags(out: &mut Vec<u8>, names: &[&str], rest: u64) {

@@ -93,6 +93,8 @@ fn values_read_as_straces_do() {
         result(0, None),
         "fstat(3, {st_mode=S_IFREG|0644, st_size=4096, ...}) = 0",
     );
+    line("mknod", &[("mode", Value::Octal(0o041_777))], None, "mknod(S_IFDIR|S_ISVTX|0777)             = ?");
+    line("chmod", &[("mode", Value::Octal(0o4755))], None, "chmod(04755)                            = ?");
     let sets = |items| Value::List { items, more: false };
     let args = [
         ("how", Value::Name("SIG_SETMASK")),
