@@ -34,7 +34,9 @@ pub(crate) fn put_result(out: &mut Vec<u8>, returned: Option<&Returned>) {
         // The kernel's own codes for a call that starts again are no result that the program sees.
         let (shown, words) = match restart(errno) {
             Some(words) => (&b"? "[..], Some(words)),
-            None => (&b"-1 "[..], i32::try_from(-returned.value).ok().and_then(tipstaff_abi::errno::text)),
+            None => {
+                (&b"-1 "[..], i32::try_from(returned.value.saturating_neg()).ok().and_then(tipstaff_abi::errno::text))
+            }
         };
         out.extend_from_slice(shown);
         out.extend_from_slice(errno.as_bytes());

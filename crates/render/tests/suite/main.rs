@@ -1,5 +1,6 @@
 //! What the writers promise, one module each.
 
+mod any;
 mod filter;
 mod html;
 mod json;
