@@ -50,7 +50,8 @@ fn story() -> Story {
     ]);
     story.call(7, "socket", &[("domain", Word::Name("AF_INET"))], 4);
     story.call(7, "connect", &[("sockfd", fd(4)), ("addr", address)], 0);
-    story.call(7, "write", &[("fd", fd(4)), ("buf", bytes("GET")), ("count", Word::Uint(3))], 3).exits(7, 1);
+    let socket = Word::Fd { number: 4, path: Some(b"socket:[77]".to_vec()) };
+    story.call(7, "write", &[("fd", socket), ("buf", bytes("GET")), ("count", Word::Uint(3))], 3).exits(7, 1);
     story
 }
 

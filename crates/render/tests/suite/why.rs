@@ -1,5 +1,6 @@
 //! Why programs failed: real situations, as strace showed them, in few events.
 
+use tipstaff_abi::Arch;
 use tipstaff_decode::Value;
 use tipstaff_render::{What, Why};
 
@@ -263,7 +264,8 @@ fn deadly_signals_say_what_they_mean() {
         "prog was killed by SIGSEGV: it used 0xdead0000, where nothing is mapped (SEGV_MAPERR)",
     );
     answer(&killed(8, info("FPE_INTDIV", 0x40_1000)), "prog was killed by SIGFPE: it divided by zero at 0x401000");
-    let refused = vec![("si_code", Value::Name("SYS_SECCOMP")), ("si_syscall", Value::Name("ptrace"))];
+    let arch = Value::Hex(Arch::X86_64.audit_arch().into());
+    let refused = vec![("si_code", Value::Name("SYS_SECCOMP")), ("si_syscall", Value::Int(101)), ("si_arch", arch)];
     answer(&killed(31, refused), "prog was killed by SIGSYS: a seccomp filter refused the system call ptrace");
     let own = |signal, pid| {
         killed(
