@@ -178,7 +178,7 @@ impl Model {
     fn forked(&mut self, event: &Event, thread: usize, child: i32, child_pid: i32) {
         let parent = self.threads[thread].1;
         let known = self.places.processes.get(&child_pid).copied();
-        match known.filter(|&place| place != parent && self.processes[place].ended_ns.is_none()) {
+        match known.filter(|&place| place > parent && self.processes[place].ended_ns.is_none()) {
             // Its first event came before its maker's.
             Some(place) => self.processes[place].parent = self.processes[place].parent.or(Some(parent)),
             None => {

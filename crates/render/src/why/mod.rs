@@ -78,9 +78,10 @@ impl Watch {
         match &event.what {
             What::Returned { call, .. } => self.call(place, call),
             What::Forked { child_pid, .. } if *child_pid != event.pid => {
-                // The child's first event may have come before: it has no parent yet then.
+                // The child's first event may have come before: it has no parent yet then. Parents stand before their children, so that there is no circle
+                // whatever the ids are.
                 match self.by_pid.get(child_pid) {
-                    Some(&child) if self.processes[child].end.is_none() => self.adopt(child, place),
+                    Some(&child) if child > place && self.processes[child].end.is_none() => self.adopt(child, place),
                     _ => {
                         let program = self.processes[place].program.clone();
                         self.add(Process::new(*child_pid, Some(place), program));

@@ -310,6 +310,14 @@ fn a_child_that_is_seen_before_its_parent_tells_of_it() {
 }
 
 #[test]
+fn ids_that_make_a_circle_end_too() {
+    let mut story = Story::default();
+    story.call(7, "getpid", &[], 7).call(8, "getpid", &[], 8).fork(8, 7).fork(7, 8).exits(8, 1).exits(7, 1);
+    // That 8 made 7 can only be another 7.
+    answer(&story, "the end of process 7 was not seen: there is nothing to explain yet");
+}
+
+#[test]
 fn nothing_fits_and_it_says_so() {
     let mut story = program(&["/usr/bin/grep", "x"]);
     story.exits(7, 1);
