@@ -3,13 +3,14 @@
 const ROW = 22;
 let chosen = [];
 let selected = -1;
+let lowered = null;
 
 /** The rows that a query takes: each word must occur, in any text of the row. */
 function choose(query) {
   const words = (query.get("q") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
   const failed = query.get("failed") === "1";
   const pid = query.get("pid");
-  const lower = words.length ? texts.map((text) => text.toLowerCase()) : [];
+  const lower = words.length ? (lowered ??= texts.map((text) => text.toLowerCase())) : [];
   const hits = words.map((needle) => lower.map((text) => text.includes(needle)));
   const found = [];
   for (let row = 0; row < rows.at.length; row++) {

@@ -10,6 +10,9 @@ const COLUMNS = [
 ];
 const order = { files: ["reads", -1], addresses: ["opened", -1] };
 
+/** The words by which the calls that name a file or an address are found: of an address, its host and its port stand apart. */
+const words = (view, name) => (view === "files" ? name : name.replace(/^unix:/, "").replace(/^\[?(.*?)\]?:(\d+)$/, "$1 $2"));
+
 function showList(view, query) {
   const SHOWN = 1000;
   const [list, title, none] = LISTS[view];
@@ -28,7 +31,7 @@ function showList(view, query) {
   const body = places.slice(0, SHOWN).map((place) => {
     const use = list.uses[place];
     return el("tr", {},
-      el("td", { class: "path", title: list.names[place] }, el("a", { href: to("calls", { q: list.names[place].split(/\s/)[0] }) }, list.names[place])),
+      el("td", { class: "path", title: list.names[place] }, el("a", { href: to("calls", { q: words(view, list.names[place]) }) }, list.names[place])),
       ...columns.map(([column, , show]) => el("td", { class: column === "failed" && use.failed ? "number failed" : "number" },
         use[column] ? (column === "failed" ? `${grouped(use.failed)} ${use.errno}` : show(use[column])) : "")));
   });

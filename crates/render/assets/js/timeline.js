@@ -62,7 +62,7 @@ function draw() {
     pen.fillStyle = colours.line;
     pen.fillRect(x(tick), AXIS - 6, 1, height - AXIS + 6);
     pen.fillStyle = colours.faint;
-    pen.fillText(duration(Math.round(tick)), x(tick) + 4, 10);
+    pen.fillText(tick ? duration(Math.round(tick)) : "0", x(tick) + 4, 10);
   }
   pen.save();
   pen.beginPath();
@@ -86,7 +86,7 @@ function drawLane(pen, lane, top, x) {
   const ended = x(leader || last === undefined ? process.ended_ns ?? trace.end_ns : rows.at[last] + rows.took[last]);
   pen.fillStyle = colours.life;
   pen.fillRect(began, top + LANE / 2 - 1, Math.max(1, ended - began), 2);
-  let painted = -1;
+  let painted = -1, marked = -Infinity;
   // A call that began before the view may reach into it; calls of one thread do not overlap, so it is the one before.
   for (let place = Math.max(0, after(lane, view.from) - 1); place < lane.rows.length; place++) {
     const row = lane.rows[place];
@@ -94,6 +94,9 @@ function drawLane(pen, lane, top, x) {
     const left = x(rows.at[row]), right = Math.max(left + 1, x(rows.at[row] + rows.took[row]));
     const kind = rows.kind[row];
     if (kind === SIGNAL || kind === NOTE) {
+      // Marks that would cover each other are left out until there is room; those of signals come first.
+      if (kind === NOTE && left - marked < 9) continue;
+      marked = left;
       pen.fillStyle = kind === SIGNAL ? colours.signal : colours.faint;
       pen.beginPath();
       pen.moveTo(left - 4, top + 1);

@@ -1,7 +1,7 @@
 //! What the page shows, collected while the trace goes on.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::Serialize;
 use tipstaff_abi::signal;
@@ -28,7 +28,7 @@ pub(super) struct Model {
     /// Thread ids and their processes' places.
     threads: Vec<(i32, usize)>,
     /// Every text that a row has.
-    texts: Vec<Rc<str>>,
+    texts: Vec<Arc<str>>,
     rows: Rows,
     sums: Vec<Sum>,
     failures: Vec<Failure>,
@@ -42,9 +42,9 @@ pub(super) struct Model {
 struct Places {
     processes: HashMap<i32, usize>,
     threads: HashMap<i32, usize>,
-    texts: HashMap<Rc<str>, u32>,
-    sums: HashMap<Rc<str>, usize>,
-    failures: HashMap<(Rc<str>, &'static str, Vec<u8>), usize>,
+    texts: HashMap<Arc<str>, u32>,
+    sums: HashMap<Arc<str>, usize>,
+    failures: HashMap<(Arc<str>, &'static str, Vec<u8>), usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -77,7 +77,7 @@ struct Rows {
 
 #[derive(Debug, Serialize)]
 struct Sum {
-    name: Rc<str>,
+    name: Arc<str>,
     calls: u64,
     errors: u64,
     wall_ns: u64,
@@ -86,7 +86,7 @@ struct Sum {
 
 #[derive(Debug, Serialize)]
 struct Failure {
-    name: Rc<str>,
+    name: Arc<str>,
     errno: &'static str,
     about: String,
     count: u64,
@@ -176,12 +176,20 @@ impl Model {
     }
 
     fn forked(&mut self, event: &Event, thread: usize, child: i32, child_pid: i32) {
-        // The kernel may give an id again: a new thread is a new one.
-        self.places.threads.remove(&child);
-        if child_pid != event.pid {
-            self.process(child_pid, Some(self.threads[thread].1), event.at_ns);
+        let parent = self.threads[thread].1;
+        let known = self.places.processes.get(&child_pid).copied();
+        match known.filter(|&place| place > parent && self.processes[place].ended_ns.is_none()) {
+            // Its first event came before its maker's.
+            Some(place) => self.processes[place].parent = self.processes[place].parent.or(Some(parent)),
+            None => {
+                // The kernel may give an id again: a new thread is a new one.
+                self.places.threads.remove(&child);
+                if child_pid != event.pid {
+                    self.process(child_pid, Some(parent), event.at_ns);
+                }
+                self.thread(child, child_pid, event.at_ns);
+            }
         }
-        self.thread(child, child_pid, event.at_ns);
         let what = if child_pid == event.pid { "thread" } else { "process" };
         self.row(event, thread, 4, "starts", || format!("{what} {child}"));
     }
@@ -222,11 +230,11 @@ impl Model {
         self.rows.push(event.at_ns, took_ns, thread, kind, texts);
     }
 
-    fn sum(&mut self, call: &Call, took_ns: u64, failed: bool) -> Rc<str> {
+    fn sum(&mut self, call: &Call, took_ns: u64, failed: bool) -> Arc<str> {
         let place = match self.places.sums.get(&*call.name) {
             Some(&place) => place,
             None => {
-                let name: Rc<str> = (*call.name).into();
+                let name: Arc<str> = (*call.name).into();
                 self.places.sums.insert(name.clone(), self.sums.len());
                 self.sums.push(Sum { name, calls: 0, errors: 0, wall_ns: 0, longest_ns: 0 });
                 self.sums.len() - 1
@@ -240,7 +248,7 @@ impl Model {
         sum.name.clone()
     }
 
-    fn failure(&mut self, pid: i32, call: &Call, name: Rc<str>, errno: &'static str) {
+    fn failure(&mut self, pid: i32, call: &Call, name: Arc<str>, errno: &'static str) {
         let about = self.touched.about(pid, call);
         let key = (name, errno, about);
         let kept = Some(self.rows.at.len()).filter(|&row| row < self.limit);
@@ -269,7 +277,7 @@ impl Model {
             return place;
         }
         let place = self.texts.len() as u32;
-        let text: Rc<str> = text.into();
+        let text: Arc<str> = text.into();
         self.texts.push(text.clone());
         self.places.texts.insert(text, place);
         place

@@ -124,7 +124,8 @@ impl Touched {
                 (Deed::Change, name) if name.contains("dir") || name.contains("dfd") => continue,
                 _ => deed,
             };
-            let socket = self.descriptors.get(pid, *number).is_some_and(|descriptor| descriptor.socket);
+            let followed = self.descriptors.get(pid, *number).is_some_and(|descriptor| descriptor.socket);
+            let socket = followed || name.starts_with(b"socket:");
             let list = if socket { &mut self.addresses } else { &mut self.files };
             add(list.of(name), deed);
             if deed != Deed::Read && deed != Deed::Write {

@@ -5,8 +5,9 @@ mod lines;
 mod number;
 mod options;
 mod per_task;
+mod structure;
 mod style;
-pub(crate) mod value;
+mod value;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
@@ -16,10 +17,11 @@ use tipstaff_decode::{Call, Returned, Value};
 
 use crate::{Event, Sink, What};
 use lines::{Begun, Lines};
-pub(crate) use number::decimal;
+pub(crate) use number::{decimal, padded};
 pub use options::{Clock, Stamp, TaskPrefix, TextOptions};
 pub use per_task::PerTask;
 use style::Kind;
+pub(crate) use value::{put as put_value, put_result};
 
 /// Writes a trace as text, one call or occurrence a line.
 ///
@@ -93,7 +95,7 @@ impl<W: Write> Text<W> {
                 out.extend_from_slice(b"--- ");
                 put_signal(out, *number);
                 out.push(b' ');
-                value::put(out, info);
+                put_value(out, info, true);
                 out.extend_from_slice(b" ---");
             }),
             What::Stopped { signal } => self.note(event, Kind::Signal, |out| {
@@ -216,7 +218,7 @@ pub(crate) fn legible(bytes: &[u8]) -> String {
 /// A value as text.
 pub(crate) fn value_text(of: &Value) -> String {
     let mut out = Vec::new();
-    value::put(&mut out, of);
+    put_value(&mut out, of, false);
     ascii(out)
 }
 
@@ -228,7 +230,7 @@ pub(crate) fn call_text(call: &Call) -> String {
         if index > 0 {
             out.extend_from_slice(b", ");
         }
-        value::put(&mut out, &arg.value);
+        put_value(&mut out, &arg.value, false);
     }
     out.push(b')');
     ascii(out)
@@ -237,7 +239,7 @@ pub(crate) fn call_text(call: &Call) -> String {
 /// A result as text.
 pub(crate) fn result_text(returned: Option<&Returned>) -> String {
     let mut out = Vec::new();
-    value::put_result(&mut out, returned);
+    put_result(&mut out, returned);
     ascii(out)
 }
 

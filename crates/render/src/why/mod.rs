@@ -78,9 +78,10 @@ impl Watch {
         match &event.what {
             What::Returned { call, .. } => self.call(place, call),
             What::Forked { child_pid, .. } if *child_pid != event.pid => {
-                // The child's first event may have come before: it has no parent yet then.
+                // The child's first event may have come before: it has no parent yet then. Parents stand before their children, so that there is no circle
+                // whatever the ids are.
                 match self.by_pid.get(child_pid) {
-                    Some(&child) if self.processes[child].end.is_none() => self.adopt(child, place),
+                    Some(&child) if child > place && self.processes[child].end.is_none() => self.adopt(child, place),
                     _ => {
                         let program = self.processes[place].program.clone();
                         self.add(Process::new(*child_pid, Some(place), program));
@@ -91,7 +92,6 @@ impl Watch {
             What::Signal { number, info } => {
                 self.processes[place].signal = Some(Delivered { number: *number, info: info.clone() });
             }
-            // The last thread's end is the process's: an exit_group gives all the same status.
             What::Exited { status } => self.ended(place, event, End::Exited(*status)),
             What::Killed { signal, core } => self.ended(place, event, End::Killed { signal: *signal, core: *core }),
             _ => {}
@@ -121,10 +121,9 @@ impl Watch {
     }
 
     fn ended(&mut self, place: usize, event: &Event, end: End) {
-        // The leader's end is reported last (ptrace(2)), unless a thread went on after it.
-        let process = &mut self.processes[place];
-        if event.tid == event.pid || process.end.is_some() {
-            process.end = Some((self.order, end));
+        // The leader's end is reported when no other thread is left (wait(2)), and its status is the process's.
+        if event.tid == event.pid {
+            self.processes[place].settle(self.order, end);
         }
     }
 

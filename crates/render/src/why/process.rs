@@ -109,6 +109,23 @@ impl Process {
         }
     }
 
+    /// The process has ended: what cannot explain anything is dropped, since a trace may have many thousand processes.
+    pub(super) fn settle(&mut self, order: u64, end: End) {
+        self.end = Some((order, end));
+        if end == End::Exited(0) && self.parent.is_some() {
+            self.failures.clear();
+            self.said.clear();
+        }
+        let asked: HashSet<&[u8]> = self.failures.iter().filter_map(|failure| failure.path.as_deref()).collect();
+        self.found.retain(|path| asked.contains(&**path));
+        let names: HashSet<&[u8]> = asked.iter().map(|path| last_part(path)).collect();
+        self.found_names.retain(|name, _| names.contains(&**name));
+        self.failures.shrink_to_fit();
+        self.said.shrink_to_fit();
+        self.found.shrink_to_fit();
+        self.found_names.shrink_to_fit();
+    }
+
     /// What went to stderr after a moment.
     pub(super) fn said_after(&self, order: u64) -> Vec<u8> {
         self.said.iter().filter(|(at, _)| *at > order).flat_map(|(_, piece)| piece.iter().copied()).collect()

@@ -1,5 +1,6 @@
 //! Signals and errors in words, and what to do about them.
 
+use tipstaff_abi::{Arch, Sysno};
 use tipstaff_decode::Value;
 
 use super::process::Delivered;
@@ -30,7 +31,7 @@ pub(super) fn signal_reason(signal: &str, info: Option<&Delivered>) -> Option<St
         ("SIGFPE" | "SIGILL" | "SIGTRAP", _) if info.is_some() && !code.starts_with("SI_") => {
             format!("at {address} ({code})")
         }
-        ("SIGSYS", _) => match word("si_syscall") {
+        ("SIGSYS", _) => match info.and_then(refused_call).or_else(|| word("si_syscall")) {
             Some(call) => format!("a seccomp filter refused the system call {call}"),
             None => "a seccomp filter refused a system call".to_owned(),
         },
@@ -39,6 +40,18 @@ pub(super) fn signal_reason(signal: &str, info: Option<&Delivered>) -> Option<St
         ("SIGXFSZ", _) => "it wrote beyond the file size that it may (RLIMIT_FSIZE)".to_owned(),
         _ => return None,
     })
+}
+
+/// The name of the call that SIGSYS is about: siginfo has its number, and the architecture that it belongs to.
+fn refused_call(info: &Delivered) -> Option<String> {
+    let number = |name: &str| match info.field(name)? {
+        Value::Int(number) => u32::try_from(*number).ok(),
+        Value::Uint(number) | Value::Hex(number) => u32::try_from(*number).ok(),
+        _ => None,
+    };
+    let call = number("si_syscall")?;
+    let arch = Arch::of(number("si_arch")?, call)?;
+    Sysno(call).name(arch).map(str::to_owned)
 }
 
 /// What is worth knowing about an error, where the words of strerror(3) leave it open.

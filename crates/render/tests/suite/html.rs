@@ -50,7 +50,8 @@ fn story() -> Story {
     ]);
     story.call(7, "socket", &[("domain", Word::Name("AF_INET"))], 4);
     story.call(7, "connect", &[("sockfd", fd(4)), ("addr", address)], 0);
-    story.call(7, "write", &[("fd", fd(4)), ("buf", bytes("GET")), ("count", Word::Uint(3))], 3).exits(7, 1);
+    let socket = Word::Fd { number: 4, path: Some(b"socket:[77]".to_vec()) };
+    story.call(7, "write", &[("fd", socket), ("buf", bytes("GET")), ("count", Word::Uint(3))], 3).exits(7, 1);
     story
 }
 
@@ -117,6 +118,17 @@ fn beyond_the_limit_only_sums_grow() {
     assert_eq!(data["rows"]["at"].as_array().unwrap().len(), 5);
     assert_eq!((&data["seen"], &data["sums"][0]["calls"]), (&20.into(), &20.into()));
     assert_eq!(data["touched"]["files"]["uses"][0]["opened"], 20);
+}
+
+#[test]
+fn a_child_may_be_seen_before_its_parent_tells_of_it_and_an_id_may_come_again() {
+    let mut story = Story::default();
+    story.exec(7, &["/bin/sh"]).call(8, "getpid", &[], 8).fork(7, 8).exits(8, 1).fork(7, 8).exits(8, 0).exits(7, 0);
+    let data = data(&page(&story));
+    let all: Vec<_> =
+        data["processes"].as_array().unwrap().iter().map(|one| (&one["pid"], &one["parent"], &one["status"])).collect();
+    let (zero, one, seven, eight, null) = (0.into(), 1.into(), 7.into(), 8.into(), Value::Null);
+    assert_eq!(all, [(&seven, &null, &zero), (&eight, &zero, &one), (&eight, &zero, &zero)]);
 }
 
 /// A browser that can be started without a screen.

@@ -1,5 +1,6 @@
 //! Why programs failed: real situations, as strace showed them, in few events.
 
+use tipstaff_abi::Arch;
 use tipstaff_decode::Value;
 use tipstaff_render::{What, Why};
 
@@ -263,7 +264,8 @@ fn deadly_signals_say_what_they_mean() {
         "prog was killed by SIGSEGV: it used 0xdead0000, where nothing is mapped (SEGV_MAPERR)",
     );
     answer(&killed(8, info("FPE_INTDIV", 0x40_1000)), "prog was killed by SIGFPE: it divided by zero at 0x401000");
-    let refused = vec![("si_code", Value::Name("SYS_SECCOMP")), ("si_syscall", Value::Name("ptrace"))];
+    let arch = Value::Hex(Arch::X86_64.audit_arch().into());
+    let refused = vec![("si_code", Value::Name("SYS_SECCOMP")), ("si_syscall", Value::Int(101)), ("si_arch", arch)];
     answer(&killed(31, refused), "prog was killed by SIGSYS: a seccomp filter refused the system call ptrace");
     let own = |signal, pid| {
         killed(
@@ -287,6 +289,32 @@ fn sigkill_has_no_siginfo_but_perhaps_a_sender() {
     story.call(7, "kill", &[("pid", Value::Int(8)), ("sig", Value::Name("SIGKILL"))], 0);
     story.push(8, 8, What::Killed { signal: 9, core: false }).wait(7, 8).exits(7, 137);
     answer(&story, "sh exited with status 137, because sleep (pid 8) was killed by SIGKILL: sh (pid 7) sent it");
+}
+
+#[test]
+fn an_id_that_comes_again_is_another_process() {
+    let mut story = program(&["/bin/sh"]);
+    story.fork(7, 8).exec(8, &["/bin/true"]).exits(8, 0).wait(7, 8).fork(7, 8).exec(8, &["/bin/cat", "/nope"]);
+    cat_fails(&mut story, 8);
+    story.wait(7, 8).exits(7, 1);
+    answer(&story, &format!("sh exited with status 1, because cat (pid 8) exited with status 1: {NOPE}"));
+}
+
+#[test]
+fn a_child_that_is_seen_before_its_parent_tells_of_it() {
+    let mut story = program(&["/bin/sh"]);
+    story.call(8, "set_robust_list", &[], 0).fork(7, 8).exec(8, &["/bin/cat", "/nope"]);
+    cat_fails(&mut story, 8);
+    story.wait(7, 8).exits(7, 1);
+    answer(&story, &format!("sh exited with status 1, because cat (pid 8) exited with status 1: {NOPE}"));
+}
+
+#[test]
+fn ids_that_make_a_circle_end_too() {
+    let mut story = Story::default();
+    story.call(7, "getpid", &[], 7).call(8, "getpid", &[], 8).fork(8, 7).fork(7, 8).exits(8, 1).exits(7, 1);
+    // That 8 made 7 can only be another 7.
+    answer(&story, "the end of process 7 was not seen: there is nothing to explain yet");
 }
 
 #[test]
