@@ -11,9 +11,9 @@ use tipstaff_sys::signal;
 use tipstaff_trace::{End, ForkKind, Forked, Halted, Left, Observer, Resume, SignalDelivery, Stop, Stopped, Task};
 
 use super::calls::Calls;
+use super::explain::Explain;
 use super::inject::{Applied, Injections};
 use super::outputs::Outputs;
-use super::why::Why;
 use super::world::{TraceeFiles, TraceeMemory, program};
 
 /// The kernel's own errnos: the call is made again, or fails with EINTR once a handler has run.
@@ -41,7 +41,7 @@ pub struct Follow {
     entries: bool,
     all: bool,
     injecting: bool,
-    pub why: Option<Why>,
+    pub why: Option<Explain>,
     open: HashMap<i32, Open>,
     /// Threads that stand until a moment, and how they go on then.
     pub held: Vec<(Instant, i32, Resume)>,
@@ -63,7 +63,7 @@ struct Open {
 }
 
 impl Follow {
-    pub fn new(settings: Settings, outputs: Outputs, why: Option<Why>) -> Self {
+    pub fn new(settings: Settings, outputs: Outputs, why: Option<Explain>) -> Self {
         Self {
             entries: outputs.sink.wants_entries(),
             all: settings.show.is_all(),
@@ -97,6 +97,10 @@ impl Follow {
         if let Some(why) = &mut self.why {
             why.event(event);
         }
+        self.put(event);
+    }
+
+    fn put(&mut self, event: &Event) {
         if self.failed.is_none()
             && let Err(e) = self.outputs.sink.event(event)
         {
@@ -184,14 +188,16 @@ impl Follow {
         } else {
             let settings = &self.settings;
             with_world(settings, stop, |world| tipstaff_decode::leave(&mut open.call, value, world));
-            if let Some(why) = &mut self.why {
-                why.returned(task.process(), &open.call, &stop.memory());
-            }
         }
         if open.shown {
             let took_ns = now.saturating_sub(open.at_ns);
             let what = What::Returned { call: open.call, took_ns };
-            self.tell(&Event { at_ns: open.at_ns, pid: task.process(), tid: task.tid(), what });
+            let event = Event { at_ns: open.at_ns, pid: task.process(), tid: task.tid(), what };
+            if let Some(why) = &mut self.why {
+                let longer = with_world(&self.settings, stop, |world| Explain::longer(&event, world));
+                why.event(longer.as_ref().unwrap_or(&event));
+            }
+            self.put(&event);
         }
         let onward = self.onward();
         self.hold(task, open.applied.delay_exit, onward)

@@ -3,13 +3,13 @@
 mod alarm;
 pub mod args;
 mod calls;
+mod explain;
 mod filter;
 mod follow;
 mod inject;
 mod outputs;
 mod plan;
 mod session;
-mod why;
 mod world;
 
 use crate::say;

@@ -94,6 +94,7 @@ fn text(args: &Trace, plan: &Plan, clock: Clock, live: bool) -> TextOptions {
         column: args.column.into(),
         colour: stderr && anstream::stderr().current_choice() != anstream::ColorChoice::Never,
         live,
+        whole: args.no_abbrev,
         attaching: !plan.quiet.attach,
         exits: !plan.quiet.exit,
     }

@@ -175,6 +175,9 @@ impl Plan {
 
 fn target(args: &Trace) -> Result<Target, String> {
     match (args.attach.is_empty(), args.argv.is_empty()) {
+        (true, true) if args.json.as_ref().is_some_and(|file| !file.is_empty()) => {
+            Err("nothing to trace: --json takes the next word for its file; write `--json -- CMD`".to_owned())
+        }
         (true, true) => Err("nothing to trace: name a program after `--`, or a running process with -p PID".to_owned()),
         (true, false) => Ok(Target::Program(args.argv.clone())),
         (false, false) => {

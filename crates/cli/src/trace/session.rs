@@ -5,14 +5,15 @@ use std::io::ErrorKind;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tipstaff_render::Clock;
+use tipstaff_sys::capability;
 use tipstaff_sys::signal::{self, SigSet};
 use tipstaff_trace::{Config, End, Errno, Go, Launch, LaunchError, Tracer, Turn};
 
 use super::alarm::Alarm;
 use super::args::Trace;
+use super::explain::Explain;
 use super::follow::{Follow, Settings};
 use super::plan::{Plan, Target};
-use super::why::Why;
 use super::{filter, outputs};
 use crate::say;
 
@@ -54,21 +55,21 @@ pub fn run(args: &Trace) -> Result<u8, String> {
         string_limit: plan.string_limit,
         list_limit: plan.list_limit,
     };
-    let mut follow = Follow::new(settings, outputs, args.why.then(Why::default));
+    let mut follow = Follow::new(settings, outputs, args.why.then(Explain::new));
     match &plan.target {
         Target::Program(argv) => {
             let insns = if filtered && !stopping.is_none() { Some(filter::compile(&stopping)?) } else { None };
+            if insns.is_some() && !plan.quiet.attach && !capability::has(capability::SYS_ADMIN) {
+                say::note(
+                    "without CAP_SYS_ADMIN the filter needs no_new_privs: set-user-ID programs gain nothing in this trace",
+                );
+            }
             let launch = launch(argv, &plan.env, before, insns)?;
             let launched = match tracer.launch(&launch, &mut follow) {
                 Ok(launched) => launched,
                 Err(e) => return not_started(&mut follow, e),
             };
             follow.first = Some(launched.pid);
-            if launched.no_new_privs && !plan.quiet.attach {
-                say::note(
-                    "without CAP_SYS_ADMIN the filter needs no_new_privs: set-user-ID programs gain nothing in this trace",
-                );
-            }
         }
         Target::Processes(pids) => {
             for &pid in pids {
@@ -174,8 +175,8 @@ fn end(follow: &mut Follow) -> Result<u8, String> {
         }
     };
     let finished = follow.finish();
-    if let Some(why) = &follow.why {
-        why.lines().iter().for_each(say::note);
+    if let Some(why) = &mut follow.why {
+        why.finish();
     }
     match finished {
         // Whoever read has seen enough.
