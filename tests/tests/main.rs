@@ -20,6 +20,7 @@ mod review;
 mod signals;
 mod stdio;
 mod syscalls;
+mod trace;
 mod tty;
 
 use tipstaff_testkit::User;
