@@ -1,5 +1,6 @@
-/* floor PROGRAM [ARG...]: the least that a tracer can do for a call: RET_TRACE for getppid(2), wait, resume. On one CPU, since a stop
- * between two costs ten times as much. */
+/* floor PROGRAM [ARG...]: the least that a tracer can do for a call: RET_TRACE for getppid(2), wait, ask which call it is, resume. On one
+ * CPU, since a stop between two costs ten times as much. */
+#define _GNU_SOURCE
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -36,6 +37,8 @@ int main(int argc, char **argv) {
     if (WIFEXITED(status)) return WEXITSTATUS(status);
     if (WIFSIGNALED(status)) return 128 + WTERMSIG(status);
     int event = status >> 16, signal = event ? 0 : WSTOPSIG(status);
+    struct __ptrace_syscall_info info;
+    if (event == PTRACE_EVENT_SECCOMP && ptrace(PTRACE_GET_SYSCALL_INFO, child, sizeof info, &info) < 0) return 125;
     ptrace(PTRACE_CONT, child, 0, signal);
   }
   return argc ? 125 : 0;

@@ -64,7 +64,7 @@ fn intercepted(programs: &Programs, effort: Effort) -> anyhow::Result<()> {
     drop(subjects);
     ensure!(seen == CALLS, "{seen} calls seen of {CALLS}");
     let each = |whole: f64| whole / f64::from(CALLS);
-    measure::row("intercepted call; floor: a minimal C tracer on one CPU", each(us[0]), each(us[1]), Some(1.15));
+    measure::row("intercepted call; floor: minimal C tracer on one CPU", each(us[0]), each(us[1]), Some(1.15));
     Ok(())
 }
 
