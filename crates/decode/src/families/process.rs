@@ -33,6 +33,7 @@ fn clone_flags(_: &Ctx<'_>, word: u64) -> Value {
 }
 
 const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 const CLONE_PARENT_SETTID: u64 = 0x10_0000;
 
 /// Only what the flags make the kernel look at is shown. The last two change places between architectures.
@@ -88,21 +89,21 @@ fn clone_args(ctx: &Ctx<'_>, address: u64) -> Value {
         return Value::Address(address);
     };
     let flags = ctx.read(address).map_or(0, u64::from_le_bytes);
-    // What the kernel does not look at is left out when it is zero; the pidfd is known when the call has returned.
+    // What the flags do not make the kernel look at is left out, and so is what is zero; what it has written is known after success.
     fields.retain_mut(|(name, value)| {
-        if *name == "pidfd"
-            && flags & CLONE_PIDFD != 0
-            && ctx.result.is_some()
-            && let Value::Address(at) = *value
-        {
-            *value = ctx.pointee(at, Fd);
-        }
-        let nothing = match value {
-            Value::Address(word) | Value::Uint(word) => *word == 0,
-            Value::Fd { .. } => flags & 0x2_0000_0000 == 0,
-            _ => false,
+        let (wanted, written) = match *name {
+            "flags" => return true,
+            "pidfd" => (CLONE_PIDFD, Some(Fd)),
+            "parent_tid" => (CLONE_PARENT_SETTID, Some(Int)),
+            "child_tid" => (CHILD.1, None),
+            "tls" => (TLS.1, None),
+            "cgroup" => (CLONE_INTO_CGROUP, None),
+            _ => return !matches!(value, Value::Address(0) | Value::Uint(0)),
         };
-        !nothing || *name == "flags"
+        if let (Some(kind), Value::Address(at), Some(_)) = (written, &*value, ctx.result) {
+            *value = ctx.pointee(*at, kind);
+        }
+        flags & wanted != 0
     });
     Value::Struct(fields)
 }
@@ -169,6 +170,14 @@ mod tests {
             "clone3({flags=CLONE_VM|CLONE_PIDFD, pidfd=0x5000, exit_signal=SIGCHLD}, 88)"
         );
         assert_eq!(fake.entered("clone3", &[0x9000, 88]), "clone3(0x9000, 88)");
+        // The C library fills in more than the flags ask for.
+        let thread = Fake::default()
+            .words(0x1000, &[0x18_0000, 0x5000, 0x5000, 0x5000, 0, 0x8000, 16, 0x6000, 0, 0, 0])
+            .halves(0x5000, &[9]);
+        assert_eq!(
+            thread.left("clone3", &[0x1000, 88], 9),
+            "clone3({flags=CLONE_SETTLS|CLONE_PARENT_SETTID, parent_tid=[9], exit_signal=0, stack=0x8000, stack_size=16, tls=0x6000}, 88) = 9"
+        );
     }
 
     #[test]
