@@ -6,6 +6,17 @@
 //!
 //! [`enter`] says what was asked for, [`leave`] adds what came of it. Calls are described by name, in tables like those of the man pages (`families`):
 //! one description serves every architecture that has the call.
+//!
+//! What a writer may want to know of the values:
+//!
+//! - A pointer to one number is a [`Value::List`] of one item, `[16]`; a pointer to a structure is the structure.
+//! - What the kernel would not look at is left out: the mode of an open(2) that makes no file, the unused words of futex(2) and prctl(2).
+//! - File modes carry their type's bits: `0100644` is a regular file. Devices are a structure of `major` and `minor`.
+//! - A set of signals that holds more than half of them begins with the name `~` and lists those that it lacks.
+//! - An environment is a structure with one field, `vars`: how many there are. An abstract socket's name begins with `@`.
+//! - A wait status is a structure: `WEXITSTATUS`, or `WTERMSIG` and perhaps `WCOREDUMP`, or `WSTOPSIG` and perhaps `event`; or the name `WIFCONTINUED`.
+//! - [`Returned::shown`] of poll(2) is a list of the descriptors that something happened to, of select(2) a structure of `in`, `out`, `except`
+//!   and `left`, of both the name `Timeout` when nothing did.
 #![forbid(unsafe_code)]
 
 mod class;

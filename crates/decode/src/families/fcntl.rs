@@ -37,6 +37,22 @@ pub(super) const FLOCK64: Record = &[
 pub(super) const OWNER: Record = &[("type", Enum(files::OWNER)), ("pid", Int)];
 const DELEG: Record = &[("d_flags", Kind::Hex), ("d_type", I16)];
 
+/// A lock that is asked for has no owner: what stands there is left over.
+fn lock(ctx: &Ctx<'_>, address: u64) -> Value {
+    without_owner(ctx.record(address, FLOCK))
+}
+
+fn lock64(ctx: &Ctx<'_>, address: u64) -> Value {
+    without_owner(ctx.record(address, FLOCK64))
+}
+
+fn without_owner(mut lock: Value) -> Value {
+    if let Value::Struct(fields) = &mut lock {
+        fields.retain(|(name, _)| *name != "l_pid");
+    }
+    lock
+}
+
 /// Each command's third parameter; none where it takes none.
 macro_rules! with {
     ($name:literal, $kind:expr) => {{
@@ -60,9 +76,9 @@ fn params(ctx: &mut Ctx<'_>) -> &'static [Param] {
         "F_NOTIFY" => with!("events", Bits(&NOTIFY)),
         "F_ADD_SEALS" => with!("seals", Bits(&SEALS)),
         "F_GETLK" => with!("lock", InOutPtr(FLOCK)),
-        "F_SETLK" | "F_SETLKW" => with!("lock", Ptr(FLOCK)),
+        "F_SETLK" | "F_SETLKW" => with!("lock", In(lock)),
         "F_GETLK64" | "F_OFD_GETLK" => with!("lock", InOutPtr(FLOCK64)),
-        "F_SETLK64" | "F_SETLKW64" | "F_OFD_SETLK" | "F_OFD_SETLKW" => with!("lock", Ptr(FLOCK64)),
+        "F_SETLK64" | "F_SETLKW64" | "F_OFD_SETLK" | "F_OFD_SETLKW" => with!("lock", In(lock64)),
         "F_SETOWN_EX" => with!("owner", Ptr(OWNER)),
         "F_GETOWN_EX" => with!("owner", OutPtr(OWNER)),
         "F_GETOWNER_UIDS" => with!("uids", Kind::OutItems(2, &Kind::Id)),
@@ -114,7 +130,7 @@ mod tests {
         assert_eq!(fake.entered("fcntl", &[3, 4, 0x800]), "fcntl(3, F_SETFL, O_RDONLY|O_NONBLOCK)");
         assert_eq!(
             fake.entered("fcntl", &[3, 6, 0x1000]),
-            "fcntl(3, F_SETLK, {l_type=F_WRLCK, l_whence=SEEK_SET, l_start=5, l_len=-1, l_pid=9})"
+            "fcntl(3, F_SETLK, {l_type=F_WRLCK, l_whence=SEEK_SET, l_start=5, l_len=-1})"
         );
         assert_eq!(fake.entered("fcntl", &[3, 1033, 9]), "fcntl(3, F_ADD_SEALS, F_SEAL_SEAL|F_SEAL_WRITE)");
         assert_eq!(fake.entered("fcntl", &[3, 77, 9]), "fcntl(3, 0x4d, 0x9)");
@@ -133,12 +149,12 @@ mod tests {
         let narrow = Fake::default().halves(0x1000, &[1, 5, u32::MAX, 9]);
         assert_eq!(
             narrow.left_on(Arch::I386, "fcntl64", &[3, 6, 0x1000], 0),
-            "fcntl64(3, F_SETLK, {l_type=F_WRLCK, l_whence=SEEK_SET, l_start=5, l_len=-1, l_pid=9}) = 0"
+            "fcntl64(3, F_SETLK, {l_type=F_WRLCK, l_whence=SEEK_SET, l_start=5, l_len=-1}) = 0"
         );
         let long = Fake::default().halves(0x1000, &[0, 5, 0, u32::MAX, u32::MAX, 9]);
         assert_eq!(
             long.left_on(Arch::I386, "fcntl64", &[3, 14, 0x1000], -11),
-            "fcntl64(3, F_SETLKW64, {l_type=F_RDLCK, l_whence=SEEK_SET, l_start=5, l_len=-1, l_pid=9}) = -11 EAGAIN"
+            "fcntl64(3, F_SETLKW64, {l_type=F_RDLCK, l_whence=SEEK_SET, l_start=5, l_len=-1}) = -11 EAGAIN"
         );
     }
 }

@@ -10,8 +10,7 @@ use crate::{
             OutStr, Path, Ptr, Rec, Str, U64, Uint, Ulong,
         },
         Param, Record,
-        Ret::Fd as RetFd,
-        Ret::Octal as RetOctal,
+        Ret::{Fd as RetFd, Number, Octal as RetOctal},
         Spec, call, chooses, opens, returns,
     },
     names::{self, bits},
@@ -30,11 +29,20 @@ static FSFLAGS: names::Bits = bits(files::FSFLAGS);
 
 const OPEN: &[Param] = &[("pathname", Path), ("flags", In32(open_flags_int))];
 const OPEN_MODE: &[Param] = &[("pathname", Path), ("flags", In32(open_flags_int)), ("mode", Octal)];
+const MKNOD: &[Param] = &[("pathname", Path), ("mode", Octal)];
+const MKNOD_DEVICE: &[Param] = &[("pathname", Path), ("mode", Octal), ("dev", Dev)];
+const MKNODAT: &[Param] = &[("dirfd", Dirfd), ("pathname", Path), ("mode", Octal)];
+const MKNODAT_DEVICE: &[Param] = &[("dirfd", Dirfd), ("pathname", Path), ("mode", Octal), ("dev", Dev)];
 const OPENAT: &[Param] = &[("dirfd", Dirfd), ("pathname", Path), ("flags", In32(open_flags_int))];
 const OPENAT_MODE: &[Param] = &[("dirfd", Dirfd), ("pathname", Path), ("flags", In32(open_flags_int)), ("mode", Octal)];
 
 pub(super) const OPEN_HOW: Record =
     &[("flags", Kind::In64(open_flags)), ("mode", Kind::In64(how_mode)), ("resolve", Kind::Bits64(&RESOLVE))];
+
+/// Whether mknod(2) makes a device (S_IFCHR, S_IFBLK): nothing else has a number.
+fn is_device(mode: u64) -> bool {
+    matches!(mode & 0o170_000, 0o020_000 | 0o060_000)
+}
 
 fn how_mode(_: &Ctx<'_>, word: u64) -> Value {
     u32::try_from(word).map_or(Value::Hex(word), Value::Octal)
@@ -112,8 +120,8 @@ pub(crate) static CALLS: &[Spec] = &[
     call("fchown fchown32", &[("fd", Fd), ("owner", Id), ("group", Id)]),
     call("fchown:16", &[("fd", Fd), ("owner", Id16), ("group", Id16)]),
     call("fchownat", &[("dirfd", Dirfd), ("pathname", Path), ("owner", Id), ("group", Id), ("flags", Bits(&AT))]),
-    call("mknod", &[("pathname", Path), ("mode", Octal), ("dev", Dev)]),
-    call("mknodat", &[("dirfd", Dirfd), ("pathname", Path), ("mode", Octal), ("dev", Dev)]),
+    chooses("mknod", |ctx| if is_device(ctx.word(1)) { MKNOD_DEVICE } else { MKNOD }, Number),
+    chooses("mknodat", |ctx| if is_device(ctx.word(2)) { MKNODAT_DEVICE } else { MKNODAT }, Number),
     returns("umask", &[("mask", Octal)], RetOctal),
     call("utime", &[("filename", Path), ("times", Ptr(UTIMBUF))]),
     call("utimes", &[("filename", Path), ("times", Items(2, &Rec(TIMEVAL)))]),

@@ -33,35 +33,49 @@ fn clone_flags(_: &Ctx<'_>, word: u64) -> Value {
 }
 
 const CLONE_PIDFD: u64 = 0x1000;
-const CLONE_SETTLS: u64 = 0x8_0000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 const CLONE_PARENT_SETTID: u64 = 0x10_0000;
-const CLONE_CHILD: u64 = 0x0120_0000;
 
 /// Only what the flags make the kernel look at is shown. The last two change places between architectures.
 macro_rules! clone_params {
-    ($name:ident, $third:expr, $fourth:expr) => {
+    ($name:ident, $third:ident, $fourth:ident) => {
         fn $name(ctx: &mut Ctx<'_>) -> &'static [Param] {
-            const NONE: &[Param] = &[("flags", In(clone_flags)), ("stack", Addr)];
-            const PARENT: &[Param] = &[("flags", In(clone_flags)), ("stack", Addr), ("parent_tid", OutTo(&Int))];
-            const PIDFD: &[Param] = &[("flags", In(clone_flags)), ("stack", Addr), ("pidfd", OutTo(&Fd))];
-            const ALL: &[Param] =
-                &[("flags", In(clone_flags)), ("stack", Addr), ("parent_tid", OutTo(&Int)), $third, $fourth];
             let flags = ctx.word(0);
-            if flags & (CLONE_SETTLS | CLONE_CHILD) != 0 {
-                ALL
-            } else if flags & CLONE_PIDFD != 0 {
-                PIDFD
+            macro_rules! with {
+                ($parent:expr, $a:expr, $b:expr) => {{
+                    const PARAMS: &[Param] = &[("flags", In(clone_flags)), ("stack", Addr), $parent, $a, $b];
+                    PARAMS
+                }};
+            }
+            macro_rules! with_parent {
+                ($parent:expr) => {
+                    match (flags & $third.1 != 0, flags & $fourth.1 != 0) {
+                        (false, false) => with!($parent, NONE, NONE),
+                        (true, false) => with!($parent, $third.0, NONE),
+                        (false, true) => with!($parent, NONE, $fourth.0),
+                        (true, true) => with!($parent, $third.0, $fourth.0),
+                    }
+                };
+            }
+            if flags & CLONE_PIDFD != 0 {
+                with_parent!(("pidfd", OutTo(&Fd)))
             } else if flags & CLONE_PARENT_SETTID != 0 {
-                PARENT
+                with_parent!(("parent_tid", OutTo(&Int)))
             } else {
-                NONE
+                with_parent!(NONE)
             }
         }
     };
 }
 
-clone_params!(clone, ("child_tid", Addr), ("tls", Addr));
-clone_params!(clone_backwards, ("tls", Addr), ("child_tid", Addr));
+/// A parameter that is not looked at.
+const NONE: Param = ("", Kind::Skip(1));
+/// A parameter and the flags that make the kernel look at it: CLONE_CHILD_SETTID and CLONE_CHILD_CLEARTID, CLONE_SETTLS.
+const CHILD: (Param, u64) = (("child_tid", Addr), 0x0120_0000);
+const TLS: (Param, u64) = (("tls", Addr), 0x8_0000);
+
+clone_params!(clone, CHILD, TLS);
+clone_params!(clone_backwards, TLS, CHILD);
 
 #[rustfmt::skip]
 pub(super) const CLONE_ARGS: Record = &[
@@ -75,21 +89,21 @@ fn clone_args(ctx: &Ctx<'_>, address: u64) -> Value {
         return Value::Address(address);
     };
     let flags = ctx.read(address).map_or(0, u64::from_le_bytes);
-    // What the kernel does not look at is left out when it is zero; the pidfd is known when the call has returned.
+    // What the flags do not make the kernel look at is left out, and so is what is zero; what it has written is known after success.
     fields.retain_mut(|(name, value)| {
-        if *name == "pidfd"
-            && flags & CLONE_PIDFD != 0
-            && ctx.result.is_some()
-            && let Value::Address(at) = *value
-        {
-            *value = ctx.pointee(at, Fd);
-        }
-        let nothing = match value {
-            Value::Address(word) | Value::Uint(word) => *word == 0,
-            Value::Fd { .. } => flags & 0x2_0000_0000 == 0,
-            _ => false,
+        let (wanted, written) = match *name {
+            "flags" => return true,
+            "pidfd" => (CLONE_PIDFD, Some(Fd)),
+            "parent_tid" => (CLONE_PARENT_SETTID, Some(Int)),
+            "child_tid" => (CHILD.1, None),
+            "tls" => (TLS.1, None),
+            "cgroup" => (CLONE_INTO_CGROUP, None),
+            _ => return !matches!(value, Value::Address(0) | Value::Uint(0)),
         };
-        !nothing || *name == "flags"
+        if let (Some(kind), Value::Address(at), Some(_)) = (written, &*value, ctx.result) {
+            *value = ctx.pointee(*at, kind);
+        }
+        flags & wanted != 0
     });
     Value::Struct(fields)
 }
@@ -135,7 +149,7 @@ mod tests {
         let fake = Fake::default().halves(0x5000, &[77]);
         assert_eq!(
             fake.left("clone", &[0x0120_0011, 0, 0, 0x7000, 0], 77),
-            "clone(CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID|SIGCHLD, NULL, NULL, 0x7000, NULL) = 77"
+            "clone(CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID|SIGCHLD, NULL, 0x7000) = 77"
         );
         assert_eq!(fake.entered("clone", &[17, 0x1000]), "clone(SIGCHLD, 0x1000)");
         let thread = fake.enter(Arch::I386, "clone", &[0x3d_0f00, 0x1000, 0x5000, 0x6000, 0x7000]);
@@ -156,6 +170,14 @@ mod tests {
             "clone3({flags=CLONE_VM|CLONE_PIDFD, pidfd=0x5000, exit_signal=SIGCHLD}, 88)"
         );
         assert_eq!(fake.entered("clone3", &[0x9000, 88]), "clone3(0x9000, 88)");
+        // The C library fills in more than the flags ask for.
+        let thread = Fake::default()
+            .words(0x1000, &[0x18_0000, 0x5000, 0x5000, 0x5000, 0, 0x8000, 16, 0x6000, 0, 0, 0])
+            .halves(0x5000, &[9]);
+        assert_eq!(
+            thread.left("clone3", &[0x1000, 88], 9),
+            "clone3({flags=CLONE_SETTLS|CLONE_PARENT_SETTID, parent_tid=[9], exit_signal=0, stack=0x8000, stack_size=16, tls=0x6000}, 88) = 9"
+        );
     }
 
     #[test]

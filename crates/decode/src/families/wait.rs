@@ -63,12 +63,16 @@ fn rusage(ctx: &Ctx<'_>, address: u64) -> Value {
     if ctx.len() == 0 { Value::Address(address) } else { ctx.record(address, RUSAGE) }
 }
 
-/// waitid(2) returns 0 and a siginfo of zeroes if no child had changed.
+/// waitid(2) returns 0 and a signal of 0 if no child had changed; it never writes the times of a siginfo.
 fn info(ctx: &Ctx<'_>, address: u64) -> Value {
-    match ctx.read_u32(address) {
-        Some(0) => Value::Struct(Vec::new()),
-        _ => siginfo_at(ctx, address),
+    if ctx.read_u32(address) == Some(0) {
+        return Value::Struct(Vec::new());
     }
+    let mut shown = siginfo_at(ctx, address);
+    if let Value::Struct(fields) = &mut shown {
+        fields.retain(|(name, _)| !matches!(*name, "si_utime" | "si_stime"));
+    }
+    shown
 }
 
 /// What the second word of waitid(2) is depends on the first.
@@ -111,5 +115,14 @@ mod tests {
         assert_eq!(fake.left("wait4", &[u64::MAX, 0x1000, 0, 0], -10), "wait4(-1, 0x1000, 0, NULL) = -10 ECHILD");
         let none = Fake::default().put(0x1000, [0; 128]);
         assert_eq!(none.left("waitid", &[0, 0, 0x1000, 5, 0], 0), "waitid(P_ALL, 0, {}, WNOHANG|WEXITED, NULL) = 0");
+        let mut info = vec![0xff; 128];
+        for (at, value) in [(0, 17_u32), (4, 0), (8, 1), (16, 5), (20, 0), (24, 3)] {
+            info[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        let ended = Fake::default().put(0x1000, info);
+        assert_eq!(
+            ended.left("waitid", &[1, 5, 0x1000, 4, 0], 0),
+            "waitid(P_PID, 5, {si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=5, si_uid=0, si_status=3}, WEXITED, NULL) = 0"
+        );
     }
 }

@@ -10,6 +10,7 @@ use std::{
     io::Write as _,
     path::Path,
     process::{Command, Stdio},
+    sync::Mutex,
 };
 
 const LIST: &str = include_str!("tables.list");
@@ -75,8 +76,20 @@ fn includes(headers: &[&str]) -> String {
     text
 }
 
-/// What the headers define: macros with their text, and enumerators with none.
-fn defined(headers: &[&str]) -> Result<BTreeMap<String, String>, String> {
+/// What the headers define: macros with their text, and enumerators with none. Asked once for each choice of headers.
+fn defined(headers: &[&str]) -> Result<Defined, String> {
+    static KNOWN: Mutex<BTreeMap<String, Defined>> = Mutex::new(BTreeMap::new());
+    let key = headers.join(" ");
+    let mut known = KNOWN.lock().map_err(|fault| fault.to_string())?;
+    if !known.contains_key(&key) {
+        known.insert(key.clone(), look(headers)?);
+    }
+    Ok(known[&key].clone())
+}
+
+type Defined = BTreeMap<String, String>;
+
+fn look(headers: &[&str]) -> Result<Defined, String> {
     let text = includes(headers);
     let mut found = BTreeMap::new();
     for line in gcc(&["-E", "-dM", "-"], &text)?.lines() {
