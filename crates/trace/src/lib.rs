@@ -53,6 +53,7 @@ mod attach;
 mod call;
 mod config;
 mod error;
+mod family;
 mod launch;
 mod memory;
 mod observer;
