@@ -27,7 +27,7 @@ impl Default for Config {
 /// Why the loop has returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// One change was handled ([`Tracer::step`] only).
+    /// One change was handled ([`Tracer::step`](crate::Tracer::step) only).
     Handled,
     /// A [`Stopper`] asked for it. Nothing has been done to the tracees.
     Asked,
@@ -37,14 +37,14 @@ pub enum Turn {
     Empty,
 }
 
-/// Ends the wait of a [`Tracer`], from any thread and from signal handlers. What to do then is for the tracer's thread to say:
-/// [`Tracer::kill`], [`Tracer::detach`], or [`Tracer::run`] again.
+/// Ends the wait of a [`Tracer`](crate::Tracer), from any thread and from signal handlers. What to do then is for the tracer's thread to say:
+/// [`Tracer::kill`](crate::Tracer::kill), [`Tracer::detach`](crate::Tracer::detach), or [`Tracer::run`](crate::Tracer::run) again.
 #[derive(Clone, Debug)]
 pub struct Stopper(pub(crate) Wake);
 
 impl Stopper {
-    /// Makes [`Tracer::run`] and [`Tracer::step`] return [`Turn::Asked`], now or when they next wait; never lost. Works once:
-    /// the next one is had by [`Tracer::stopper`].
+    /// Makes [`Tracer::run`](crate::Tracer::run) and [`Tracer::step`](crate::Tracer::step) return [`Turn::Asked`], now or when they next wait; never lost. Works once:
+    /// the next one is had by [`Tracer::stopper`](crate::Tracer::stopper).
     pub fn stop(&self) {
         self.0.wake();
     }

@@ -37,6 +37,15 @@
 //! * With a filter that says RET_TRACE for the wanted calls and [`Resume::Free`] everywhere else, only these stop: [`Stop::Seccomp`]
 //!   stands for the entry. To see the return too, resume it with `ToSyscall`, and the [`Stop::Left`] with `Free`.
 //! * [`Resume::AsBefore`] is the answer for all other stops: it keeps a return that is still to be shown.
+//!
+//! # From outside
+//! [`Tracer::stopper`] gives a handle that ends the wait from another thread or a signal handler, never too early and never too late;
+//! [`Tracer::run`] then returns [`Turn::Asked`], and its caller says what that means: [`Tracer::kill`] and `run` to the end,
+//! [`Tracer::detach`], or `run` again with a new stopper.
+//!
+//! # What a guest can do against it
+//! A program that must not escape is launched with [`Launch::filter`], which holds a listener, and [`Config::no_untraced`]. Nothing that
+//! is read from its [`Memory`] may decide anything: it can change before the kernel reads it again.
 #![forbid(unsafe_code)]
 
 mod address;
@@ -44,6 +53,7 @@ mod attach;
 mod call;
 mod config;
 mod error;
+mod family;
 mod launch;
 mod memory;
 mod observer;

@@ -17,7 +17,7 @@ use crate::state::Running;
 use crate::stop::Reason;
 use crate::task::{Origin, State, Task, Tasks};
 use crate::untraced::Guard;
-use crate::{Error, Stop, proc};
+use crate::{Error, Stop};
 
 /// Traces programs that it starts ([`Tracer::launch`]) or finds ([`Tracer::attach`]), and all their descendants.
 ///
@@ -41,7 +41,7 @@ pub struct Tracer {
     pub(crate) config: Config,
     pub(crate) tasks: Tasks,
     /// Changes of tasks that nobody has told us of yet: a child's first stop can come before its parent's event.
-    early: HashMap<i32, Vec<Change>>,
+    pub(crate) early: HashMap<i32, Vec<Change>>,
     /// Changes to handle before the next wait.
     pub(crate) ready: VecDeque<(i32, Change)>,
     waker: Option<Waker>,
@@ -53,8 +53,8 @@ pub struct Tracer {
     pub(crate) leaving: bool,
     dropping: bool,
     /// Ends of children that are no tracees.
-    strays: Vec<(i32, Status)>,
-    requeued: Requeued,
+    pub(crate) strays: Vec<(i32, Status)>,
+    pub(crate) requeued: Requeued,
     execve: Vec<(Arch, u32)>,
     pub(crate) place: Place,
 }
@@ -313,39 +313,6 @@ impl Tracer {
         }
     }
 
-    /// A task was made by `maker`: what it did too early comes next.
-    fn born(&mut self, maker: i32, child: i32, kind: crate::ForkKind) {
-        let Some(parent) = self.tasks.get(maker) else { return };
-        let (process, origin) = (parent.process, parent.origin);
-        if let Some(known) = self.tasks.get_mut(child) {
-            (known.parent, known.origin) = (Some(maker), origin);
-            return;
-        }
-        // Only a clone can make a thread.
-        let thread = kind == crate::ForkKind::Clone && signal::thread_of(process, child);
-        let process = if thread { process } else { child };
-        self.tasks.insert(Task::new(child, process, Some(maker), origin, self.config.start));
-        for change in self.early.remove(&child).unwrap_or_default() {
-            self.ready.push_back((child, change));
-        }
-    }
-
-    /// execve(2) by a thread: all others of its process are gone without an end of their own, and it takes the leader's id.
-    fn collapse(&mut self, tid: i32, former: i32, observer: &mut dyn Observer) {
-        for other in self.tasks.tids() {
-            let gone = other != former && self.tasks.get(other).is_some_and(|task| task.process == tid);
-            if let Some(task) = gone.then(|| self.tasks.remove(other)).flatten() {
-                self.requeued.ended(tid, other);
-                observer.on_end(&task, End::Replaced { by: former });
-            }
-        }
-        // A thread that we had not been told of yet can be the one: then it is known from here on.
-        let unknown = || Task::new(tid, tid, None, Origin::Attached, self.config.start);
-        let mut task = self.tasks.remove(former).unwrap_or_else(unknown);
-        (task.tid, task.process) = (tid, tid);
-        self.tasks.insert(task);
-    }
-
     pub(crate) fn ended(&mut self, tid: i32, end: End, observer: &mut dyn Observer) {
         let hidden = self.launch_hides(tid);
         let mut origin = Origin::Attached;
@@ -362,29 +329,6 @@ impl Tracer {
         }
         if !self.early.is_empty() {
             self.adopt(origin);
-        }
-    }
-
-    /// Takes in early tasks whose maker is gone and will not tell of them: it was killed in the very call. `origin` is a guess, set right
-    /// if the maker does tell.
-    fn adopt(&mut self, origin: Origin) {
-        let early: Vec<i32> = self.early.keys().copied().collect();
-        for child in early {
-            let maker = proc::maker(child);
-            if maker.is_some_and(|maker| self.tasks.iter().any(|task| task.process == maker)) {
-                continue;
-            }
-            let changes = self.early.remove(&child).unwrap_or_default();
-            if matches!(changes.first(), Some(Change::Stopped(_))) {
-                let process = self.tasks.process_of(child);
-                self.tasks.insert(Task::new(child, process, None, origin, self.config.start));
-                self.ready.extend(changes.into_iter().map(|change| (child, change)));
-            } else {
-                self.strays.extend(changes.into_iter().filter_map(|change| match change {
-                    Change::Ended(status) => Some((child, status)),
-                    Change::Stopped(_) => None,
-                }));
-            }
         }
     }
 

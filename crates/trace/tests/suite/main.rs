@@ -11,6 +11,7 @@ mod kills;
 mod kit;
 mod launch;
 mod memory;
+mod place;
 mod stopper;
 mod stops;
 mod thirty_two;
