@@ -21,6 +21,7 @@ mod signals;
 mod stdio;
 mod syscalls;
 mod trace;
+mod trace_drill;
 mod trace_strace;
 mod tty;
 
