@@ -102,6 +102,22 @@ both!(unprivileged_cost_is_said_once, |user| {
     assert_eq!(said(&[]), 0);
 });
 
+both!(a_set_user_id_program_that_gains_nothing_is_told, |user| {
+    use std::os::unix::fs::MetadataExt;
+    const SU: &str = "/usr/bin/su";
+    if !std::fs::metadata(SU).is_ok_and(|meta| meta.mode() & 0o4000 != 0 && meta.uid() == 0) {
+        tipstaff_testkit::skip!("{SU} is not set-user-ID here");
+    }
+    let said = |options: &[&str], program: &str| {
+        let script = format!("{program} --version; {program} --version");
+        let ran = trace(options, &["/bin/sh", "-c", &script]).as_user(user).go();
+        ran.expect_exit(0).err().matches("set-user-ID").count()
+    };
+    assert_eq!(said(&["-c"], SU), usize::from(user == User::Ordinary));
+    assert_eq!(said(&["-c", "-q"], SU), 0);
+    assert_eq!(said(&["-c"], "/bin/cat"), 0);
+});
+
 both!(a_summary_counts, |user| {
     let out = Scratch::new(user);
     let file = out.join("c").display().to_string();

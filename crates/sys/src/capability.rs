@@ -10,6 +10,8 @@ pub const SETGID: u32 = 6;
 pub const SETUID: u32 = 7;
 /// CAP_SETPCAP.
 pub const SETPCAP: u32 = 8;
+/// CAP_SYS_PTRACE.
+pub const SYS_PTRACE: u32 = 19;
 /// CAP_SYS_ADMIN.
 pub const SYS_ADMIN: u32 = 21;
 /// CAP_SYS_RESOURCE.

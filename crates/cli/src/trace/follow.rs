@@ -14,7 +14,8 @@ use super::calls::Calls;
 use super::explain::Explain;
 use super::inject::{Applied, Injections};
 use super::outputs::Outputs;
-use super::world::{TraceeFiles, TraceeMemory, program};
+use super::world::{TraceeFiles, TraceeMemory, is_set_user_id, program};
+use crate::say;
 
 /// The kernel's own errnos: the call is made again, or fails with EINTR once a handler has run.
 const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub fds: bool,
     pub string_limit: usize,
     pub list_limit: usize,
+    /// Say it when a set-user-ID program is executed, once: traced without CAP_SYS_PTRACE it gains nothing (execve(2)).
+    pub warn_set_user_id: bool,
 }
 
 /// Sees the stops, decodes them, and tells the outputs.
@@ -228,6 +231,10 @@ impl Follow {
             && let Some(open) = self.open.remove(&former_tid)
         {
             self.open.insert(task.tid(), open);
+        }
+        if self.settings.warn_set_user_id && is_set_user_id(task.process()) {
+            self.settings.warn_set_user_id = false;
+            say::note("traced without CAP_SYS_PTRACE, set-user-ID programs gain nothing");
         }
         let (path, argv) = if self.outputs.programs { program(task.process()) } else { Default::default() };
         self.occurred(task, What::Executed { former_tid, path, argv });

@@ -50,7 +50,7 @@ pub fn open(args: &Trace, plan: &Plan, clock: Clock) -> Result<Outputs, String> 
         let options = SummaryOptions { sort: plan.sort, per_process: args.summary_per_process, form };
         // Behind the text, so it must not truncate it.
         let behind = Target { append: target.append || args.count_too && !separately, ..target };
-        sinks.push(Box::new(Summary::new(behind.open()?.0, options)));
+        sinks.push(Box::new(Summary::new(io::BufWriter::new(behind.open()?.0), options)));
     }
     let bare = (args.count && !files && json_besides.is_none()) && plan.paths.is_empty();
     if let Some(name) = json_besides {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use tipstaff_render::Clock;
+use tipstaff_render::{Clock, Stamp};
 use tipstaff_sys::capability;
 use tipstaff_sys::signal::{self, SigSet};
 use tipstaff_trace::{Config, End, Errno, Go, Launch, LaunchError, Tracer, Turn};
@@ -29,7 +29,7 @@ const NOT_FOUND: u8 = 127;
 /// Traces; the exit status, or what is wrong.
 pub fn run(args: &Trace) -> Result<u8, String> {
     let mut plan = Plan::new(args)?;
-    let outputs = outputs::open(args, &plan, clock())?;
+    let outputs = outputs::open(args, &plan, clock(&plan))?;
     for note in &plan.notes {
         say::note(note);
     }
@@ -41,7 +41,8 @@ pub fn run(args: &Trace) -> Result<u8, String> {
         Target::Processes(_) => all,
     };
     let stopping = plan.stopping();
-    let filtered = matches!(plan.target, Target::Program(_)) && !stopping.is_all();
+    let launched = matches!(plan.target, Target::Program(_));
+    let filtered = launched && !stopping.is_all();
     let start = if filtered { Go::Free } else { Go::Syscall };
     let mut tracer = Tracer::new(Config { start, ..Config::default() });
     let alarm = Alarm::start(&mut tracer, ours).map_err(|e| format!("the tracer's alarm: {e}"))?;
@@ -54,6 +55,7 @@ pub fn run(args: &Trace) -> Result<u8, String> {
         fds: plan.fds,
         string_limit: plan.string_limit,
         list_limit: plan.list_limit,
+        warn_set_user_id: launched && !filtered && !plan.quiet.attach && !capability::has(capability::SYS_PTRACE),
     };
     let mut follow = Follow::new(settings, outputs, args.why.then(Explain::new));
     match &plan.target {
@@ -83,10 +85,12 @@ pub fn run(args: &Trace) -> Result<u8, String> {
     end(&mut follow)
 }
 
-fn clock() -> Clock {
+fn clock(plan: &Plan) -> Clock {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let offset = jiff::Zoned::now().offset().seconds();
-    Clock { began_unix_ns: since.as_nanos() as u64, utc_offset_s: offset }
+    // Finding the local time takes milliseconds, so only who shows it asks.
+    let shown = matches!(plan.stamp, Stamp::Seconds | Stamp::Microseconds);
+    let utc_offset_s = if shown { jiff::Zoned::now().offset().seconds() } else { 0 };
+    Clock { began_unix_ns: since.as_nanos() as u64, utc_offset_s }
 }
 
 fn launch(

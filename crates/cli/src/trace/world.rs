@@ -1,6 +1,7 @@
 //! What decoding asks of a tracee, answered by its stop.
 
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 
 use tipstaff_decode::{Files, Memory};
 use tipstaff_trace::Address;
@@ -30,4 +31,11 @@ pub fn program(pid: i32) -> (Vec<u8>, Vec<Vec<u8>>) {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let line = line.strip_suffix(b"\0").unwrap_or(&line);
     (path.unwrap_or_default(), line.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect())
+}
+
+/// Whether a process runs a program that is set-user-ID, and somebody else's: inode(7).
+pub fn is_set_user_id(pid: i32) -> bool {
+    const S_ISUID: u32 = 0o4000;
+    std::fs::metadata(format!("/proc/{pid}/exe"))
+        .is_ok_and(|meta| meta.mode() & S_ISUID != 0 && meta.uid() != tipstaff_sys::ids::uid())
 }
