@@ -1,8 +1,9 @@
 //! What ends the tracer's wait from outside: signals for us, and the end of a delay.
 
-use std::os::fd::OwnedFd;
+use std::cell::OnceCell;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -13,7 +14,8 @@ use tipstaff_trace::{Errno, Stopper, Tracer};
 /// The threads that watch, and what they have seen.
 pub struct Alarm {
     shared: Arc<Shared>,
-    moments: Sender<Instant>,
+    /// To the thread that waits for moments, once there is one.
+    moments: OnceCell<Sender<Instant>>,
 }
 
 struct Shared {
@@ -35,33 +37,19 @@ impl Alarm {
         let signals = signal::fd(signals)?;
         let theirs = Arc::clone(&shared);
         std::thread::spawn(move || watch(&theirs, &signals));
-        let (moments, asked) = mpsc::channel();
-        let theirs = Arc::clone(&shared);
-        std::thread::spawn(move || {
-            let mut next: Option<Instant> = None;
-            loop {
-                let left = next.map(|next| next.saturating_duration_since(Instant::now()));
-                let told = match left {
-                    Some(left) => asked.recv_timeout(left),
-                    None => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                };
-                match told {
-                    Ok(moment) => next = Some(next.map_or(moment, |next| next.min(moment))),
-                    Err(RecvTimeoutError::Timeout) => {
-                        next = None;
-                        theirs.ring();
-                    }
-                    Err(RecvTimeoutError::Disconnected) => return,
-                }
-            }
-        });
-        Ok(Self { shared, moments })
+        Ok(Self { shared, moments: OnceCell::new() })
     }
 
     /// Ends the wait at this moment, or earlier.
     pub fn at(&self, moment: Instant) {
+        let moments = self.moments.get_or_init(|| {
+            let (moments, asked) = mpsc::channel();
+            let theirs = Arc::clone(&self.shared);
+            std::thread::spawn(move || ring_at(&theirs, &asked));
+            moments
+        });
         // The thread lives as long as we do.
-        let _ = self.moments.send(moment);
+        let _ = moments.send(moment);
     }
 
     /// The wait has been ended: makes it possible again, then says which signal has come. In this order none is missed.
@@ -80,9 +68,27 @@ fn watch(shared: &Shared, signals: &OwnedFd) {
     loop {
         // EINTR, at most: then it is asked again.
         let _ = poll(&mut [PollFd::new(signals, PollFlags::IN)], None);
-        while let Some(signal) = signal::next(std::os::fd::AsFd::as_fd(signals)) {
+        while let Some(signal) = signal::next(signals.as_fd()) {
             shared.signal.store(signal, SeqCst);
             shared.ring();
+        }
+    }
+}
+
+fn ring_at(shared: &Shared, moments: &Receiver<Instant>) {
+    let mut next: Option<Instant> = None;
+    loop {
+        let told = match next {
+            Some(next) => moments.recv_timeout(next.saturating_duration_since(Instant::now())),
+            None => moments.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match told {
+            Ok(moment) => next = Some(next.map_or(moment, |next| next.min(moment))),
+            Err(RecvTimeoutError::Timeout) => {
+                next = None;
+                shared.ring();
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
