@@ -283,6 +283,18 @@ both!(who_reads_no_more_ends_the_trace_and_not_the_program, |user| {
     full.check(full.err().contains("No space left"), "the reason");
 });
 
+both!(the_terminals_interrupt_is_the_programs, |user| {
+    // The tracer alone gets it here: the program's own would come from the terminal.
+    let started = trace(&["-o", "/dev/null"], &["/bin/sh", "-c", "echo ready; exec sleep 100"]).as_user(user).start();
+    started.await_output("ready", 1);
+    for signal in [Signal::INT, Signal::QUIT, Signal::HUP] {
+        started.signal(signal);
+    }
+    assert!(!started.ends(Duration::from_millis(300)), "the program's signals are not ours");
+    started.signal(Signal::TERM);
+    started.finish().expect_exit(137);
+});
+
 both!(a_kill_of_the_tracer_ends_what_it_started, |user| {
     let started = trace(&["-o", "/dev/null"], &["/bin/sh", "-c", "echo ready; exec sleep 100"]).as_user(user).start();
     started.await_output("ready", 1);
