@@ -18,6 +18,7 @@ use tipstaff_sys::wait::Status;
 use tipstaff_sys::{clock, signal};
 
 use crate::denials::{Denials, Told};
+use crate::engine::{Ptrace, Said};
 use crate::relay::{Moved, Relay, Sink};
 use crate::usage::{self, Collected};
 use crate::{memory, terminal};
@@ -31,6 +32,8 @@ pub struct Options {
     pub count_output: bool,
     /// The box has a terminal: our standard input feeds it, its output goes to our standard output.
     pub terminal: Option<(OwnedFd, OwnedFd)>,
+    /// Asks the handlers, and has taken the box's first process.
+    pub engine: Option<Ptrace>,
     /// A signalfd: SIGWINCH resizes the terminal, everything else goes to the guest; a second SIGINT kills.
     pub signals: Option<OwnedFd>,
 }
@@ -43,6 +46,7 @@ mod token {
     pub const OOM: u64 = 4;
     pub const SIGNALS: u64 = 5;
     pub const INPUT: u64 = 6;
+    pub const ENGINE: u64 = 7;
     pub const RELAY: u64 = 16;
 }
 
@@ -88,6 +92,8 @@ pub struct Session {
     denials: Denials,
     collected: Collected,
     counted_output: u64,
+    /// What failed in a handler or in the engine.
+    fault: Option<String>,
     outcome: Option<Outcome>,
     done: bool,
 }
@@ -122,6 +128,7 @@ impl Session {
             denials: Denials::default(),
             collected: Collected::default(),
             counted_output: 0,
+            fault: None,
             outcome: None,
             done: false,
             keeper,
@@ -145,6 +152,9 @@ impl Session {
         add(self.timer.as_fd(), token::TIMER, EventFlags::IN)?;
         if let Some(listener) = &self.listener {
             add(listener.as_fd(), token::LISTENER, EventFlags::IN)?;
+        }
+        if let Some(engine) = &self.options.engine {
+            add(engine.news(), token::ENGINE, EventFlags::IN)?;
         }
         if let Some((fd, priority)) = self.cgroup.as_ref().and_then(|g| g.oom_fd()) {
             add(fd, token::OOM, if priority { EventFlags::PRI } else { EventFlags::IN })?;
@@ -244,6 +254,10 @@ impl Session {
             token::OOM => self.out_of_memory(),
             token::SIGNALS => self.take_signals(),
             token::INPUT => self.feed(),
+            token::ENGINE => {
+                let said = self.options.engine.as_ref().map(Ptrace::hear);
+                self.hear(said.unwrap_or_default());
+            }
             token if token >= token::RELAY => self.relay((token - token::RELAY) as usize),
             _ => {}
         }
@@ -256,6 +270,16 @@ impl Session {
             Told::Kill => self.kill(Cause::Policy),
             Told::Ended => {
                 let _ = epoll::delete(&self.epoll, listener);
+            }
+        }
+    }
+
+    fn hear(&mut self, said: Vec<Said>) {
+        for said in said {
+            match said {
+                Said::Denied { call, args, pid } => self.denials.count(call, args, Some(pid)),
+                Said::Kill => self.kill(Cause::Policy),
+                Said::Fault(words) => drop(self.fault.get_or_insert(words)),
             }
         }
     }
@@ -531,6 +555,8 @@ impl Session {
                 self.cause.get_or_insert((Cause::Output, at));
             }
         }
+        let last = self.options.engine.as_ref().map(Ptrace::finish);
+        self.hear(last.unwrap_or_default());
         self.collected.output = self.options.count_output.then_some(self.counted_output);
         self.last_events();
         let lost = self.keeper.is_lost();
@@ -554,6 +580,7 @@ impl Session {
         let error = (lost && self.cause.is_none()).then(|| {
             RunError::new("supervise", None, "the box's keeper was killed from outside; its figures are incomplete")
         });
+        let error = error.or_else(|| self.fault.take().map(|words| RunError::new("handler", None, words)));
         self.keeper.finish();
         self.cgroup = None;
         let denials = std::mem::take(&mut self.denials);
