@@ -141,9 +141,11 @@ pub fn launch(
     let filter = armed.insns.clone().map(|insns| Compiled { insns, secret: armed.secret });
     let guest = guest::ops(plan, program, request.env, &numbers, filter)?;
     leftovers.extend(placeholders::leftovers(&placeholders, &raise)?);
+    let sampled = matches!(plan.limits.memory, Some((_, MemoryBy::Sampling)));
     let launch = Launch {
         keeper: CloneSpec { namespaces: flags(plan), clone3: armed.clone3, ..CloneSpec::default() },
         subreaper: !plan.namespaces.pid,
+        watch_disk: plan.namespaces.mount && (plan.limits.disk.is_some() || sampled),
         setup,
         ruleset: numbers.ruleset,
         guest,

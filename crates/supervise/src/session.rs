@@ -11,7 +11,7 @@ use rustix::time::{
 };
 use tipstaff_launch::Launched;
 use tipstaff_notify::Listener;
-use tipstaff_policy::lower::{FilterPlan, LimitPlan, Plan, ProcessesBy};
+use tipstaff_policy::lower::{FilterPlan, LimitPlan, MemoryBy, Plan, ProcessesBy};
 use tipstaff_report::{Cause, Coverage, Ending, Event, Limit, Outcome, RunError};
 use tipstaff_sys::keeper::{Keeper, Remote};
 use tipstaff_sys::wait::Status;
@@ -21,7 +21,7 @@ use crate::denials::{Denials, Told};
 use crate::engine::{Ptrace, Said};
 use crate::relay::{Moved, Relay, Sink};
 use crate::usage::{self, Collected};
-use crate::{memory, terminal};
+use crate::{memory, tasks, terminal};
 
 /// What a session relays and listens to beside its box.
 #[derive(Debug, Default)]
@@ -485,14 +485,53 @@ impl Session {
         self.due.idle = Some(now + (limit / 8).clamp(MS, 100 * MS));
     }
 
+    /// Limits that answer the program with an errno and tell nobody else.
+    fn look_at_quiet_limits(&mut self) {
+        let pid = self.keeper.pid();
+        if let Some(limit) = self.limits.open_files {
+            let most = tasks::below(pid).iter().map(|process| tasks::descriptors(process.pid)).max().unwrap_or(0);
+            if most >= limit {
+                let at = self.elapsed();
+                self.event(Event::new(Limit::OpenFiles, limit, Some(most), at));
+            }
+        }
+        if self.limits.disk.is_some() {
+            self.note_disk(memory::disk_left(pid));
+        }
+    }
+
+    fn note_disk(&mut self, left: Option<u64>) {
+        // tmpfs gives out whole pages.
+        const PAGE: u64 = 4096;
+        if let (Some(limit), Some(left)) = (self.limits.disk, left)
+            && left < PAGE
+        {
+            let at = self.elapsed();
+            self.event(Event::new(Limit::Disk, limit, Some(limit - left), at));
+        }
+    }
+
+    /// The last sample: what a program that was faster than the first left on the private disk is memory as well.
+    fn note_memory_on_disk(&mut self) {
+        if let (Some((limit, MemoryBy::Sampling)), Some((used, _))) = (self.limits.memory, self.keeper.disk())
+            && used > limit
+        {
+            let at = self.elapsed();
+            self.event(Event::new(Limit::Memory, limit, Some(used), at));
+            self.cause.get_or_insert((Cause::Memory, at));
+        }
+    }
+
     fn look_at_memory(&mut self, now: u64) {
+        self.look_at_quiet_limits();
+        let longest = if self.limits.open_files.is_some() { 20 * MS } else { 1000 * MS };
         if let Some(group) = self.cgroup.as_ref().filter(|g| g.memory_version().is_some()) {
             self.collected.group_peak.look(group);
             if group.oom_kills() > 0 {
                 self.memory_over(None);
                 return;
             }
-            self.memory_pause = (self.memory_pause * 2).min(100 * MS);
+            self.memory_pause = (self.memory_pause * 2).min(longest.min(100 * MS));
             self.due.memory = Some(now + self.memory_pause);
             return;
         }
@@ -511,7 +550,7 @@ impl Session {
             let cost = clock::monotonic_ns().saturating_sub(now);
             self.due.memory = Some(clock::monotonic_ns() + pause.max(cost * 10));
         } else {
-            self.memory_pause = (self.memory_pause * 2).min(1000 * MS);
+            self.memory_pause = (self.memory_pause * 2).min(longest);
             self.due.memory = Some(now + self.memory_pause);
         }
     }
@@ -600,6 +639,8 @@ impl Session {
 
     /// What only the end can tell: kills by the kernel, refused forks.
     fn last_events(&mut self) {
+        self.note_disk(self.keeper.disk().map(|(_, left)| left));
+        self.note_memory_on_disk();
         let at = self.keeper.ended_ns().unwrap_or_else(clock::monotonic_ns).saturating_sub(self.keeper.started_ns());
         if let Some((limit, by)) = self.limits.processes
             && by != ProcessesBy::Cgroup
