@@ -210,6 +210,12 @@ fn failure(e: StartError) -> Failure {
     let failure = Failure::new(step, errno, &words);
     match (stage, step) {
         (Stage::Setup(_) | Stage::Clone, _) | (_, "seccomp") => Failure { assumption: true, ..failure },
+        (Stage::Guest(_), "ptrace") => {
+            let message = format!(
+                "cannot trace the program: {errno} (PTRACE_SEIZE); allow ptrace(2) here, or use `--engine native`"
+            );
+            Failure { message, ..failure }
+        }
         (Stage::Keeper, _) => Failure { message: words, ..failure },
         (Stage::Guest(_), "exec") if errno == Errno::STALE => {
             Failure { message: format!("{words}: the program was replaced while it was being started"), ..failure }

@@ -17,6 +17,8 @@ pub enum Without {
     Listener,
     /// clone3 answers ENOSYS.
     Clone3,
+    /// ptrace answers EPERM.
+    Ptrace,
 }
 
 /// A whole environment that refuses more than one feature.
@@ -69,6 +71,7 @@ impl Machine {
             Self::Without(Without::Landlock) => "landlock",
             Self::Without(Without::Listener) => "listener",
             Self::Without(Without::Clone3) => "clone3",
+            Self::Without(Without::Ptrace) => "ptrace",
             Self::Under(Under::DockerSeccomp) => "docker",
         })
     }
@@ -84,6 +87,7 @@ impl Machine {
             Self::Without(Without::Landlock) => &["landlock"],
             Self::Without(Without::Listener) => &["listener", "notification"],
             Self::Without(Without::Clone3) => &["clone3"],
+            Self::Without(Without::Ptrace) => &["ptrace"],
             Self::Under(Under::DockerSeccomp) => {
                 &["namespace", "cap_sys_admin", "cgroup", "clone3", "mount", "seccomp"]
             }
