@@ -5,17 +5,21 @@
 
 mod event;
 mod filter;
+mod html;
 mod json;
 mod perfetto;
 mod sink;
 mod summary;
 mod text;
 mod touch;
+mod why;
 
 pub use event::{Event, What};
 pub use filter::{Ended, Filter, Filtered};
+pub use html::{Html, HtmlOptions};
 pub use json::{EVENT_SCHEMA, JsonLines};
 pub use perfetto::Perfetto;
 pub use sink::Sink;
 pub use summary::{SortBy, Summary, SummaryForm, SummaryOptions};
 pub use text::{Clock, PerTask, Stamp, TaskPrefix, Text, TextOptions};
+pub use why::Why;

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use tipstaff_abi::signal;
 use tipstaff_decode::Call;
 
-use crate::text::{result_text, shown, value_text};
+use crate::text::{decimal, padded, put_result, put_value, shown, value_text};
 use crate::{Event, Sink, What};
 
 /// Writes a timeline: processes and threads by name, a call as a complete event (`X`) with its arguments, a signal or an end as an
@@ -18,6 +18,7 @@ use crate::{Event, Sink, What};
 pub struct Perfetto<W: Write> {
     to: io::BufWriter<W>,
     first: bool,
+    line: Vec<u8>,
     /// Threads that have a name.
     named: HashSet<i32>,
     /// Arrows that wait for their child's first event, by thread.
@@ -29,7 +30,7 @@ impl<W: Write> Perfetto<W> {
     /// A timeline that is written to `to`, which needs no buffer of its own.
     pub fn new(to: W) -> Self {
         let to = io::BufWriter::with_capacity(64 << 10, to);
-        Self { to, first: true, named: HashSet::new(), arrows: HashMap::new(), forks: 0 }
+        Self { to, first: true, line: Vec::new(), named: HashSet::new(), arrows: HashMap::new(), forks: 0 }
     }
 
     /// One event: `ph` is its phase, `more` what its phase asks for, each as `"key":value`.
@@ -64,16 +65,36 @@ impl<W: Write> Perfetto<W> {
         self.put('M', what, event, None, &[("args", format!(r#"{{"name":{}}}"#, string(name)))])
     }
 
+    /// A call. There may be millions, so this goes by bytes into one buffer.
     fn call(&mut self, event: &Event, call: &Call, took_ns: u64) -> io::Result<()> {
-        let mut args = String::from("{");
-        for arg in &call.args {
-            args += &format!("{}:{},", string(arg.name), string(&value_text(&arg.value)));
+        let line = &mut self.line;
+        line.clear();
+        line.extend_from_slice(if self.first { b"[\n" } else { b",\n" });
+        self.first = false;
+        line.extend_from_slice(br#"{"ph":"X","name":"#);
+        quoted(line, |out| out.extend_from_slice(call.name.as_bytes()));
+        for (key, number) in [(&b",\"pid\":"[..], event.pid), (b",\"tid\":", event.tid)] {
+            line.extend_from_slice(key);
+            decimal(line, number);
         }
-        args += &format!(r#""=":{}}}"#, string(&result_text(call.returned.as_ref())));
+        for (key, ns) in [(&b",\"ts\":"[..], event.at_ns), (b",\"dur\":", took_ns)] {
+            line.extend_from_slice(key);
+            decimal(line, ns / 1000);
+            line.push(b'.');
+            padded(line, ns % 1000, 3);
+        }
         let failed = call.returned.as_ref().is_some_and(|returned| returned.errno.is_some());
-        let category = string(if failed { "call,failed" } else { "call" });
-        let more = [("dur", microseconds(took_ns)), ("cat", category), ("args", args)];
-        self.put('X', &call.name, event, Some(event.at_ns), &more)
+        line.extend_from_slice(if failed { br#","cat":"call,failed","args":{"# } else { br#","cat":"call","args":{"# });
+        for arg in &call.args {
+            quoted(line, |out| out.extend_from_slice(arg.name.as_bytes()));
+            line.push(b':');
+            quoted(line, |out| put_value(out, &arg.value, false));
+            line.push(b',');
+        }
+        line.extend_from_slice(br#""=":"#);
+        quoted(line, |out| put_result(out, call.returned.as_ref()));
+        line.extend_from_slice(b"}}");
+        self.to.write_all(line)
     }
 
     fn arrow(&mut self, phase: char, event: &Event, id: u64) -> io::Result<()> {
@@ -133,6 +154,32 @@ impl<W: Write> Sink for Perfetto<W> {
 
 fn signal_name(number: i32) -> String {
     signal::name(number).unwrap_or_else(|| format!("signal {number}"))
+}
+
+/// Appends what `print` appends as a string in JSON. It appends printable ASCII only, as all text of values and names is, so the quote and the
+/// backslash are all that is left to escape.
+fn quoted(out: &mut Vec<u8>, print: impl FnOnce(&mut Vec<u8>)) {
+    out.push(b'"');
+    let start = out.len();
+    print(out);
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\');
+    let more = out[start..].iter().filter(|byte| special(byte)).count();
+    if more > 0 {
+        // From the end, so that each byte moves once.
+        let mut from = out.len();
+        out.resize(from + more, 0);
+        let mut to = out.len();
+        while to > from {
+            from -= 1;
+            to -= 1;
+            out[to] = out[from];
+            if special(&out[from]) {
+                to -= 1;
+                out[to] = b'\\';
+            }
+        }
+    }
+    out.push(b'"');
 }
 
 /// A string in JSON.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use tipstaff_decode::{Arg, Call, Value};
 
@@ -13,7 +13,7 @@ use crate::{Event, What};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Descriptor {
     /// A path, an address, `pipe`.
-    pub(crate) name: Rc<[u8]>,
+    pub(crate) name: Arc<[u8]>,
     /// It is a socket, and the name is an address.
     pub(crate) socket: bool,
     close_on_exec: bool,
@@ -50,10 +50,14 @@ impl Descriptors {
         self.0.get(&pid)?.get(&number)
     }
 
-    /// What an argument refers to, if it is a descriptor: what the tracer found, else what was followed.
+    /// What an argument refers to, if it is a descriptor: what the tracer found, else what was followed. Of a socket the tracer finds an inode
+    /// only, so there the address comes first.
     pub(crate) fn name_of<'a>(&'a self, pid: i32, value: &'a Value) -> Option<&'a [u8]> {
         match value {
-            Value::Fd { path: Some(path), .. } => Some(path),
+            Value::Fd { path: Some(path), number } => match self.get(pid, *number) {
+                Some(descriptor) if descriptor.socket && path.starts_with(b"socket:") => Some(&descriptor.name),
+                _ => Some(path),
+            },
             Value::Fd { number, path: None } => self.get(pid, *number).map(|descriptor| &*descriptor.name),
             _ => None,
         }

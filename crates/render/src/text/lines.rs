@@ -180,16 +180,15 @@ impl<W: Write> Lines<W> {
         None
     }
 
-    /// The result. Arguments that were other ones at the entry are told behind it, by name.
+    /// The result. Arguments that were other ones at the entry are told behind it.
     pub(super) fn call_ends(&mut self, call: &Call, took_ns: u64, changed: Changed) {
         self.buffer.extend_from_slice(b") ");
         self.align();
         let failed = call.returned.as_ref().is_some_and(|returned| returned.errno.is_some());
+        self.buffer.extend_from_slice(b"= ");
         if failed {
-            self.buffer.extend_from_slice(b"= ");
             self.styled(Kind::Failure, |out| value::put_result(out, call.returned.as_ref()));
         } else {
-            self.buffer.extend_from_slice(b"= ");
             value::put_result(&mut self.buffer, call.returned.as_ref());
         }
         if let Some(changed) = changed {
@@ -198,7 +197,7 @@ impl<W: Write> Lines<W> {
                 if index > 0 {
                     self.buffer.extend_from_slice(b", ");
                 }
-                value::put(&mut self.buffer, &arg.value);
+                value::put(&mut self.buffer, &arg.value, self.options.whole);
             }
             self.buffer.push(b')');
         }
@@ -283,7 +282,7 @@ impl<W: Write> Lines<W> {
     /// Arguments `from..to` of a call, and the separator if more of them follow.
     fn args(&mut self, call: &Call, from: usize, to: usize) {
         for (index, arg) in call.args.iter().enumerate().take(to).skip(from) {
-            value::put(&mut self.buffer, &arg.value);
+            value::put(&mut self.buffer, &arg.value, self.options.whole);
             if index + 1 < call.args.len() {
                 self.buffer.extend_from_slice(b", ");
             }

@@ -5,8 +5,9 @@ mod lines;
 mod number;
 mod options;
 mod per_task;
+mod structure;
 mod style;
-pub(crate) mod value;
+mod value;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
@@ -16,10 +17,11 @@ use tipstaff_decode::{Call, Returned, Value};
 
 use crate::{Event, Sink, What};
 use lines::{Begun, Lines};
-pub(crate) use number::decimal;
+pub(crate) use number::{decimal, padded};
 pub use options::{Clock, Stamp, TaskPrefix, TextOptions};
 pub use per_task::PerTask;
 use style::Kind;
+pub(crate) use value::{put as put_value, put_result};
 
 /// Writes a trace as text, one call or occurrence a line.
 ///
@@ -93,7 +95,7 @@ impl<W: Write> Text<W> {
                 out.extend_from_slice(b"--- ");
                 put_signal(out, *number);
                 out.push(b' ');
-                value::put(out, info);
+                put_value(out, info, true);
                 out.extend_from_slice(b" ---");
             }),
             What::Stopped { signal } => self.note(event, Kind::Signal, |out| {
@@ -195,17 +197,43 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
     ascii(out)
 }
 
+/// Bytes of a guest as a reader wants them: UTF-8 as it is, unless it holds what is not seen or changes the direction of writing; else escaped.
+pub(crate) fn legible(bytes: &[u8]) -> String {
+    let unseen = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains(unseen) => text.to_owned(),
+        _ => shown(bytes),
+    }
+}
+
 /// A value as text.
 pub(crate) fn value_text(of: &Value) -> String {
     let mut out = Vec::new();
-    value::put(&mut out, of);
+    put_value(&mut out, of, false);
+    ascii(out)
+}
+
+/// A call as text, without its result.
+pub(crate) fn call_text(call: &Call) -> String {
+    let mut out = call.name.as_bytes().to_vec();
+    out.push(b'(');
+    for (index, arg) in call.args.iter().enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b", ");
+        }
+        put_value(&mut out, &arg.value, false);
+    }
+    out.push(b')');
     ascii(out)
 }
 
 /// A result as text.
 pub(crate) fn result_text(returned: Option<&Returned>) -> String {
     let mut out = Vec::new();
-    value::put_result(&mut out, returned);
+    put_result(&mut out, returned);
     ascii(out)
 }
 

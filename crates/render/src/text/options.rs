@@ -9,6 +9,8 @@ pub struct TextOptions {
     pub stamp: Stamp,
     /// What the events' times count from, for the stamps that show the time of day.
     pub clock: Clock,
+    /// Structures with all their fields (`strace -v`) instead of those that matter.
+    pub whole: bool,
     /// The time spent in the call at the line's end: `<0.000012>` (`strace -T`).
     pub durations: bool,
     /// The column in which the `=` stands where the call leaves room (`strace -a`).
@@ -26,6 +28,7 @@ impl Default for TextOptions {
             task: TaskPrefix::Never,
             stamp: Stamp::None,
             clock: Clock::default(),
+            whole: false,
             durations: false,
             column: 40,
             colour: false,

@@ -4,33 +4,23 @@ use tipstaff_decode::{Returned, Value};
 
 use super::escape::{escape, quote};
 use super::number::{decimal, hex, octal};
+use super::structure::{file_type, put_struct};
 
-/// Appends one value.
-pub(crate) fn put(out: &mut Vec<u8>, value: &Value) {
+/// Appends one value; of large structures all fields (`whole`) or those that matter.
+pub(crate) fn put(out: &mut Vec<u8>, value: &Value, whole: bool) {
     match value {
         Value::Int(number) => decimal(out, *number),
         Value::Uint(number) => decimal(out, *number),
         Value::Hex(word) => hex(out, *word),
-        Value::Octal(mode) => octal(out, u64::from(*mode)),
+        Value::Octal(mode) => mode_of(out, *mode),
         Value::Name(name) => out.extend_from_slice(name.as_bytes()),
         Value::Flags { names, rest } => flags(out, names, *rest),
         Value::Bytes { bytes, cut } => quote(out, bytes, *cut),
         Value::Address(0) => out.extend_from_slice(b"NULL"),
         Value::Address(address) => hex(out, *address),
         Value::Fd { number, path } => descriptor(out, *number, path.as_deref()),
-        Value::Struct(fields) => {
-            out.push(b'{');
-            for (index, (name, value)) in fields.iter().enumerate() {
-                if index > 0 {
-                    out.extend_from_slice(b", ");
-                }
-                out.extend_from_slice(name.as_bytes());
-                out.push(b'=');
-                put(out, value);
-            }
-            out.push(b'}');
-        }
-        Value::List { items, more } => list(out, items, *more),
+        Value::Struct(fields) => put_struct(out, fields, whole),
+        Value::List { items, more } => list(out, items, *more, whole),
     }
 }
 
@@ -44,7 +34,9 @@ pub(crate) fn put_result(out: &mut Vec<u8>, returned: Option<&Returned>) {
         // The kernel's own codes for a call that starts again are no result that the program sees.
         let (shown, words) = match restart(errno) {
             Some(words) => (&b"? "[..], Some(words)),
-            None => (&b"-1 "[..], i32::try_from(-returned.value).ok().and_then(tipstaff_abi::errno::text)),
+            None => {
+                (&b"-1 "[..], i32::try_from(returned.value.saturating_neg()).ok().and_then(tipstaff_abi::errno::text))
+            }
         };
         out.extend_from_slice(shown);
         out.extend_from_slice(errno.as_bytes());
@@ -65,18 +57,18 @@ pub(crate) fn put_result(out: &mut Vec<u8>, returned: Option<&Returned>) {
             | Value::Uint(_)
             | Value::Int(_)),
         ) => {
-            put(out, shown);
+            put(out, shown, true);
         }
         Some(shown @ Value::Flags { .. }) => {
             hex(out, returned.value as u64);
             out.extend_from_slice(b" (flags ");
-            put(out, shown);
+            put(out, shown, true);
             out.push(b')');
         }
         Some(shown) => {
             decimal(out, returned.value);
             out.extend_from_slice(b" (");
-            put(out, shown);
+            put(out, shown, true);
             out.push(b')');
         }
     }
@@ -93,6 +85,19 @@ pub(crate) fn restart(errno: &str) -> Option<&'static str> {
     }
 }
 
+/// A mode; its type and the bits above the permissions by name, as inode(7) has them.
+fn mode_of(out: &mut Vec<u8>, mode: u32) {
+    let Some(name) = file_type(mode) else { return octal(out, u64::from(mode)) };
+    out.extend_from_slice(name.as_bytes());
+    for (bit, name) in [(0o4000, "|S_ISUID"), (0o2000, "|S_ISGID"), (0o1000, "|S_ISVTX")] {
+        if mode & bit != 0 {
+            out.extend_from_slice(name.as_bytes());
+        }
+    }
+    out.push(b'|');
+    octal(out, u64::from(mode & 0o777));
+}
+
 fn flags(out: &mut Vec<u8>, names: &[&str], rest: u64) {
     for (index, name) in names.iter().enumerate() {
         if index > 0 {
@@ -102,11 +107,6 @@ fn flags(out: &mut Vec<u8>, names: &[&str], rest: u64) {
     }
     match (names.first(), rest) {
         (Some(_), 0) => {}
-        // A file mode: the type by name, the permissions in octal.
-        (Some(first), _) if first.starts_with("S_I") => {
-            out.push(b'|');
-            octal(out, rest);
-        }
         (Some(_), _) => {
             out.push(b'|');
             hex(out, rest);
@@ -129,7 +129,7 @@ fn descriptor(out: &mut Vec<u8>, number: i32, path: Option<&[u8]>) {
     }
 }
 
-fn list(out: &mut Vec<u8>, items: &[Value], more: bool) {
+fn list(out: &mut Vec<u8>, items: &[Value], more: bool, whole: bool) {
     if signal_set(out, items) {
         return;
     }
@@ -138,7 +138,7 @@ fn list(out: &mut Vec<u8>, items: &[Value], more: bool) {
         if index > 0 {
             out.extend_from_slice(b", ");
         }
-        put(out, item);
+        put(out, item, whole);
     }
     if more {
         out.extend_from_slice(if items.is_empty() { b"..." } else { b", ..." });

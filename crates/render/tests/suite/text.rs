@@ -77,15 +77,24 @@ fn calls_read_as_straces_do() {
 #[test]
 fn values_read_as_straces_do() {
     let stat = Value::Struct(vec![
-        ("st_mode", Value::Flags { names: vec!["S_IFREG"], rest: 0o644 }),
+        ("st_dev", Value::Uint(5)),
+        ("st_mode", Value::Octal(0o100_644)),
         ("st_size", Value::Int(4096)),
     ]);
+    let mut whole = Story::default();
+    whole.call(7, "fstat", &[("statbuf", stat.clone())], 0);
+    assert_eq!(
+        told(&whole, TextOptions { whole: true, column: 0, ..TextOptions::default() }),
+        "fstat({st_dev=5, st_mode=S_IFREG|0644, st_size=4096}) = 0\n"
+    );
     line(
         "fstat",
         &[("fd", fd(3)), ("statbuf", stat)],
         result(0, None),
-        "fstat(3, {st_mode=S_IFREG|0644, st_size=4096}) = 0",
+        "fstat(3, {st_mode=S_IFREG|0644, st_size=4096, ...}) = 0",
     );
+    line("mknod", &[("mode", Value::Octal(0o041_777))], None, "mknod(S_IFDIR|S_ISVTX|0777)             = ?");
+    line("chmod", &[("mode", Value::Octal(0o4755))], None, "chmod(04755)                            = ?");
     let sets = |items| Value::List { items, more: false };
     let args = [
         ("how", Value::Name("SIG_SETMASK")),
@@ -108,6 +117,19 @@ fn values_read_as_straces_do() {
     line("read", &args, result(832, None), "read(3, \"\\177ELF\"..., 832)              = 832");
     let args = [("argv", Value::List { items: vec![bytes("ls"), bytes("/")], more: true })];
     line("execve", &args, result(0, None), "execve([\"ls\", \"/\", ...])                = 0");
+}
+
+#[test]
+fn statuses_and_environments_read_as_straces_do() {
+    let of = |fields: Vec<(&'static str, Value)>, expected: &str| {
+        let line = format!("wait4({expected})");
+        self::line("wait4", &[("wstatus", Value::Struct(fields))], None, &format!("{line:39} = ?"));
+    };
+    of(vec![("WEXITSTATUS", Value::Int(3))], "[{WIFEXITED(s) && WEXITSTATUS(s) == 3}]");
+    let core = vec![("WTERMSIG", Value::Name("SIGSEGV")), ("WCOREDUMP", Value::Int(1))];
+    of(core, "[{WIFSIGNALED(s) && WTERMSIG(s) == SIGSEGV && WCOREDUMP(s)}]");
+    of(vec![("WSTOPSIG", Value::Name("SIGSTOP"))], "[{WIFSTOPPED(s) && WSTOPSIG(s) == SIGSTOP}]");
+    of(vec![("vars", Value::Uint(35))], "[/* 35 vars */]");
 }
 
 #[test]
