@@ -1,0 +1,77 @@
+//! What a call refers to: its paths and its descriptors.
+
+use crate::{
+    Call, Value,
+    index::{self, Entry},
+    kind::{Kind, Params},
+};
+
+/// The paths that a call looks up, in the order of its parameters: for `-P`, and to say which file a failure is about.
+///
+/// The target of symlink(2) is text and not looked up; it is none of them. A path that could not be read is not there either.
+#[must_use]
+pub fn paths(call: &Call) -> Vec<&[u8]> {
+    let Some(Entry { spec: Some(spec), .. }) = index::find(call.arch, call.number) else { return Vec::new() };
+    let Params::Fixed(params) = spec.params else {
+        // Of the calls with changing parameters, those that take a path call it so.
+        let named = call.args.iter().filter(|arg| matches!(arg.name, "pathname" | "path"));
+        return named.filter_map(|arg| bytes(&arg.value)).collect();
+    };
+    let shown = params.iter().filter(|(_, kind)| !matches!(kind, Kind::Skip(_)));
+    let paths = shown.zip(&call.args).filter(|((_, kind), _)| matches!(kind, Kind::Path));
+    paths.filter_map(|(_, arg)| bytes(&arg.value)).collect()
+}
+
+fn bytes(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::Bytes { bytes, .. } => Some(bytes),
+        _ => None,
+    }
+}
+
+/// The descriptors that a call is given, takes or returns, each with what it refers to where that is known. Directories that paths
+/// start at are among them; negative numbers are not.
+#[must_use]
+pub fn descriptors(call: &Call) -> Vec<(i32, Option<&[u8]>)> {
+    let mut found = Vec::new();
+    for arg in &call.args {
+        collect(&arg.value, &mut found);
+    }
+    if let Some(shown) = call.returned.as_ref().and_then(|returned| returned.shown.as_ref()) {
+        collect(shown, &mut found);
+    }
+    found
+}
+
+fn collect<'a>(value: &'a Value, found: &mut Vec<(i32, Option<&'a [u8]>)>) {
+    match value {
+        Value::Fd { number, path } if *number >= 0 => found.push((*number, path.as_deref())),
+        Value::Struct(fields) => fields.iter().for_each(|(_, value)| collect(value, found)),
+        Value::List { items, .. } => items.iter().for_each(|value| collect(value, found)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tipstaff_abi::Arch;
+
+    use super::*;
+    use crate::testing::Fake;
+
+    #[test]
+    fn paths_and_descriptors_of_a_call() {
+        let fake = Fake::default().put(0x1000, b"a\0").put(0x2000, b"b\0").fd(3, "/d").fd(7, "/d/b");
+        let rename = fake.enter(Arch::X86_64, "renameat", &[3, 0x1000, -100_i64 as u64, 0x2000]);
+        assert_eq!(paths(&rename), [b"a", b"b"]);
+        assert_eq!(descriptors(&rename), [(3, Some(b"/d".as_slice()))]);
+        let link = fake.enter(Arch::X86_64, "symlink", &[0x1000, 0x2000]);
+        assert_eq!(paths(&link), [b"b"]);
+        let mut open = fake.enter(Arch::X86_64, "openat", &[3, 0x1000, 0x40]);
+        crate::leave(&mut open, 7, &fake.world());
+        assert_eq!(paths(&open), [b"a"]);
+        assert_eq!(descriptors(&open), [(3, Some(b"/d".as_slice())), (7, Some(b"/d/b".as_slice()))]);
+        let poll = Fake::default().halves(0x1000, &[5, 1]);
+        assert_eq!(descriptors(&poll.enter(Arch::X86_64, "poll", &[0x1000, 1, 0])), [(5, None)]);
+    }
+}
