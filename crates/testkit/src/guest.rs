@@ -13,9 +13,11 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("bighole", include_str!("../guests/bighole.c")),
     ("burn", include_str!("../guests/burn.c")),
     ("burners", include_str!("../guests/burners.c")),
+    ("callcount", include_str!("../guests/callcount.c")),
     ("copy", include_str!("../guests/copy.c")),
     ("daemonize", include_str!("../guests/daemonize.c")),
     ("environ", include_str!("../guests/environ.c")),
+    ("execstorm", include_str!("../guests/execstorm.c")),
     ("exit", include_str!("../guests/exit.c")),
     ("fdexhaust", include_str!("../guests/fdexhaust.c")),
     ("filehog", include_str!("../guests/filehog.c")),
@@ -27,13 +29,17 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("fsprobe", include_str!("../guests/fsprobe.c")),
     ("handled", include_str!("../guests/handled.c")),
     ("hog", include_str!("../guests/hog.c")),
+    ("i386", include_str!("../guests/i386.c")),
     ("inject", include_str!("../guests/inject.c")),
     ("int80", include_str!("../guests/int80.c")),
     ("leaderexit", include_str!("../guests/leaderexit.c")),
     ("leftover", include_str!("../guests/leftover.c")),
+    ("lifecycle", include_str!("../guests/lifecycle.c")),
     ("memfd", include_str!("../guests/memfd.c")),
+    ("napper", include_str!("../guests/napper.c")),
     ("netprobe", include_str!("../guests/netprobe.c")),
     ("onpty", include_str!("../guests/onpty.c")),
+    ("outrank", include_str!("../guests/outrank.c")),
     ("pagecache", include_str!("../guests/pagecache.c")),
     ("pagetables", include_str!("../guests/pagetables.c")),
     ("peak", include_str!("../guests/peak.c")),
@@ -49,13 +55,16 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("sparse", include_str!("../guests/sparse.c")),
     ("spin", include_str!("../guests/spin.c")),
     ("stopself", include_str!("../guests/stopself.c")),
+    ("stopstorm", include_str!("../guests/stopstorm.c")),
     ("stubborn", include_str!("../guests/stubborn.c")),
     ("sysprobe", include_str!("../guests/sysprobe.c")),
     ("sysspin", include_str!("../guests/sysspin.c")),
     ("threadbomb", include_str!("../guests/threadbomb.c")),
     ("threadexec", include_str!("../guests/threadexec.c")),
+    ("threads", include_str!("../guests/threads.c")),
     ("tick", include_str!("../guests/tick.c")),
     ("tree", include_str!("../guests/tree.c")),
+    ("untraced", include_str!("../guests/untraced.c")),
     ("without", include_str!("../guests/without.c")),
     ("x32", include_str!("../guests/x32.c")),
     ("xcpu", include_str!("../guests/xcpu.c")),
@@ -73,6 +82,32 @@ pub fn guest(name: &str) -> PathBuf {
 /// The guest as a dynamic program: needs the loader and the C library of the system.
 pub fn guest_dynamic(name: &str) -> PathBuf {
     built(name, false)
+}
+
+/// The guest as a static 32-bit program without a C library, whose development files few machines have. `None` where the compiler
+/// cannot make one.
+pub fn guest_32(name: &str) -> Option<PathBuf> {
+    const FLAGS_32: &[&str] = &["-m32", "-nostdlib", "-static", "-fno-pic", "-fno-stack-protector"];
+    let path = dir().join(format!("{name}-32"));
+    let source = source(name);
+    let mut made = true;
+    place::once(&path, 0o755, |part| {
+        let work = tempfile::tempdir().expect("temporary directory");
+        let main = work.path().join(format!("{name}.c"));
+        fs::write(&main, source).expect("source");
+        let out = Command::new("gcc").args(FLAGS).args(FLAGS_32).arg("-o").arg(part).arg(&main).output();
+        made = out.is_ok_and(|out| out.status.success());
+        if !made {
+            // An empty file takes its place, so that the attempt is not made again.
+            fs::write(part, b"").expect("placeholder");
+        }
+    });
+    (made && fs::metadata(&path).is_ok_and(|meta| meta.len() > 0)).then_some(path)
+}
+
+fn source(name: &str) -> &'static str {
+    let source = GUESTS.iter().find(|(known, _)| *known == name).map(|(_, source)| source);
+    source.unwrap_or_else(|| panic!("no guest {name:?} in crates/testkit/guests"))
 }
 
 /// The directory of all guests that have been compiled.
@@ -93,8 +128,7 @@ pub(crate) fn exists(name: &str) -> bool {
 }
 
 fn built(name: &str, linked_static: bool) -> PathBuf {
-    let source = GUESTS.iter().find(|(known, _)| *known == name).map(|(_, source)| source);
-    let source = source.unwrap_or_else(|| panic!("no guest {name:?} in crates/testkit/guests"));
+    let source = source(name);
     let path = dir().join(if linked_static { name.to_owned() } else { format!("{name}-dynamic") });
     place::once(&path, 0o755, |part| {
         let work = tempfile::tempdir().expect("temporary directory");

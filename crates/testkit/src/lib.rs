@@ -31,7 +31,7 @@ mod traces;
 mod user;
 
 pub use binary::tipstaff;
-pub use guest::{GUESTS, guest, guest_dynamic};
+pub use guest::{GUESTS, guest, guest_32, guest_dynamic};
 pub use machine::{Machine, Under, Without};
 pub use place::{Scratch, target_dir};
 pub use pty::Pty;

@@ -28,7 +28,10 @@ impl Observer for Print {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args_os().skip(1);
     let program = args.next().ok_or("name a program")?;
-    let mut tracer = Tracer::new(Config::default());
+    let mut tracer = Tracer::new(Config {
+        start: if std::env::var_os("FREE").is_some() { tipstaff_trace::Go::Free } else { tipstaff_trace::Go::Syscall },
+        ..Config::default()
+    });
     tracer.launch(&Launch::new(program).args(args), &mut Print)?;
     tracer.run(&mut Print)?;
     Ok(())

@@ -4,11 +4,12 @@ use std::fs;
 
 use tipstaff_sys::{Errno, ids, ptrace};
 
+use crate::config::Turn;
 use crate::launch::OPTIONS;
 use crate::observer::{Observer, Resume};
 use crate::state::Running;
 use crate::task::{Origin, State, Task};
-use crate::tracer::{Tracer, Turn};
+use crate::tracer::Tracer;
 use crate::{Error, proc};
 
 /// Why a process cannot be traced.
@@ -76,6 +77,7 @@ pub enum DetachError {
 impl Tracer {
     /// Traces every thread of a running process; tasks that they make from now on are traced too. Each thread stops once, by no signal
     /// ([`Reason::Attached`](crate::Reason)); a call that blocks is restarted. If one thread refuses, those already seized are let go.
+    /// The end of a child of this very process is reaped by this tracer or by that child's parent thread, whoever comes first: wait(2).
     pub fn attach(&mut self, pid: i32, observer: &mut dyn Observer) -> Result<(), AttachError> {
         let process = proc::field(pid, "Tgid").ok_or(AttachError::Gone(pid))? as i32;
         let mut seized = Vec::new();

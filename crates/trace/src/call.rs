@@ -11,7 +11,7 @@ pub struct Call {
     pub arch: Arch,
     /// The number. x32 numbers carry their bit; -1 is what a tracer writes to skip a call.
     pub number: u32,
-    /// The six words. What lies behind those that are addresses has not been read.
+    /// The six words, zero-extended for 32-bit calls. What lies behind those that are addresses has not been read.
     pub args: [u64; 6],
     /// Where the program was.
     pub ip: Address,
@@ -20,10 +20,14 @@ pub struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(info: &tipstaff_sys::ptrace::SyscallInfo, nr: u64, args: [u64; 6]) -> Self {
+    pub(crate) fn new(info: &tipstaff_sys::ptrace::SyscallInfo, nr: u64, mut args: [u64; 6]) -> Self {
         let number = nr as u32;
         // Every architecture that a kernel of ours can report has a table.
         let arch = Arch::of(info.arch, number).or(Arch::native()).unwrap_or(Arch::X86_64);
+        if matches!(arch, Arch::I386 | Arch::Arm) {
+            // The kernel reads the low halves; 64-bit code can leave anything in the high ones.
+            args = args.map(|word| u64::from(word as u32));
+        }
         Self { arch, number, args, ip: Address(info.ip), sp: Address(info.sp) }
     }
 

@@ -5,8 +5,8 @@ use tipstaff_sys::Errno;
 /// Why a request on a stopped tracee failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// ESRCH: the tracee was in its stop when we last looked, so something killed it there. That is nothing to report: the next wait
-    /// says how it ended.
+    /// The tracee was in its stop when we last looked, so something killed it there: ESRCH, or the answer of the PTRACE_EVENT_EXIT that
+    /// it has come to since. That is nothing to report: the next wait says how it ended.
     #[error("the tracee died")]
     Died,
     /// The kernel refused.

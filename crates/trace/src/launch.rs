@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::Access;
 use tipstaff_abi::bpf::Insn;
 use tipstaff_sys::child::{CStrings, GuestOp};
@@ -18,10 +19,11 @@ use tipstaff_sys::traced::{Filter, Program, Step, Traced};
 use tipstaff_sys::wait::Change;
 use tipstaff_sys::{Errno, capability};
 
+use crate::config::Turn;
 use crate::observer::{End, Observer};
 use crate::state::{Running, Wait};
 use crate::task::{Origin, Task};
-use crate::tracer::{Tracer, Turn};
+use crate::tracer::Tracer;
 use crate::{Error, Returned, Stop};
 
 /// All events, for every tracee of ours.
@@ -233,6 +235,13 @@ impl Launch {
     }
 }
 
+/// Whether the last task under a listener's filter is gone: it polls HUP then (Linux 5.8).
+fn abandoned(listener: &OwnedFd) -> bool {
+    let mut poll = [PollFd::new(listener, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut poll, Some(&now)).is_ok() && poll[0].revents().contains(PollFlags::HUP)
+}
+
 fn step(step: impl fmt::Display, errno: Errno) -> LaunchError {
     LaunchError::Step { step: step.to_string(), errno }
 }
@@ -271,11 +280,14 @@ impl Tracer {
     pub fn launch(&mut self, launch: &Launch, observer: &mut dyn Observer) -> Result<Launched, LaunchError> {
         let no_new_privs = launch.filter.is_some() && !capability::has(capability::SYS_ADMIN);
         let (program, _kept) = launch.prepare(no_new_privs)?;
+        // The child inherits how and where this thread is scheduled.
+        self.place.rest();
         let traced = Traced::start(program).map_err(|e| step("clone", e))?;
         let pid = traced.pid();
         let mut launching = Launching { traced, failed: false, ended: None };
         self.to_execve(&mut launching, launch)?;
         let origin = Origin::Launched { filtered: launch.filter.is_some() };
+        self.listeners.retain(|listener| !abandoned(listener));
         self.listeners.extend(launching.traced.listener().map_err(|e| step("take over the listener", e))?);
         self.launching = Some(launching);
         let mut task = Task::new(pid, pid, None, origin, self.config.start);

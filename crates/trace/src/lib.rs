@@ -37,16 +37,29 @@
 //! * With a filter that says RET_TRACE for the wanted calls and [`Resume::Free`] everywhere else, only these stop: [`Stop::Seccomp`]
 //!   stands for the entry. To see the return too, resume it with `ToSyscall`, and the [`Stop::Left`] with `Free`.
 //! * [`Resume::AsBefore`] is the answer for all other stops: it keeps a return that is still to be shown.
+//!
+//! # From outside
+//! [`Tracer::stopper`] gives a handle that ends the wait from another thread or a signal handler, never too early and never too late;
+//! [`Tracer::run`] then returns [`Turn::Asked`], and its caller says what that means: [`Tracer::kill`] and `run` to the end,
+//! [`Tracer::detach`], or `run` again with a new stopper.
+//!
+//! # What a guest can do against it
+//! A program that must not escape is launched with [`Launch::filter`], which holds a listener, and [`Config::no_untraced`]. Nothing that
+//! is read from its [`Memory`] may decide anything: it can change before the kernel reads it again.
 #![forbid(unsafe_code)]
 
 mod address;
 mod attach;
 mod call;
+mod config;
 mod error;
+mod family;
 mod launch;
 mod memory;
 mod observer;
+mod place;
 mod proc;
+mod requeue;
 pub mod state;
 mod stop;
 mod task;
@@ -56,6 +69,7 @@ mod untraced;
 pub use address::Address;
 pub use attach::{AttachError, DetachError};
 pub use call::{Call, Returned};
+pub use config::{Config, Stopper, Turn};
 pub use error::Error;
 pub use launch::{Launch, LaunchError, Launched};
 pub use memory::{Memory, Text, TextEnd};
@@ -70,4 +84,4 @@ pub use tipstaff_sys::Errno;
 pub use tipstaff_sys::ptrace::{Go, Registers, SigInfo};
 pub use tipstaff_sys::signal::SigSet;
 pub use tipstaff_sys::wait::{Status, Usage};
-pub use tracer::{Config, Stopper, Tracer, Turn};
+pub use tracer::Tracer;

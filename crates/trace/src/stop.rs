@@ -297,11 +297,21 @@ impl Stopped<Left> {
     }
 }
 
+/// The message of the stop that the wait told of. A tracee that is killed in a stop goes on to PTRACE_EVENT_EXIT, where the same request
+/// answers with an exit status; so what the stop is gets looked at after its message.
+fn message(tid: i32, code: i32) -> Result<u64, Error> {
+    let message = ptrace::event_message(tid).map_err(|e| Error::of("PTRACE_GETEVENTMSG", e))?;
+    let info = ptrace::signal_info(tid).map_err(|e| Error::of("PTRACE_GETSIGINFO", e))?;
+    // ptrace_do_notify() in the kernel puts the whole code there.
+    if info.code() == code { Ok(message) } else { Err(Error::Died) }
+}
+
 impl Stop {
-    /// From what wait4(2) said: the signal and, above it, the event. At most one request, and none for signals and group-stops.
+    /// From what wait4(2) said: the signal and, above it, the event. No request for signals and group-stops,
+    /// one for calls, two for events.
     pub(crate) fn decode(tid: i32, code: i32) -> Result<Self, Error> {
         let signal = code & 0xff;
-        let message = || ptrace::event_message(tid).map_err(|e| Error::of("PTRACE_GETEVENTMSG", e));
+        let message = || message(tid, code);
         let forked = |kind| Ok(Self::Forked(Stopped::new(tid, Forked { kind, child: message()? as i32 })));
         match code >> 8 {
             0 if signal == SYSCALL_TRAP => Self::syscall(tid),
@@ -339,7 +349,8 @@ impl Stop {
                 let call = Call::new(&info, nr, args);
                 Ok(Self::Seccomp(Stopped::new(tid, Seccomp { call, data: data as u16, entered: false })))
             }
-            SyscallOp::None => Err(Error::Refused { request: REQUEST, errno: Errno::INVAL }),
+            // It was killed in its stop, and stands in the next one, PTRACE_EVENT_EXIT, which the wait will tell.
+            SyscallOp::None => Err(Error::Died),
         }
     }
 

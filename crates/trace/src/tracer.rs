@@ -5,72 +5,43 @@ use std::collections::{HashMap, VecDeque};
 use tipstaff_abi::{Arch, Sysno};
 use tipstaff_sys::ptrace::Go;
 use tipstaff_sys::wait::{self, Change, Status, Usage};
-use tipstaff_sys::waker::{Wake, Waker};
+use tipstaff_sys::waker::Waker;
 use tipstaff_sys::{Errno, signal};
 
+use crate::config::{Config, Stopper, Turn};
 use crate::launch::Launching;
 use crate::observer::{End, Observer, Resume};
+use crate::place::Place;
+use crate::requeue::Requeued;
 use crate::state::Running;
 use crate::stop::Reason;
 use crate::task::{Origin, State, Task, Tasks};
 use crate::untraced::Guard;
-use crate::{Error, Stop, proc};
-
-/// How a tracer behaves.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// How a new task runs until an observer says otherwise.
-    pub start: Go,
-    /// CLONE_UNTRACED is taken out of clone(2), and clone3(2) is answered ENOSYS, at their entry or seccomp stops. With
-    /// [`Go::Free`] the filter must have both calls traced, on every architecture that it lets through.
-    pub no_untraced: bool,
-    /// Keep [`Task::usage`](crate::Task::usage). Costs getrusage(2) at each stop.
-    pub usage: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { start: Go::Syscall, no_untraced: false, usage: false }
-    }
-}
-
-/// Why the loop has returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// One change was handled ([`Tracer::step`] only).
-    Handled,
-    /// A [`Stopper`] asked for it. Nothing has been done to the tracees.
-    Asked,
-    /// A signal handler ran in this thread during the wait.
-    Interrupted,
-    /// There is no tracee left.
-    Empty,
-}
-
-/// Ends the wait of a [`Tracer`], from any thread and from signal handlers. What to do then is for the tracer's thread to say:
-/// [`Tracer::kill`], [`Tracer::detach`], or [`Tracer::run`] again.
-#[derive(Clone, Debug)]
-pub struct Stopper(Wake);
-
-impl Stopper {
-    /// Makes [`Tracer::run`] and [`Tracer::step`] return [`Turn::Asked`], now or when they next wait; never lost. Works once:
-    /// the next one is had by [`Tracer::stopper`].
-    pub fn stop(&self) {
-        self.0.wake();
-    }
-}
+use crate::{Error, Stop};
 
 /// Traces programs that it starts ([`Tracer::launch`]) or finds ([`Tracer::attach`]), and all their descendants.
 ///
 /// It belongs to one thread, the only one that may make requests, and waits for all tracees *and children* of that thread: a host that
 /// has children of its own gives the tracer a thread to itself. When that thread ends, programs that were launched are killed, others
 /// run on untraced. Dropping a tracer does the same at once, and waits for it.
+///
+/// A tracer stays on its thread; what ends its wait does not:
+///
+/// ```compile_fail,E0277
+/// fn elsewhere<T: Send>() {}
+/// elsewhere::<tipstaff_trace::Tracer>();
+/// ```
+///
+/// ```
+/// fn elsewhere<T: Send>() {}
+/// elsewhere::<tipstaff_trace::Stopper>();
+/// ```
 #[derive(Debug)]
 pub struct Tracer {
     pub(crate) config: Config,
     pub(crate) tasks: Tasks,
     /// Changes of tasks that nobody has told us of yet: a child's first stop can come before its parent's event.
-    early: HashMap<i32, Vec<Change>>,
+    pub(crate) early: HashMap<i32, Vec<Change>>,
     /// Changes to handle before the next wait.
     pub(crate) ready: VecDeque<(i32, Change)>,
     waker: Option<Waker>,
@@ -82,8 +53,10 @@ pub struct Tracer {
     pub(crate) leaving: bool,
     dropping: bool,
     /// Ends of children that are no tracees.
-    strays: Vec<(i32, Status)>,
+    pub(crate) strays: Vec<(i32, Status)>,
+    pub(crate) requeued: Requeued,
     execve: Vec<(Arch, u32)>,
+    pub(crate) place: Place,
 }
 
 impl Tracer {
@@ -104,7 +77,9 @@ impl Tracer {
             leaving: false,
             dropping: false,
             strays: Vec::new(),
+            requeued: Requeued::default(),
             execve: named("execve").collect(),
+            place: Place::new(config.follow),
         }
     }
 
@@ -117,6 +92,7 @@ impl Tracer {
     /// A handle that ends the wait. Costs a child process that sleeps until then.
     pub fn stopper(&mut self) -> Result<Stopper, Errno> {
         if self.waker.is_none() {
+            self.place.rest();
             self.waker = Some(Waker::new()?);
         }
         self.waker.as_ref().map(|waker| Stopper(waker.wake())).ok_or(Errno::CHILD)
@@ -164,6 +140,7 @@ impl Tracer {
                     self.waker = None;
                     return Ok(Turn::Asked);
                 }
+                self.place.stopped(tid);
                 if let Some(task) = self.tasks.get_mut(tid).filter(|_| self.config.usage) {
                     task.usage = usage;
                 }
@@ -226,7 +203,13 @@ impl Tracer {
         let was = std::mem::replace(&mut task.state, State::Handled);
         let fresh = std::mem::replace(&mut task.fresh, false);
         let mut shown = !hidden;
-        match &stop {
+        match &mut stop {
+            // Suppressed; EINVAL is for signals that there are not.
+            Stop::Signal(signal) if self.requeued.again(task.process, signal) => {
+                let _ = signal.deliver(None);
+                shown = false;
+            }
+            Stop::Group(_) => self.requeued.settled(task.process),
             Stop::Interrupted(_) => stop.set_reason(match (was, fresh, task.origin) {
                 (State::Listening, ..) => Reason::Continued,
                 (_, true, Origin::Attached) if task.parent.is_none() => Reason::Attached,
@@ -315,8 +298,8 @@ impl Tracer {
             }
         }
         let go = if launching { Go::Syscall } else { task.go };
-        if calling && go == Go::Free {
-            // Its return will not be seen.
+        if go == Go::Free {
+            // The return will not be seen.
             task.call = None;
         }
         let group = matches!(stop, Stop::Group(_));
@@ -330,43 +313,15 @@ impl Tracer {
         }
     }
 
-    /// A task was made by `maker`: what it did too early comes next.
-    fn born(&mut self, maker: i32, child: i32, kind: crate::ForkKind) {
-        let Some(parent) = self.tasks.get(maker) else { return };
-        let (process, origin) = (parent.process, parent.origin);
-        if let Some(known) = self.tasks.get_mut(child) {
-            (known.parent, known.origin) = (Some(maker), origin);
-            return;
-        }
-        // Only a clone can make a thread.
-        let thread = kind == crate::ForkKind::Clone && signal::thread_of(process, child);
-        let process = if thread { process } else { child };
-        self.tasks.insert(Task::new(child, process, Some(maker), origin, self.config.start));
-        for change in self.early.remove(&child).unwrap_or_default() {
-            self.ready.push_back((child, change));
-        }
-    }
-
-    /// execve(2) by a thread: all others of its process are gone without an end of their own, and it takes the leader's id.
-    fn collapse(&mut self, tid: i32, former: i32, observer: &mut dyn Observer) {
-        for other in self.tasks.tids() {
-            let gone = other != former && self.tasks.get(other).is_some_and(|task| task.process == tid);
-            if let Some(task) = gone.then(|| self.tasks.remove(other)).flatten() {
-                observer.on_end(&task, End::Replaced { by: former });
-            }
-        }
-        if let Some(mut task) = self.tasks.remove(former) {
-            task.tid = tid;
-            task.process = tid;
-            self.tasks.insert(task);
-        }
-    }
-
     pub(crate) fn ended(&mut self, tid: i32, end: End, observer: &mut dyn Observer) {
         let hidden = self.launch_hides(tid);
         let mut origin = Origin::Attached;
         if let Some(task) = self.tasks.remove(tid) {
             origin = task.origin;
+            self.requeued.ended(task.process, tid);
+            if task.process == tid {
+                self.requeued.settled(tid);
+            }
             self.launch_ended(tid, end);
             if !hidden {
                 observer.on_end(&task, end);
@@ -374,29 +329,6 @@ impl Tracer {
         }
         if !self.early.is_empty() {
             self.adopt(origin);
-        }
-    }
-
-    /// Takes in early tasks whose maker is gone and will not tell of them: it was killed in the very call. `origin` is a guess, set right
-    /// if the maker does tell.
-    fn adopt(&mut self, origin: Origin) {
-        let early: Vec<i32> = self.early.keys().copied().collect();
-        for child in early {
-            let maker = proc::maker(child);
-            if maker.is_some_and(|maker| self.tasks.iter().any(|task| task.process == maker)) {
-                continue;
-            }
-            let changes = self.early.remove(&child).unwrap_or_default();
-            if matches!(changes.first(), Some(Change::Stopped(_))) {
-                let process = self.tasks.process_of(child);
-                self.tasks.insert(Task::new(child, process, None, origin, self.config.start));
-                self.ready.extend(changes.into_iter().map(|change| (child, change)));
-            } else {
-                self.strays.extend(changes.into_iter().filter_map(|change| match change {
-                    Change::Ended(status) => Some((child, status)),
-                    Change::Stopped(_) => None,
-                }));
-            }
         }
     }
 

@@ -76,3 +76,45 @@ impl Guard {
         let _ = signal::kill(task.process(), 9);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, Stdio};
+
+    use tipstaff_sys::ptrace::Go;
+
+    use super::*;
+    use crate::task::Origin;
+    use crate::{Address, Call};
+
+    #[test]
+    fn an_untraced_child_is_killed_with_its_maker() {
+        let guard = Guard::new(&[Arch::X86_64]);
+        let mut maker = Command::new("/bin/sh");
+        maker.args(["-c", "sleep 100 & echo $!; wait"]).stdout(Stdio::piped());
+        let mut maker = maker.spawn().expect("a maker");
+        let mut line = String::new();
+        BufReader::new(maker.stdout.take().expect("stdout")).read_line(&mut line).expect("a line");
+        let child: i32 = line.trim().parse().expect("a pid");
+        let pid = maker.id() as i32;
+        let mut task = Task::new(pid, pid, None, Origin::Attached, Go::Syscall);
+        let mut call = Call { arch: Arch::X86_64, number: 39, args: [0; 6], ip: Address::NULL, sp: Address::NULL };
+        task.call = Some(call);
+        guard.returned(&task, child);
+        assert_eq!(proc::field(child, "PPid"), Some(pid.into()), "getpid makes nobody");
+        call.number = 56;
+        task.call = Some(call);
+        guard.returned(&task, child);
+        assert_eq!(maker.wait().expect("wait").signal(), Some(9));
+        // It dies on its own CPU, a moment later.
+        for _ in 0..1000 {
+            if matches!(proc::state(child), None | Some('Z' | 'X')) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        panic!("{child} lives");
+    }
+}

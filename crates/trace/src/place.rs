@@ -1,0 +1,200 @@
+//! Where the tracer's thread runs.
+//!
+//! A stop is two wake-ups, of the tracer and back. On one CPU they are two context switches; to an idle CPU each is an interrupt and,
+//! in a virtual machine, an exit. The scheduler likes idle CPUs: it moves either of the two there at nearly every wake-up. Neither tracee
+//! nor guest may be pinned, since they could see it. What keeps the tracee is a rule of the kernel's own (`select_idle_sibling`): a CPU on
+//! which nothing but SCHED_IDLE tasks run counts as idle. So while stops come thick, the tracer is a SCHED_IDLE task on the CPU that its
+//! tracee used last: there the tracee is woken, and preempts it at once.
+//!
+//! The price is that anything else on that CPU goes first. So it is left as soon as stops are rare or a wait was long, and for ever longer
+//! when we were kept waiting; and it is entered only where we may go back (CAP_SYS_NICE, RLIMIT_NICE).
+//!
+//! Linux 6.18, two virtual CPUs of one socket, otherwise idle, every call of `dd bs=1` traced; microseconds for a whole stop:
+//!
+//! | | |
+//! |---|---|
+//! | a minimal tracer in C, guest and tracer pinned to one CPU: the floor | 2.6 to 3.0 |
+//! | the same, nobody placed | 35 to 42 |
+//! | the same, tracer pinned, guest free | 40 to 53 |
+//! | the same, tracer pinned to where the tracee ran last, looked up each 256 stops | 31 to 39 |
+//! | the same, tracer SCHED_IDLE, not pinned | 16 to 20 |
+//! | the same, tracer SCHED_IDLE, pinned to one CPU | 25 to 34 |
+//! | the same, tracer SCHED_IDLE, pinned to where the tracee ran last | 3.3 |
+//! | this tracer, left where it is | 27 |
+//! | this tracer, following | 4.4 |
+//! | two `dd` at once: floor, left, following | 2.6, 19 to 26, 3.1 to 4.0 |
+//! | beside four endless loops: left, following | 7 to 13, 9 to 23 |
+//! | the same, following without giving way | over 300 |
+//!
+//! Where the CPUs are busy with other things anyway, all of these are near the floor.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use tipstaff_sys::affinity::{self, CpuSet, SchedAttr};
+
+/// Stops between two looks.
+const WINDOW: u32 = 64;
+/// A wait this long ends the closeness, and stops this far apart on average do not begin it: then a wake-up more matters little.
+const LONG: Duration = Duration::from_millis(1);
+const RARE: Duration = Duration::from_micros(250);
+/// Waiting for the CPU longer than this on average means that somebody else needs it. Tracees that share the CPU make us wait too, but
+/// only from one stop to the next, which is shorter than the wake-up of an idle CPU.
+const CROWDED: Duration = Duration::from_micros(20);
+/// Windows to stay away after that, at first and at most.
+const AWAY: u32 = 16;
+const AWAY_MOST: u32 = 4096;
+/// The shortest slice that the kernel takes: it shortens the wait behind others.
+const SLICE_NS: u64 = 100_000;
+
+/// The tracer's thread, placed. Without permission to come back it does nothing.
+#[derive(Debug)]
+pub(crate) struct Place {
+    usual: Option<Usual>,
+    close: bool,
+    cpu: Option<usize>,
+    stops: u32,
+    since: Instant,
+    last: Instant,
+    delay_ns: u64,
+    away: u32,
+    next_away: u32,
+}
+
+/// How the thread was before.
+#[derive(Debug)]
+struct Usual {
+    cpus: CpuSet,
+    attr: SchedAttr,
+    schedstat: File,
+}
+
+impl Usual {
+    fn look() -> Option<Self> {
+        let cpus = affinity::mine().ok()?;
+        let attr = affinity::attr().ok()?;
+        if cpus.len() < 2 || !attr.is_other() {
+            return None;
+        }
+        // The kernel asks for the same power to become nicer to oneself as to come back from SCHED_IDLE: sched(7). A capability may be
+        // one of a user namespace, which does not count, so try.
+        affinity::set_attr(&attr.with_nice(attr.nice() - 1)).ok()?;
+        affinity::set_attr(&attr).ok()?;
+        let schedstat = File::open("/proc/thread-self/schedstat").ok()?;
+        Some(Self { cpus, attr, schedstat })
+    }
+
+    /// Nanoseconds that this thread was ready and did not run: the second number.
+    fn delay_ns(&self) -> Option<u64> {
+        let mut text = [0; 96];
+        let n = self.schedstat.read_at(&mut text, 0).ok()?;
+        str::from_utf8(&text[..n]).ok()?.split_whitespace().nth(1)?.parse().ok()
+    }
+}
+
+impl Place {
+    /// `follow` false: leave the thread where it is.
+    pub(crate) fn new(follow: bool) -> Self {
+        let now = Instant::now();
+        Self {
+            usual: follow.then(Usual::look).flatten(),
+            close: false,
+            cpu: None,
+            stops: 0,
+            since: now,
+            last: now,
+            delay_ns: 0,
+            away: 0,
+            next_away: AWAY,
+        }
+    }
+
+    /// `tid` has stopped. Cheap but for one look in [`WINDOW`] stops.
+    pub(crate) fn stopped(&mut self, tid: i32) {
+        let Some(usual) = &self.usual else { return };
+        let now = Instant::now();
+        let long = now.duration_since(self.last) > LONG;
+        self.last = now;
+        self.stops += 1;
+        if long && self.close {
+            let waited = usual.delay_ns().unwrap_or(0).saturating_sub(self.delay_ns);
+            self.leave(Duration::from_nanos(waited) > LONG / 2);
+        } else if self.stops >= WINDOW {
+            self.look(tid, now);
+        } else {
+            return;
+        }
+        self.stops = 0;
+        self.since = now;
+    }
+
+    fn look(&mut self, tid: i32, now: Instant) {
+        let Some(usual) = &self.usual else { return };
+        let took = now.duration_since(self.since);
+        let delay_ns = usual.delay_ns().unwrap_or(0);
+        let waited = Duration::from_nanos(delay_ns.saturating_sub(self.delay_ns));
+        self.delay_ns = delay_ns;
+        if took > RARE * WINDOW {
+            self.leave(false);
+        } else if self.close && waited > CROWDED * WINDOW {
+            self.leave(true);
+        } else if self.away > 0 {
+            self.away -= 1;
+        } else {
+            self.follow(tid);
+        }
+    }
+
+    /// To the CPU on which the tracee ran last.
+    fn follow(&mut self, tid: i32) {
+        let Some(usual) = &self.usual else { return };
+        let Some(cpu) = last_cpu(tid).filter(|&cpu| usual.cpus.has(cpu)) else { return };
+        if self.cpu != Some(cpu) && affinity::set_mine(&CpuSet::one(cpu)).is_ok() {
+            self.cpu = Some(cpu);
+        }
+        if !self.close {
+            // The slice belongs to SCHED_OTHER, and stays.
+            let _ = affinity::set_attr(&usual.attr.slice(SLICE_NS));
+            self.close = affinity::set_attr(&usual.attr.idle()).is_ok();
+        }
+    }
+
+    /// As we were. `crowded`: and stay so for a while, the next time for longer.
+    fn leave(&mut self, crowded: bool) {
+        if crowded {
+            self.away = self.next_away;
+            self.next_away = (self.next_away * 2).min(AWAY_MOST);
+        }
+        self.rest();
+    }
+
+    /// As we were: before anything that children inherit, and at the end.
+    pub(crate) fn rest(&mut self) {
+        let Some(usual) = &self.usual else { return };
+        if self.close {
+            let _ = affinity::set_attr(&usual.attr);
+            self.close = false;
+        }
+        if self.cpu.take().is_some() {
+            let _ = affinity::set_mine(&usual.cpus);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.rest();
+    }
+}
+
+/// proc_pid_stat(5), field 39.
+fn last_cpu(tid: i32) -> Option<usize> {
+    let mut text = [0; 1024];
+    let file = File::open(format!("/proc/{tid}/stat")).ok()?;
+    let n = file.read_at(&mut text, 0).ok()?;
+    let text = &text[..n];
+    // The command's name, the second field, may hold anything, but nothing after it holds a parenthesis.
+    let rest = &text[text.iter().rposition(|&b| b == b')')? + 2..];
+    str::from_utf8(rest).ok()?.split(' ').nth(36)?.parse().ok()
+}

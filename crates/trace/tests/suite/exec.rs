@@ -1,0 +1,55 @@
+//! execve(2) by a thread that is not the leader: its id becomes the process's.
+
+use tipstaff_trace::{Config, End};
+
+use crate::kit::{What, guest, run};
+
+#[test]
+fn the_thread_takes_the_leaders_id_and_the_others_are_replaced() {
+    let exit = tipstaff_testkit::guest("exit");
+    let ran = run(Config::default(), guest("threadexec").arg(exit).arg("5"));
+    ran.seen.expect_whole();
+    assert_eq!(ran.end(), Some(End::Exited(5)));
+    let former = ran.seen.0.iter().find_map(|seen| match seen.what {
+        What::Executed(former) if former != ran.pid => Some(former),
+        _ => None,
+    });
+    let former = former.expect("an exec by another thread");
+    // The leader waited in pthread_join; that call never returns.
+    let replaced = ran.seen.position(ran.pid, |what| *what == What::End(End::Replaced { by: former }, Some("futex")));
+    let executed = ran.seen.position(ran.pid, |what| *what == What::Executed(former));
+    assert!(replaced.is_some() && replaced < executed, "{:#?}", ran.seen);
+    // The execve returns under the new id.
+    let returned = ran.seen.0[executed.expect("executed")..].iter().find(|seen| seen.what == What::Left("execve", 0));
+    assert_eq!(returned.map(|seen| seen.tid), Some(ran.pid));
+    // Nothing is told of the former id afterwards.
+    let last = ran.seen.0.iter().rposition(|seen| seen.tid == former);
+    assert!(last < executed);
+}
+
+#[test]
+fn a_storm_of_them_with_noise() {
+    const EXECS: usize = 300;
+    let ran = run(Config::default(), guest("execstorm").arg(EXECS.to_string()));
+    ran.seen.expect_whole();
+    assert_eq!(ran.end(), Some(End::Exited(42)));
+    let executed: Vec<_> = ran
+        .seen
+        .0
+        .iter()
+        .filter_map(|seen| match seen.what {
+            What::Executed(former) => Some((seen.tid, former)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(executed.len(), EXECS + 1);
+    assert!(executed[1..].iter().all(|&(tid, former)| tid == ran.pid && former != tid));
+}
+
+#[test]
+fn a_storm_that_runs_free() {
+    let config = Config { start: tipstaff_trace::Go::Free, ..Config::default() };
+    let ran = run(config, guest("execstorm").arg("300"));
+    assert_eq!(ran.end(), Some(End::Exited(42)));
+    assert_eq!(ran.seen.count(|what| matches!(what, What::Executed(_))), 301);
+}
