@@ -20,6 +20,8 @@ mod review;
 mod signals;
 mod stdio;
 mod syscalls;
+mod trace;
+mod trace_strace;
 mod tty;
 
 use tipstaff_testkit::User;

@@ -15,10 +15,11 @@ const WITHIN: Duration = Duration::from_secs(1);
 const MARK: &str = "TIPSTAFF_BENCH_MARK";
 
 /// xorshift64: the points only have to be spread.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, most: u64) -> u64 {
+    /// A number below `most`.
+    pub fn below(&mut self, most: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -27,7 +28,7 @@ impl Random {
 }
 
 /// Processes that carry the mark; zombies have neither arguments nor environment.
-fn marked(mark: &str) -> Vec<String> {
+pub fn marked(mark: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let name = entry.file_name();

@@ -5,6 +5,11 @@
 //! tipstaff-bench phases          where the time of a start goes
 //! tipstaff-bench leak [N=2000]   N runs in one process leave nothing
 //! tipstaff-bench kill [N=1000]   SIGKILL of the supervisor at N random points leaves nothing
+//! tipstaff-bench trace           the table of tracing
+//! tipstaff-bench drill exec [N=20000]        execs from threads, amid signals, none stuck
+//! tipstaff-bench drill pipelines [N=100000]  pipelines under dash, none hangs
+//! tipstaff-bench drill kill [N=500]          SIGKILL of the tracer at N random points leaves no tracee, and harms no other
+//! tipstaff-bench drill threads [N=1000000]   64 threads with N calls each, none lost
 //! ```
 //!
 //! Floor and ours take turns, round by round; a figure is the median of the rounds' medians. `TIPSTAFF_BENCH_ROUNDS` and
@@ -21,6 +26,7 @@ mod library;
 mod measure;
 mod phases;
 mod system;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -49,9 +55,24 @@ fn run() -> anyhow::Result<bool> {
         ["leak", n] => leak::drill(count(n)?),
         ["kill"] => kill::drill(1000),
         ["kill", n] => kill::drill(count(n)?),
+        ["trace"] => trace::table().map(|()| true),
+        ["drill", name] => drill(name, None),
+        ["drill", name, n] => drill(name, Some(count(n)?)),
         // The child of the filter row.
         [filter::HELPER, which] => filter::helper(which).map(|()| true),
-        _ => bail!("usage: tipstaff-bench [table | phases | leak [N] | kill [N]]"),
+        _ => bail!(
+            "usage: tipstaff-bench [table | phases | leak [N] | kill [N] | trace | drill exec|pipelines|kill|threads [N]]"
+        ),
+    }
+}
+
+fn drill(name: &str, n: Option<usize>) -> anyhow::Result<bool> {
+    match name {
+        "exec" => trace::drill::exec(n.unwrap_or(20_000)),
+        "pipelines" => trace::drill::pipelines(n.unwrap_or(100_000)),
+        "kill" => trace::drill::kill(n.unwrap_or(500)),
+        "threads" => trace::drill::threads(n.unwrap_or(1_000_000)),
+        _ => bail!("no drill {name:?}; there are exec, pipelines, kill, threads"),
     }
 }
 

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use tipstaff::policy::profile::{Engine, GuestPtrace, PathRule, Profile};
 use tipstaff::policy::value::{NetRule, NetSpec, PortRange, Setting, parse_ports};
 
-use crate::{doctor, explain, generate, profiles, run, say};
+use crate::{doctor, explain, generate, profiles, run, say, trace};
 
 /// Takes programs into custody: runs them confined, limited and judged.
 #[derive(Debug, Parser)]
@@ -25,6 +25,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a program in a box and report what happened.
     Run(Box<Run>),
+    /// Show what a program does, system call by system call, with everything that it starts.
+    Trace(Box<trace::args::Trace>),
     /// Show what would be enforced, rule by rule, and how; nothing is run.
     Explain(Box<Explain>),
     /// Say what this kernel and this user can enforce, with the cure for what is missing.
@@ -312,6 +314,7 @@ impl Command {
     pub fn call(self) -> u8 {
         match self {
             Self::Run(run) => run::call(&run),
+            Self::Trace(trace) => trace::call(&trace),
             Self::Explain(explain) => explain::call(&explain),
             Self::Doctor => doctor::call(),
             Self::Profile { action } => profiles::call(&action),

@@ -10,6 +10,7 @@ mod generate;
 mod profiles;
 mod run;
 mod say;
+mod trace;
 
 fn main() -> ExitCode {
     say::one_line_panics();

@@ -15,6 +15,11 @@ pub fn error(message: impl Display) {
     let _ = writeln!(anstream::stderr(), "{style}tipstaff:{style:#} {message}");
 }
 
+/// One line on standard error that is no error.
+pub fn note(message: impl Display) {
+    let _ = writeln!(anstream::stderr(), "tipstaff: {message}");
+}
+
 /// A panic is our fault and says so in one line, like every other error.
 pub fn one_line_panics() {
     std::panic::set_hook(Box::new(|info| {

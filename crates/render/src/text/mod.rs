@@ -104,12 +104,14 @@ impl<W: Write> Text<W> {
                 out.extend_from_slice(b" ---");
             }),
             What::Exited { status } => {
-                let kind = if *status == 0 { Kind::Note } else { Kind::Failure };
-                self.note(event, kind, |out| {
-                    out.extend_from_slice(b"+++ exited with ");
-                    decimal(out, *status);
-                    out.extend_from_slice(b" +++");
-                });
+                if self.lines.options().exits {
+                    let kind = if *status == 0 { Kind::Note } else { Kind::Failure };
+                    self.note(event, kind, |out| {
+                        out.extend_from_slice(b"+++ exited with ");
+                        decimal(out, *status);
+                        out.extend_from_slice(b" +++");
+                    });
+                }
                 self.gone(event.tid);
             }
             What::Killed { signal, core } => {
@@ -126,7 +128,7 @@ impl<W: Write> Text<W> {
             What::Executed { former_tid, .. } if *former_tid != event.tid => self.superseded(event, *former_tid),
             What::Executed { .. } => {}
             What::Attached => {
-                if self.lines.options().live {
+                if self.attaching_is_told() {
                     self.note(event, Kind::Dim, |out| out.extend_from_slice(b"+++ attached +++"));
                 }
             }
@@ -135,6 +137,10 @@ impl<W: Write> Text<W> {
                 self.gone(event.tid);
             }
         }
+    }
+
+    fn attaching_is_told(&self) -> bool {
+        self.lines.options().live && self.lines.options().attaching
     }
 
     /// Another thread than the leader executed a program: all other threads are gone, and it has the leader's id from now on (execve(2)).
@@ -158,7 +164,7 @@ impl<W: Write> Text<W> {
             self.begin(event, event.at_ns);
             self.lines.resume(&begun);
             self.lines.abandon();
-        } else if self.lines.options().live {
+        } else if self.attaching_is_told() {
             self.note(event, Kind::Dim, |out| out.extend_from_slice(b"+++ detached +++"));
         }
     }

@@ -20,6 +20,10 @@ pub struct TextOptions {
     /// Everything is brought out at once, entries of calls included, for somebody who watches. Otherwise it is brought out in large pieces, at least once
     /// for each second of events.
     pub live: bool,
+    /// Lines for the begin and the end of tracing a task (without `strace -q`).
+    pub attaching: bool,
+    /// Lines for the ends of tasks (without `strace -qq`).
+    pub exits: bool,
 }
 
 impl Default for TextOptions {
@@ -33,6 +37,8 @@ impl Default for TextOptions {
             column: 40,
             colour: false,
             live: false,
+            attaching: true,
+            exits: true,
         }
     }
 }

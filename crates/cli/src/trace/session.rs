@@ -1,0 +1,187 @@
+//! One trace, from its start to its end.
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use tipstaff_render::Clock;
+use tipstaff_sys::capability;
+use tipstaff_sys::signal::{self, SigSet};
+use tipstaff_trace::{Config, End, Errno, Go, Launch, LaunchError, Tracer, Turn};
+
+use super::alarm::Alarm;
+use super::args::Trace;
+use super::explain::Explain;
+use super::follow::{Follow, Settings};
+use super::plan::{Plan, Target};
+use super::{filter, outputs};
+use crate::say;
+
+const SIGHUP: i32 = 1;
+const SIGINT: i32 = 2;
+const SIGQUIT: i32 = 3;
+const SIGTERM: i32 = 15;
+
+/// Cannot be executed; not found.
+const NOT_EXECUTABLE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+/// Traces; the exit status, or what is wrong.
+pub fn run(args: &Trace) -> Result<u8, String> {
+    let mut plan = Plan::new(args)?;
+    let outputs = outputs::open(args, &plan, clock())?;
+    for note in &plan.notes {
+        say::note(note);
+    }
+    // The terminal's signals are for the program that we start; it gets them from the terminal itself. Attached, we let go on them.
+    let all = SigSet::of(&[SIGHUP, SIGINT, SIGQUIT, SIGTERM]);
+    let before = signal::block(all);
+    let ours = match plan.target {
+        Target::Program(_) => SigSet::of(&[SIGTERM]),
+        Target::Processes(_) => all,
+    };
+    let stopping = plan.stopping();
+    let filtered = matches!(plan.target, Target::Program(_)) && !stopping.is_all();
+    let start = if filtered { Go::Free } else { Go::Syscall };
+    let mut tracer = Tracer::new(Config { start, ..Config::default() });
+    let alarm = Alarm::start(&mut tracer, ours).map_err(|e| format!("the tracer's alarm: {e}"))?;
+    let settings = Settings {
+        began: Instant::now(),
+        show: plan.calls.clone(),
+        injections: std::mem::take(&mut plan.injections),
+        filtered,
+        signals: plan.signals.take(),
+        fds: plan.fds,
+        string_limit: plan.string_limit,
+        list_limit: plan.list_limit,
+    };
+    let mut follow = Follow::new(settings, outputs, args.why.then(Explain::new));
+    match &plan.target {
+        Target::Program(argv) => {
+            let insns = if filtered && !stopping.is_none() { Some(filter::compile(&stopping)?) } else { None };
+            if insns.is_some() && !plan.quiet.attach && !capability::has(capability::SYS_ADMIN) {
+                say::note(
+                    "without CAP_SYS_ADMIN the filter needs no_new_privs: set-user-ID programs gain nothing in this trace",
+                );
+            }
+            let launch = launch(argv, &plan.env, before, insns)?;
+            let launched = match tracer.launch(&launch, &mut follow) {
+                Ok(launched) => launched,
+                Err(e) => return not_started(&mut follow, e),
+            };
+            follow.first = Some(launched.pid);
+        }
+        Target::Processes(pids) => {
+            for &pid in pids {
+                // What was attached already is let go by the tracer's end.
+                tracer.attach(pid, &mut follow).map_err(|e| format!("-p {pid}: {e}"))?;
+            }
+        }
+    }
+    follow_to_the_end(&mut tracer, &alarm, &mut follow)?;
+    drop(tracer);
+    end(&mut follow)
+}
+
+fn clock() -> Clock {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let offset = jiff::Zoned::now().offset().seconds();
+    Clock { began_unix_ns: since.as_nanos() as u64, utc_offset_s: offset }
+}
+
+fn launch(
+    argv: &[OsString],
+    env: &[(OsString, Option<OsString>)],
+    mask: SigSet,
+    filter: Option<Vec<tipstaff_abi::bpf::Insn>>,
+) -> Result<Launch, String> {
+    let (program, args) = argv.split_first().ok_or("no program")?;
+    let mut launch = Launch::new(program).args(args).mask(mask);
+    for (name, value) in env {
+        launch = match value {
+            Some(value) => launch.env(name, value),
+            None => launch.env_remove(name),
+        };
+    }
+    Ok(match filter {
+        // Without a listener of ours: programs inside may want one of their own.
+        Some(insns) => launch.filter_without_listener(insns),
+        None => launch,
+    })
+}
+
+fn not_started(follow: &mut Follow, e: LaunchError) -> Result<u8, String> {
+    // What was seen of the attempt is shown.
+    let _ = follow.finish();
+    match e {
+        LaunchError::Exec { program, errno } => {
+            let errno_text = tipstaff_abi::errno::text(errno.0).unwrap_or("unknown error");
+            say::error(format_args!("{program:?}: {errno_text}"));
+            Ok(if errno == Errno::NOENT { NOT_FOUND } else { NOT_EXECUTABLE })
+        }
+        e => Err(e.to_string()),
+    }
+}
+
+fn follow_to_the_end(tracer: &mut Tracer, alarm: &Alarm, follow: &mut Follow) -> Result<(), String> {
+    let wrong = |e: tipstaff_trace::Error| format!("tracing: {e}");
+    let launched = follow.first.is_some();
+    // One may have come before there was anything to wait for.
+    let mut signal = alarm.signal();
+    let mut alarmed = None;
+    loop {
+        if signal.take().is_some() {
+            if !launched {
+                return let_go(tracer, follow);
+            }
+            tracer.kill();
+        }
+        if follow.failed.is_some() && !launched {
+            return let_go(tracer, follow);
+        }
+        if let Some(next) = follow.held.iter().map(|held| held.0).min().filter(|next| alarmed != Some(*next)) {
+            alarm.at(next);
+            alarmed = Some(next);
+        }
+        match tracer.step(follow).map_err(wrong)? {
+            Turn::Handled | Turn::Interrupted => {}
+            Turn::Empty => return Ok(()),
+            Turn::Asked => {
+                signal = alarm.rearm(tracer).map_err(|e| format!("the tracer's alarm: {e}"))?;
+                let now = Instant::now();
+                alarmed = None;
+                for (_, tid, resume) in follow.held.extract_if(.., |held| held.0 <= now) {
+                    tracer.release(tid, resume);
+                }
+            }
+        }
+    }
+}
+
+fn let_go(tracer: &mut Tracer, follow: &mut Follow) -> Result<(), String> {
+    follow.leaving = true;
+    tracer.detach(follow).map_err(|e| e.to_string())
+}
+
+/// Everything is written, and the status is the program's.
+fn end(follow: &mut Follow) -> Result<u8, String> {
+    let status = match follow.first_end {
+        // Attached, and let go.
+        None => 0,
+        Some(End::Exited(status)) => status as u8,
+        Some(End::Killed { signal, .. }) => 128 + signal as u8,
+        Some(End::Lost | End::Detached | End::Replaced { .. }) => {
+            return Err("nobody can say how the program ended".to_owned());
+        }
+    };
+    let finished = follow.finish();
+    if let Some(why) = &mut follow.why {
+        why.finish();
+    }
+    match finished {
+        // Whoever read has seen enough.
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(status),
+        Err(e) => Err(format!("writing the trace: {e}")),
+        Ok(()) => Ok(status),
+    }
+}
