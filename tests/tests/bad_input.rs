@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use tipstaff_testkit::{Ran, Run, Scratch, User, marker, run, survivors, tipstaff_command};
+use tipstaff_testkit::{Machine, Ran, Run, Scratch, User, Without, marker, run, survivors, tipstaff_command};
 
 use crate::both;
 
@@ -169,10 +169,15 @@ both!(too_many_rules, |user| {
 });
 
 both!(what_later_issues_bring_is_refused_clearly, |user| {
-    for (option, value) in [("--engine", "notify"), ("--engine", "ptrace"), ("--net", "tcp://example.org:443")] {
+    for (option, value) in [("--engine", "notify"), ("--net", "tcp://example.org:443")] {
         refused(&witness().option(option, value).as_user(user).go(), 125, &[option.trim_start_matches('-')]);
     }
     witness().option("--engine", "native").as_user(user).go().expect_ok();
+    witness().option("--engine", "ptrace").as_user(user).go().expect_ok();
+    let without = Machine::Without(Without::Ptrace);
+    let ran = witness().option("--engine", "ptrace").as_user(user).on(without).go();
+    refused(&ran, 125, &["cannot trace", "--engine native"]);
+    witness().option("--engine", "native").as_user(user).on(without).go().expect_ok();
     witness().option("--net", "none").as_user(user).go().expect_ok();
     refused(&witness().option("--engine", "warp").as_user(user).go(), 125, &["warp"]);
 });

@@ -67,10 +67,29 @@ both!(nice_affinity_and_oom_are_the_defaults, |user| {
     // Somebody without privileges may not lower his nice value again; who may, does.
     if user == User::Root {
         ran.check(posture["nice"] == 0, "nice value");
+        ran.check(posture["scheduler"] == 0, "scheduler");
     }
-    ran.check(posture["scheduler"] == 0, "scheduler");
     ran.check(posture["oom_score_adj"].as_i64().is_some_and(|adj| adj >= 0), "no guest is spared by the OOM killer");
 });
+
+#[test]
+fn real_time_is_the_hosts_alone() {
+    if let Some(why) = Machine::Full.unavailable(User::Root) {
+        skip!("{why}");
+    }
+    let script = format!(
+        "chrt --fifo 1 true || exit 77; exec chrt --fifo 1 {} run --quiet --read {dir} --exec {dir} -- {}",
+        tipstaff_testkit::tipstaff().display(),
+        tipstaff_testkit::guest("posture").display(),
+        dir = tipstaff_testkit::guest("posture").parent().expect("directory").display(),
+    );
+    let ran = plain(["/bin/sh", "-c", &script]).as_user(User::Root).go();
+    if ran.code() == 77 {
+        skip!("this machine gives root no real-time priority");
+    }
+    ran.expect_exit(0);
+    ran.check(ran.json()["scheduler"] == 0, "scheduler");
+}
 
 both!(namespaces_of_its_own, |user| {
     let posture = posture(user);

@@ -42,6 +42,7 @@ both!(without_namespaces, |user| {
 both!(without_landlock, |user| lacks(user, Without::Landlock, &[("landlock", "ENOSYS")]));
 both!(without_listener, |user| lacks(user, Without::Listener, &[("listener", "EBUSY")]));
 both!(without_clone3, |user| lacks(user, Without::Clone3, &[("clone3", "ENOSYS")]));
+both!(without_ptrace, |user| lacks(user, Without::Ptrace, &[("ptrace", "EPERM")]));
 both!(under_docker, |user| {
     let expected = [
         ("userns", "EPERM"),

@@ -89,3 +89,20 @@ both!(every_ending_cleans_up, |user| {
     let left = before.await_nothing_new(SOON);
     assert!(left.is_empty(), "left on the machine: {left:#?}");
 });
+
+/// Control groups are seen across PID namespaces, numbers are not: each of these supervisors is number 1, and each sweeps.
+#[test]
+fn supervisors_in_several_pid_namespaces_do_not_sweep_each_other() {
+    if let Some(why) = Machine::Full.unavailable(User::Root) {
+        tipstaff_testkit::skip!("{why}");
+    }
+    let script = format!(
+        "one() {{ for i in 1 2 3 4 5 6 7 8; do \
+         unshare --pid --fork --mount-proc {} run --quiet --memory 64MiB --processes 9 -- /bin/true || echo failed; done; }}; \
+         one & one & one & one & wait",
+        tipstaff_testkit::tipstaff().display()
+    );
+    let ran = plain(["/bin/bash", "-c", &script]).as_user(User::Root).go();
+    ran.expect_exit(0);
+    ran.check(ran.out().is_empty(), "a run failed");
+}

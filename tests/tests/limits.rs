@@ -151,6 +151,32 @@ both!(open_files_are_refused_by_errno, |user| {
     ran.expect_ok().expect_stdout("20 EMFILE\n");
 });
 
+both!(a_limit_of_open_files_that_was_reached_is_told, |user| {
+    let hits = |ran: &tipstaff_testkit::Ran| ran.report["limits_hit"].clone();
+    let ran = run(["fdexhaust", "300"]).profile("judge").option("--open-files", "20").as_user(user).go();
+    ran.expect_ok();
+    ran.check(hits(&ran)[0]["limit"] == "open_files" && hits(&ran)[0]["observed"] == 20, "twenty were open");
+    let ran = run(["sleeper", "1"]).profile("judge").option("--open-files", "20").as_user(user).go();
+    ran.check(hits(&ran).as_array().is_some_and(Vec::is_empty), "three were open");
+});
+
+both!(three_open_files_are_enough_for_a_static_program, |user| {
+    let ran = run(["fdexhaust"]).profile("judge").option("--open-files", "3").as_user(user).go();
+    ran.expect_ok().expect_stdout("0 EMFILE\n");
+});
+
+both!(a_full_private_disk_is_told, |user| {
+    let fill = |bytes: &str| {
+        let script = format!("head -c {bytes} /dev/zero > /tmp/x; true");
+        let ran = run(["/bin/sh", "-c", &script]).profile("default").option("--disk", "1MiB").as_user(user).go();
+        ran.expect_exit(0);
+        ran.report["limits_hit"].clone()
+    };
+    let full = fill("3000000");
+    assert_eq!((&full[0]["limit"], &full[0]["limit_value"]), (&"disk".into(), &(1 << 20).into()), "{full}");
+    assert_eq!(fill("300000"), serde_json::json!([]));
+});
+
 both!(the_stack_is_the_one_asked_for, |user| {
     for (size, bytes) in [("1MiB", 1 << 20), ("256MiB", 256 << 20)] {
         let ran = run(["posture"]).profile("judge").option("--stack", size).memory("512MiB").as_user(user).go();

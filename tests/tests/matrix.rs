@@ -39,6 +39,11 @@ macro_rules! program {
             ordinary_without_clone3: Ordinary, Without::Clone3;
             root_under_docker: Root, Under::DockerSeccomp;
             ordinary_under_docker: Ordinary, Under::DockerSeccomp;
+            root_traced: Root, Machine::Traced(None);
+            ordinary_traced: Ordinary, Machine::Traced(None);
+            root_traced_without_cgroup: Root, Machine::Traced(Some(Without::Cgroup));
+            root_traced_without_namespaces: Root, Machine::Traced(Some(Without::Namespaces));
+            ordinary_traced_without_listener: Ordinary, Machine::Traced(Some(Without::Listener));
         ]);
     };
     ($name:ident, $run:expr, $right:expr, [$($test:ident: $user:ident, $machine:expr;)*]) => {

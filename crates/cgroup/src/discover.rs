@@ -31,20 +31,17 @@ pub struct Hierarchies {
     pub pids: Option<Place>,
     /// CPU accounting.
     pub cpu: Option<Place>,
-    /// The freezer.
-    pub freezer: Option<Place>,
 }
 
 impl Hierarchies {
     /// As the capabilities that lowering looks at.
     pub fn caps(&self) -> CgroupCaps {
-        let all = [&self.memory, &self.pids, &self.cpu, &self.freezer];
+        let all = [&self.memory, &self.pids, &self.cpu];
         let any = |version| all.iter().any(|p| p.as_ref().is_some_and(|p| p.version == version));
         CgroupCaps {
             memory: self.memory.is_some(),
             pids: self.pids.is_some(),
             cpu: self.cpu.is_some(),
-            freezer: self.freezer.is_some(),
             v1: any(Version::V1),
             v2: any(Version::V2),
         }
@@ -89,7 +86,6 @@ fn find(
                 "memory" => &mut found.memory,
                 "pids" => &mut found.pids,
                 "cpuacct" => &mut found.cpu,
-                "freezer" => &mut found.freezer,
                 _ => continue,
             };
             let mount = mounts.iter().rev().find(|m| m.kind == "cgroup" && m.has_option(controller));
@@ -107,6 +103,10 @@ fn find(
 /// processes"), unless it is the root. So the first of our group and its ancestors that we may write and that hands
 /// controllers down is where boxes go.
 fn unified(found: &mut Hierarchies, own: &Path, writable: &dyn Fn(&Path) -> bool, text: &dyn Fn(&Path) -> String) {
+    // A hybrid: its line comes last, and what is on v1 stays there.
+    if found.memory.is_some() && found.pids.is_some() {
+        return;
+    }
     for dir in own.ancestors().take_while(|dir| dir.join("cgroup.procs").as_os_str().len() > "/cgroup.procs".len()) {
         if !writable(dir) {
             if dir == own { continue } else { return }
@@ -133,10 +133,7 @@ fn unified(found: &mut Hierarchies, own: &Path, writable: &dyn Fn(&Path) -> bool
         // where something of ours is on v2 anyway, since a v1 cpuacct is exact as well.
         let ours = |p: &Option<Place>| p.as_ref().is_some_and(|p| p.dir == *dir);
         if found.cpu.is_none() && (ours(&found.memory) || ours(&found.pids)) {
-            found.cpu = Some(place.clone());
-        }
-        if found.freezer.is_none() && (ours(&found.memory) || ours(&found.pids)) {
-            found.freezer = Some(place);
+            found.cpu = Some(place);
         }
         if found.memory.is_some() && found.pids.is_some() {
             return;

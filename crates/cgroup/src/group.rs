@@ -8,7 +8,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::event::{EventfdFlags, eventfd};
 
@@ -73,6 +72,8 @@ pub struct Cgroup {
 struct Dir {
     version: Version,
     path: PathBuf,
+    /// Locked (flock(2), shared) while we live: nobody sweeps it, whatever PID namespace he looks from.
+    _lock: OwnedFd,
 }
 
 #[derive(Debug)]
@@ -88,6 +89,11 @@ struct MemoryGauges {
     oom: Option<OwnedFd>,
 }
 
+/// The step that keeps sweepers away.
+const LOCK: &str = "lock";
+/// So often a sweeper may be faster.
+const TRIES: u32 = 100;
+
 /// Tries each step in turn and says which failed.
 fn step<T>(step: &'static str, path: &Path, result: io::Result<T>) -> Result<T, Error> {
     result.map_err(|source| Error { step, path: path.to_path_buf(), source })
@@ -98,21 +104,34 @@ impl Cgroup {
     /// `hierarchies` is left out: lowering has seen to another mechanism.
     pub fn create(hierarchies: &Hierarchies, wanted: &Wanted) -> Result<Self, Error> {
         static SWEEP: Once = Once::new();
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         SWEEP.call_once(|| hierarchies.sweep());
-        let name = sweep::name(NEXT.fetch_add(1, Ordering::Relaxed));
+        // A sweeper can come between mkdir and lock.
+        let swept = |e: &Error| {
+            e.step == LOCK && matches!(e.source.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotFound)
+        };
+        let mut tries = 0;
+        loop {
+            let name = step("name", Path::new("a group"), sweep::name())?;
+            match Self::make(hierarchies, wanted, &name) {
+                Err(e) if tries < TRIES && swept(&e) => tries += 1,
+                made => return made,
+            }
+        }
+    }
+
+    fn make(hierarchies: &Hierarchies, wanted: &Wanted, name: &str) -> Result<Self, Error> {
         let mut group = Self { dirs: Vec::new(), cpu: None, memory: None, pids: None };
         if let (Some(limit), Some(place)) = (wanted.memory, &hierarchies.memory) {
-            let dir = group.dir(place, &name, "memory")?;
+            let dir = group.dir(place, name, "memory")?;
             group.memory = Some(MemoryGauges::open(place.version, dir, limit)?);
         }
         if let (Some(limit), Some(place)) = (wanted.pids, &hierarchies.pids) {
-            let dir = group.dir(place, &name, "pids")?;
+            let dir = group.dir(place, name, "pids")?;
             step("write pids.max", &dir, write(&dir, "pids.max", &limit.to_string()))?;
             group.pids = Some(dir);
         }
         if let (true, Some(place)) = (wanted.cpu, &hierarchies.cpu) {
-            let dir = group.dir(place, &name, "cpu")?;
+            let dir = group.dir(place, name, "cpu")?;
             let file = if place.version == Version::V1 { "cpuacct.usage" } else { "cpu.stat" };
             group.cpu = Some((place.version, step("open the CPU account", &dir, Gauge::open(&dir, file))?));
         }
@@ -133,7 +152,14 @@ impl Cgroup {
             return Ok(path);
         }
         step("mkdir", &path, std::fs::create_dir(&path))?;
-        self.dirs.push(Dir { version: place.version, path: path.clone() });
+        let lock = step(LOCK, &path, sweep::lock(&path, false));
+        match lock {
+            Ok(lock) => self.dirs.push(Dir { version: place.version, path: path.clone(), _lock: lock }),
+            Err(e) => {
+                let _ = std::fs::remove_dir(&path);
+                return Err(e);
+            }
+        }
         Ok(path)
     }
 

@@ -107,7 +107,7 @@ fn checks(machine: &Machine) -> Vec<Check> {
         (false, true) => "v2",
         (false, false) => "none",
     };
-    let list = [(g.memory, "memory"), (g.pids, "pids"), (g.cpu, "cpu"), (g.freezer, "freezer")];
+    let list = [(g.memory, "memory"), (g.pids, "pids"), (g.cpu, "cpu")];
     let names: Vec<&str> = list.iter().filter(|(there, _)| *there).map(|(_, name)| *name).collect();
     let found = if names.is_empty() { version.to_owned() } else { format!("{version}: {}", names.join(", ")) };
     add(

@@ -26,6 +26,9 @@ pub(crate) struct Numbers {
     pub terminal: Option<(i32, (u16, u16))>,
 }
 
+/// Descriptors that a launch surely has room in.
+const ROOM: u64 = 64;
+
 pub(crate) struct Compiled {
     pub insns: Vec<Insn>,
     pub secret: [u64; 3],
@@ -67,7 +70,14 @@ pub(crate) fn ops(
     if let Some(ruleset) = numbers.ruleset {
         ops.push(GuestOp::Landlock(ruleset));
     }
-    ops.extend(limits(&plan.limits).into_iter().map(GuestOp::Limit));
+    // The listener needs a number: a guest that may have three descriptors is bound to them when it has sent it away, if its filter
+    // still lets it.
+    let (late, early): (Vec<_>, Vec<_>) = limits(&plan.limits).into_iter().partition(|limit| {
+        limit.resource == rlimit::RLIMIT_NOFILE
+            && limit.soft < ROOM
+            && plan.filter.as_ref().is_some_and(|filter| filter.lets("prlimit64"))
+    });
+    ops.extend(early.into_iter().map(GuestOp::Limit));
     if let Some((arrived, open, supervisor)) = numbers.gate {
         ops.push(GuestOp::Gate { arrived, open, supervisor });
     }
@@ -76,6 +86,7 @@ pub(crate) fn ops(
         exec_secret = secret[0];
         ops.push(GuestOp::Seccomp { program: insns, channel: numbers.channel, secret });
     }
+    ops.extend(late.into_iter().map(GuestOp::Limit));
     let name = program.argv.first().cloned().unwrap_or_default();
     let envp = env.into_iter().map(|(key, value)| {
         let mut text = key.into_vec();

@@ -141,9 +141,11 @@ pub fn launch(
     let filter = armed.insns.clone().map(|insns| Compiled { insns, secret: armed.secret });
     let guest = guest::ops(plan, program, request.env, &numbers, filter)?;
     leftovers.extend(placeholders::leftovers(&placeholders, &raise)?);
+    let sampled = matches!(plan.limits.memory, Some((_, MemoryBy::Sampling)));
     let launch = Launch {
         keeper: CloneSpec { namespaces: flags(plan), clone3: armed.clone3, ..CloneSpec::default() },
         subreaper: !plan.namespaces.pid,
+        watch_disk: plan.namespaces.mount && (plan.limits.disk.is_some() || sampled),
         setup,
         ruleset: numbers.ruleset,
         guest,
@@ -208,6 +210,12 @@ fn failure(e: StartError) -> Failure {
     let failure = Failure::new(step, errno, &words);
     match (stage, step) {
         (Stage::Setup(_) | Stage::Clone, _) | (_, "seccomp") => Failure { assumption: true, ..failure },
+        (Stage::Guest(_), "ptrace") => {
+            let message = format!(
+                "cannot trace the program: {errno} (PTRACE_SEIZE); allow ptrace(2) here, or use `--engine native`"
+            );
+            Failure { message, ..failure }
+        }
         (Stage::Keeper, _) => Failure { message: words, ..failure },
         (Stage::Guest(_), "exec") if errno == Errno::STALE => {
             Failure { message: format!("{words}: the program was replaced while it was being started"), ..failure }

@@ -57,7 +57,7 @@ impl Denials {
         Told::Answered
     }
 
-    fn count(&mut self, denied: DeniedCall, args: [u64; 6], pid: Option<u32>) {
+    pub fn count(&mut self, denied: DeniedCall, args: [u64; 6], pid: Option<u32>) {
         if let Some(seen) = self.seen.get_mut(&denied) {
             seen.count += 1;
         } else if self.seen.len() < KINDS {

@@ -10,6 +10,8 @@
 
 mod cpu;
 mod denials;
+mod engine;
+pub mod handler;
 mod memory;
 mod relay;
 mod session;
@@ -17,6 +19,8 @@ mod tasks;
 mod terminal;
 mod usage;
 
+pub use engine::Ptrace;
+pub use handler::{Action, Handler, Handlers, Rewriter};
 pub use relay::{Captured, Relay, Sink};
 pub use session::{Options, Session};
 pub use terminal::{RawMode, size_of};

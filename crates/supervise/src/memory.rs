@@ -101,11 +101,17 @@ fn kib(text: &str, key: &str) -> u64 {
 
 /// What lies on the box's private tmpfs. Its own /tmp is seen through the keeper's root.
 fn tmpfs_used(keeper: i32) -> u64 {
+    private_disk(keeper).map_or(0, |fs| (fs.f_blocks - fs.f_bfree) * fs.f_bsize.unsigned_abs())
+}
+
+/// What is left of the private disk.
+pub(crate) fn disk_left(keeper: i32) -> Option<u64> {
+    private_disk(keeper).map(|fs| fs.f_bavail * fs.f_bsize.unsigned_abs())
+}
+
+fn private_disk(keeper: i32) -> Option<rustix::fs::StatFs> {
     const TMPFS_MAGIC: i64 = 0x0102_1994;
-    match rustix::fs::statfs(format!("/proc/{keeper}/root/run")) {
-        Ok(fs) if fs.f_type == TMPFS_MAGIC => (fs.f_blocks - fs.f_bfree) * fs.f_bsize.unsigned_abs(),
-        _ => 0,
-    }
+    rustix::fs::statfs(format!("/proc/{keeper}/root/run")).ok().filter(|fs| fs.f_type == TMPFS_MAGIC)
 }
 
 /// Blocks of the memfds that a process has open, by inode, so that each is counted once.

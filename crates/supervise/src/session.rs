@@ -11,16 +11,17 @@ use rustix::time::{
 };
 use tipstaff_launch::Launched;
 use tipstaff_notify::Listener;
-use tipstaff_policy::lower::{FilterPlan, LimitPlan, Plan, ProcessesBy};
+use tipstaff_policy::lower::{FilterPlan, LimitPlan, MemoryBy, Plan, ProcessesBy};
 use tipstaff_report::{Cause, Coverage, Ending, Event, Limit, Outcome, RunError};
 use tipstaff_sys::keeper::{Keeper, Remote};
 use tipstaff_sys::wait::Status;
 use tipstaff_sys::{clock, signal};
 
 use crate::denials::{Denials, Told};
+use crate::engine::{Ptrace, Said};
 use crate::relay::{Moved, Relay, Sink};
 use crate::usage::{self, Collected};
-use crate::{memory, terminal};
+use crate::{memory, tasks, terminal};
 
 /// What a session relays and listens to beside its box.
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ pub struct Options {
     pub count_output: bool,
     /// The box has a terminal: our standard input feeds it, its output goes to our standard output.
     pub terminal: Option<(OwnedFd, OwnedFd)>,
+    /// Asks the handlers, and has taken the box's first process.
+    pub engine: Option<Ptrace>,
     /// A signalfd: SIGWINCH resizes the terminal, everything else goes to the guest; a second SIGINT kills.
     pub signals: Option<OwnedFd>,
 }
@@ -43,6 +46,7 @@ mod token {
     pub const OOM: u64 = 4;
     pub const SIGNALS: u64 = 5;
     pub const INPUT: u64 = 6;
+    pub const ENGINE: u64 = 7;
     pub const RELAY: u64 = 16;
 }
 
@@ -88,6 +92,8 @@ pub struct Session {
     denials: Denials,
     collected: Collected,
     counted_output: u64,
+    /// What failed in a handler or in the engine.
+    fault: Option<String>,
     outcome: Option<Outcome>,
     done: bool,
 }
@@ -122,6 +128,7 @@ impl Session {
             denials: Denials::default(),
             collected: Collected::default(),
             counted_output: 0,
+            fault: None,
             outcome: None,
             done: false,
             keeper,
@@ -145,6 +152,9 @@ impl Session {
         add(self.timer.as_fd(), token::TIMER, EventFlags::IN)?;
         if let Some(listener) = &self.listener {
             add(listener.as_fd(), token::LISTENER, EventFlags::IN)?;
+        }
+        if let Some(engine) = &self.options.engine {
+            add(engine.news(), token::ENGINE, EventFlags::IN)?;
         }
         if let Some((fd, priority)) = self.cgroup.as_ref().and_then(|g| g.oom_fd()) {
             add(fd, token::OOM, if priority { EventFlags::PRI } else { EventFlags::IN })?;
@@ -244,6 +254,10 @@ impl Session {
             token::OOM => self.out_of_memory(),
             token::SIGNALS => self.take_signals(),
             token::INPUT => self.feed(),
+            token::ENGINE => {
+                let said = self.options.engine.as_ref().map(Ptrace::hear);
+                self.hear(said.unwrap_or_default());
+            }
             token if token >= token::RELAY => self.relay((token - token::RELAY) as usize),
             _ => {}
         }
@@ -256,6 +270,16 @@ impl Session {
             Told::Kill => self.kill(Cause::Policy),
             Told::Ended => {
                 let _ = epoll::delete(&self.epoll, listener);
+            }
+        }
+    }
+
+    fn hear(&mut self, said: Vec<Said>) {
+        for said in said {
+            match said {
+                Said::Denied { call, args, pid } => self.denials.count(call, args, Some(pid)),
+                Said::Kill => self.kill(Cause::Policy),
+                Said::Fault(words) => drop(self.fault.get_or_insert(words)),
             }
         }
     }
@@ -461,14 +485,53 @@ impl Session {
         self.due.idle = Some(now + (limit / 8).clamp(MS, 100 * MS));
     }
 
+    /// Limits that answer the program with an errno and tell nobody else.
+    fn look_at_quiet_limits(&mut self) {
+        let pid = self.keeper.pid();
+        if let Some(limit) = self.limits.open_files {
+            let most = tasks::below(pid).iter().map(|process| tasks::descriptors(process.pid)).max().unwrap_or(0);
+            if most >= limit {
+                let at = self.elapsed();
+                self.event(Event::new(Limit::OpenFiles, limit, Some(most), at));
+            }
+        }
+        if self.limits.disk.is_some() {
+            self.note_disk(memory::disk_left(pid));
+        }
+    }
+
+    fn note_disk(&mut self, left: Option<u64>) {
+        // tmpfs gives out whole pages.
+        const PAGE: u64 = 4096;
+        if let (Some(limit), Some(left)) = (self.limits.disk, left)
+            && left < PAGE
+        {
+            let at = self.elapsed();
+            self.event(Event::new(Limit::Disk, limit, Some(limit - left), at));
+        }
+    }
+
+    /// The last sample: what a program that was faster than the first left on the private disk is memory as well.
+    fn note_memory_on_disk(&mut self) {
+        if let (Some((limit, MemoryBy::Sampling)), Some((used, _))) = (self.limits.memory, self.keeper.disk())
+            && used > limit
+        {
+            let at = self.elapsed();
+            self.event(Event::new(Limit::Memory, limit, Some(used), at));
+            self.cause.get_or_insert((Cause::Memory, at));
+        }
+    }
+
     fn look_at_memory(&mut self, now: u64) {
+        self.look_at_quiet_limits();
+        let longest = if self.limits.open_files.is_some() { 20 * MS } else { 1000 * MS };
         if let Some(group) = self.cgroup.as_ref().filter(|g| g.memory_version().is_some()) {
             self.collected.group_peak.look(group);
             if group.oom_kills() > 0 {
                 self.memory_over(None);
                 return;
             }
-            self.memory_pause = (self.memory_pause * 2).min(100 * MS);
+            self.memory_pause = (self.memory_pause * 2).min(longest.min(100 * MS));
             self.due.memory = Some(now + self.memory_pause);
             return;
         }
@@ -487,7 +550,7 @@ impl Session {
             let cost = clock::monotonic_ns().saturating_sub(now);
             self.due.memory = Some(clock::monotonic_ns() + pause.max(cost * 10));
         } else {
-            self.memory_pause = (self.memory_pause * 2).min(1000 * MS);
+            self.memory_pause = (self.memory_pause * 2).min(longest);
             self.due.memory = Some(now + self.memory_pause);
         }
     }
@@ -531,6 +594,8 @@ impl Session {
                 self.cause.get_or_insert((Cause::Output, at));
             }
         }
+        let last = self.options.engine.as_ref().map(Ptrace::finish);
+        self.hear(last.unwrap_or_default());
         self.collected.output = self.options.count_output.then_some(self.counted_output);
         self.last_events();
         let lost = self.keeper.is_lost();
@@ -554,6 +619,7 @@ impl Session {
         let error = (lost && self.cause.is_none()).then(|| {
             RunError::new("supervise", None, "the box's keeper was killed from outside; its figures are incomplete")
         });
+        let error = error.or_else(|| self.fault.take().map(|words| RunError::new("handler", None, words)));
         self.keeper.finish();
         self.cgroup = None;
         let denials = std::mem::take(&mut self.denials);
@@ -573,6 +639,8 @@ impl Session {
 
     /// What only the end can tell: kills by the kernel, refused forks.
     fn last_events(&mut self) {
+        self.note_disk(self.keeper.disk().map(|(_, left)| left));
+        self.note_memory_on_disk();
         let at = self.keeper.ended_ns().unwrap_or_else(clock::monotonic_ns).saturating_sub(self.keeper.started_ns());
         if let Some((limit, by)) = self.limits.processes
             && by != ProcessesBy::Cgroup

@@ -6,6 +6,7 @@
  *   landlock     the three Landlock calls answer ENOSYS
  *   listener     a second user notification listener: SECCOMP_FILTER_FLAG_NEW_LISTENER answers EBUSY
  *   clone3       clone3 answers ENOSYS
+ *   ptrace       ptrace answers EPERM
  *   docker       what Docker's default seccomp profile refuses without CAP_SYS_ADMIN, and Docker's fourteen capabilities
  *
  * The features go in the order: mounts, filters, capabilities, user. Filters are put on while this process may still do so without
@@ -111,6 +112,11 @@ static void no_clone3(void) {
   refuse(435, ENOSYS);
   install();
 }
+static void no_ptrace(void) {
+  begin();
+  refuse(SYS_ptrace, EPERM);
+  install();
+}
 static void docker(void) {
   static const long refused[] = {
 #ifdef __x86_64__
@@ -204,6 +210,7 @@ static long try_filter(void) {
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
 }
+static long try_ptrace(void) { return syscall(SYS_ptrace, 0 /* PTRACE_TRACEME */, 0, 0, 0); }
 static long try_cgroup(void) { return access("/sys/fs/cgroup/cgroup.procs", F_OK) && access("/sys/fs/cgroup/memory", F_OK) ? -1 : 0; }
 static long try_mount(void) { return mount("none", "/mnt", "tmpfs", MS_RDONLY, NULL); }
 static long try_bpf(void) { return syscall(SYS_bpf, 0, NULL, 0); }
@@ -223,6 +230,7 @@ static void check(void) {
   attempt("listener", try_listener);
   attempt("filter", try_filter);
   attempt("cgroup", try_cgroup);
+  attempt("ptrace", try_ptrace);
   attempt("bpf", try_bpf);
   attempt("personality", try_personality);
   attempt("personality_query", try_personality_query);
@@ -232,7 +240,7 @@ static void check(void) {
 }
 
 int main(int argc, char **argv) {
-  static const char *const order[] = {"cgroup", "userns", "namespaces", "landlock", "listener", "clone3", "docker"};
+  static const char *const order[] = {"cgroup", "userns", "namespaces", "landlock", "listener", "clone3", "docker", "ptrace"};
   int wanted[sizeof order / sizeof *order] = {0};
   long uid = -1;
   int i = 1, checking = 0;
@@ -260,6 +268,7 @@ int main(int argc, char **argv) {
   if (wanted[4]) no_listener();
   if (wanted[5]) no_clone3();
   if (wanted[6]) docker();
+  if (wanted[7]) no_ptrace();
   if (geteuid() == 0) {
     if (wanted[2]) keep_capabilities(~0ULL & ~CAP(CAP_SYS_ADMIN));
     if (wanted[6]) keep_capabilities(DOCKER_CAPS);

@@ -17,6 +17,8 @@ pub enum Without {
     Listener,
     /// clone3 answers ENOSYS.
     Clone3,
+    /// ptrace answers EPERM.
+    Ptrace,
 }
 
 /// A whole environment that refuses more than one feature.
@@ -36,6 +38,8 @@ pub enum Machine {
     Without(Without),
     /// This machine under somebody else's rules.
     Under(Under),
+    /// This machine, with the ptrace engine; perhaps less one feature.
+    Traced(Option<Without>),
 }
 
 impl From<Without> for Machine {
@@ -51,16 +55,23 @@ impl From<Under> for Machine {
 }
 
 impl Machine {
+    /// The engine that runs ask for here.
+    pub(crate) fn engine(self) -> Option<&'static str> {
+        matches!(self, Self::Traced(_)).then_some("ptrace")
+    }
+
     /// The word for it on the command line of `without`.
     pub(crate) fn word(self) -> Option<&'static str> {
         Some(match self {
-            Self::Full => return None,
+            Self::Full | Self::Traced(None) => return None,
+            Self::Traced(Some(without)) => return Self::Without(without).word(),
             Self::Without(Without::Cgroup) => "cgroup",
             Self::Without(Without::UserNamespace) => "userns",
             Self::Without(Without::Namespaces) => "namespaces",
             Self::Without(Without::Landlock) => "landlock",
             Self::Without(Without::Listener) => "listener",
             Self::Without(Without::Clone3) => "clone3",
+            Self::Without(Without::Ptrace) => "ptrace",
             Self::Under(Under::DockerSeccomp) => "docker",
         })
     }
@@ -69,12 +80,14 @@ impl Machine {
     /// whatever the case. Empty where nothing is missing and so nothing may be refused.
     pub fn reasons(self) -> &'static [&'static str] {
         match self {
-            Self::Full => &[],
+            Self::Full | Self::Traced(None) => &[],
+            Self::Traced(Some(without)) => Self::Without(without).reasons(),
             Self::Without(Without::Cgroup) => &["cgroup", "control group"],
             Self::Without(Without::UserNamespace | Without::Namespaces) => &["namespace", "cap_sys_admin"],
             Self::Without(Without::Landlock) => &["landlock"],
             Self::Without(Without::Listener) => &["listener", "notification"],
             Self::Without(Without::Clone3) => &["clone3"],
+            Self::Without(Without::Ptrace) => &["ptrace"],
             Self::Under(Under::DockerSeccomp) => {
                 &["namespace", "cap_sys_admin", "cgroup", "clone3", "mount", "seccomp"]
             }
@@ -87,6 +100,7 @@ impl Machine {
             return Some("the suite does not run as root");
         }
         match self {
+            Self::Traced(Some(without)) => Self::Without(without).unavailable(user),
             // Hiding mounts needs a mount namespace of the host's user namespace. An ordinary user
             // owns no cgroup, unless delegated.
             Self::Without(Without::Cgroup) if User::me() != 0 => Some("hiding control groups needs root"),

@@ -330,6 +330,9 @@ impl Run {
             words.push(self.subcommand.into());
         }
         words.extend(self.options.iter().cloned());
+        if let Some(engine) = self.machine.engine() {
+            words.extend(["--engine".into(), engine.into()]);
+        }
         if self.report {
             words.extend(["--report".into(), report.into()]);
         }

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use tipstaff_abi::SyscallSet;
+use tipstaff_abi::Arch;
 use tipstaff_abi::caps::KernelCaps;
-use tipstaff_launch::{Armed, Failure, Launched, Program, RealHost, Request, Wiring, launch};
-use tipstaff_policy::lower::{Plan, Surroundings, lower};
+use tipstaff_launch::{Armed, Failure, Launched, Program, RealHost, Request, Tracer, Wiring, launch};
+use tipstaff_policy::lower::{EnginePlan, Plan, Surroundings, lower};
 use tipstaff_policy::profile;
-use tipstaff_supervise::{Captured, Options, RawMode, Relay, Session, Sink, size_of};
+use tipstaff_supervise::{
+    Captured, Handler, Handlers, Options, Ptrace, RawMode, Relay, Rewriter, Session, Sink, size_of,
+};
 
 use crate::stdio::Kind;
 use crate::{Child, Error, Machine, Output, Profile, Report, Stdio};
@@ -32,7 +34,23 @@ pub struct Command {
     stderr: Option<Kind>,
     fds: Vec<Wiring>,
     signals: Option<OwnedFd>,
+    makers: Vec<Maker>,
     prepared: Option<Prepared>,
+}
+
+/// Makes a handler for each box.
+enum Maker {
+    Handler(Box<dyn Fn() -> Box<dyn Handler> + Send + Sync>),
+    Rewriter(Box<dyn Fn() -> Box<dyn Rewriter> + Send + Sync>),
+}
+
+impl std::fmt::Debug for Maker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Handler(_) => "Handler",
+            Self::Rewriter(_) => "Rewriter",
+        })
+    }
 }
 
 /// What does not depend on one run.
@@ -62,6 +80,7 @@ impl Command {
             stderr: None,
             fds: Vec::new(),
             signals: None,
+            makers: Vec::new(),
             prepared: None,
         }
     }
@@ -123,6 +142,30 @@ impl Command {
     pub fn fd(&mut self, source: OwnedFd, target: i32) -> &mut Self {
         self.fds.push(Wiring { source, target });
         self
+    }
+
+    /// Adds a handler, which is asked before the calls that it wants are made; each box gets one of its own. Handlers are asked in
+    /// the order in which they were added, and the first that does not pass decides: [`handler`](crate::handler).
+    pub fn handler<H: Handler + 'static>(&mut self, make: impl Fn() -> H + Send + Sync + 'static) -> &mut Self {
+        self.makers.push(Maker::Handler(Box::new(move || Box::new(make()))));
+        self.changed()
+    }
+
+    /// Adds a handler that can change calls and what they return. That needs a tracer: the ptrace engine.
+    pub fn rewriter<R: Rewriter + 'static>(&mut self, make: impl Fn() -> R + Send + Sync + 'static) -> &mut Self {
+        self.makers.push(Maker::Rewriter(Box::new(move || Box::new(make()))));
+        self.changed()
+    }
+
+    fn handlers(&self, arch: Arch) -> Handlers {
+        let mut handlers = Handlers::default();
+        for maker in &self.makers {
+            match maker {
+                Maker::Handler(make) => handlers.push(make(), arch),
+                Maker::Rewriter(make) => handlers.push_rewriter(make(), arch),
+            }
+        }
+        handlers
     }
 
     /// A signalfd for the next spawn; what arrives there goes to the guest, and a second SIGINT ends the box.
@@ -206,7 +249,7 @@ impl Command {
             cwd: cwd.clone(),
             programs: program.shown.clone(),
             core_is_piped: core.map_or(true, |pattern| pattern.starts_with(b"|")),
-            handled: SyscallSet::new(machine.caps.arch),
+            handled: self.handlers(machine.caps.arch).wants(machine.caps.arch),
         };
         let host = RealHost::default();
         let plan = lower(&profile, &machine.caps, &host, &around);
@@ -261,12 +304,20 @@ impl Command {
         wiring.append(&mut self.fds);
         let terminal = wires.terminal.as_ref().map(|(from, _)| size_of(from.as_fd()));
         let request = Request { env: prepared.env.clone(), wiring, terminal };
+        let engine = match prepared.armed.plan.engine {
+            EnginePlan::Native => None,
+            EnginePlan::Ptrace => Some(Ptrace::start(self.handlers(prepared.machine.caps.arch))?),
+        };
+        let mut take = engine.as_ref().map(|engine| |pid| engine.take(pid));
+        let tracer = take.as_mut().map(|take| take as &mut Tracer<'_>);
+        let hierarchies = &prepared.machine.hierarchies;
         let launched: Launched =
-            launch(&prepared.armed, &prepared.program, request, &prepared.machine.hierarchies, None).map_err(fail)?;
+            launch(&prepared.armed, &prepared.program, request, hierarchies, tracer).map_err(fail)?;
         let options = Options {
             relays: wires.relays,
             count_output: limit.is_some(),
             terminal: wires.terminal,
+            engine,
             signals: self.signals.take(),
         };
         let raw_mode = options.terminal.as_ref().and_then(|(from, _)| RawMode::enter(from.as_fd()).ok());

@@ -38,8 +38,11 @@ pub use machine::Machine;
 pub use profile::Profile;
 pub use stdio::Stdio;
 
+pub use tipstaff_abi::{Arch, SyscallSet, Sysno};
 pub use tipstaff_launch::Armed;
 pub use tipstaff_policy as policy;
 pub use tipstaff_policy::lower::Plan;
 pub use tipstaff_report as report;
 pub use tipstaff_report::{Report, Verdict};
+pub use tipstaff_supervise::handler;
+pub use tipstaff_supervise::{Action, Handler, Rewriter};

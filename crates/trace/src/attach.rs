@@ -119,6 +119,20 @@ impl Tracer {
         Ok(())
     }
 
+    /// Traces a process of one thread that waits for it, before its program is executed, under a filter of ours that it is about to install.
+    /// It does not stop for this. From then on it is as if it had been launched: it dies with this tracer's thread.
+    pub fn take(&mut self, pid: i32) -> Result<(), Errno> {
+        let running = Running::seize(pid, OPTIONS | ptrace::option::EXITKILL)?;
+        let origin = Origin::Launched { filtered: true };
+        let task = Task {
+            state: State::Running(running),
+            fresh: false,
+            ..Task::new(pid, pid, None, origin, self.config.start)
+        };
+        self.tasks.insert(task);
+        Ok(())
+    }
+
     /// Not traced by us already, and not a dead leader of threads that live.
     fn is_ours_to_seize(&self, tid: i32) -> bool {
         let ours = proc::field(tid, "TracerPid") == Some(ids::tid().into());

@@ -97,14 +97,16 @@ fn complaints(flag: &str, text: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&run.wait_with_output().ok()?.stderr).into_owned())
 }
 
-fn check(lines: &[Line], flag: &str, word: usize, aligned: bool) {
+/// How many of them were compared.
+fn check(lines: &[Line], flag: &str, word: usize, aligned: bool) -> usize {
+    let mut compared = 0;
     for (record, name, header, except) in lines {
         let head =
             format!("#include <stddef.h>\n#include <linux/types.h>\n#include <linux/time.h>\n#include <{header}>\n");
         match complaints(flag, &format!("{head}static {name} one;\nint size = sizeof(one);\n")) {
             Some(fault) if fault.is_empty() => {}
             _ => {
-                eprintln!("skipped: {name} with {flag}: no gcc, or no such header");
+                println!("not compared: {name} with {flag}: no gcc, or no such header");
                 continue;
             }
         }
@@ -114,16 +116,17 @@ fn check(lines: &[Line], flag: &str, word: usize, aligned: bool) {
         }
         let fault = complaints(flag, &text).expect("gcc ran a moment ago");
         assert!(fault.is_empty(), "{name} with {flag}:\n{fault}");
+        compared += 1;
     }
+    compared
 }
 
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn structures_lie_as_in_c() {
-    check(BOTH, "-m64", 8, true);
-    check(WIDE, "-m64", 8, true);
-    check(BOTH, "-m32", 4, false);
-    check(NARROW, "-m32", 4, false);
+    if check(BOTH, "-m64", 8, true) + check(WIDE, "-m64", 8, true) == 0 {
+        tipstaff_testkit::skip!("no gcc, or no kernel headers");
+    }
     // The rest of what is imported here has names of its own in C.
     assert_eq!(
         offsets(signal::SIGACTION, 8, true),
@@ -131,4 +134,12 @@ fn structures_lie_as_in_c() {
     );
     assert_eq!(offsets(signal::STACK, 8, true), [("ss_sp", 0), ("ss_flags", 8), ("ss_size", 16)]);
     assert_eq!(offsets(files::UTIMBUF, 4, false), [("actime", 0), ("modtime", 4)]);
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn structures_of_32_bits_lie_as_in_c() {
+    if check(BOTH, "-m32", 4, false) + check(NARROW, "-m32", 4, false) == 0 {
+        tipstaff_testkit::skip!("no gcc that knows -m32, or no headers for it");
+    }
 }

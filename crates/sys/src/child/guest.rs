@@ -46,7 +46,7 @@ pub enum GuestOp {
     DieWithKeeper,
     /// umask(2).
     Umask(u32),
-    /// setpriority(2) to 0 where that is allowed.
+    /// sched_setscheduler(2) to SCHED_OTHER and setpriority(2) to 0 where that is allowed.
     NiceZero,
     /// oom_score_adj back to 0 where that is allowed: no guest is safer from the OOM killer than its host.
     OomScoreZero,
@@ -245,6 +245,8 @@ fn step(op: &GuestOp, state: &mut State) -> Result<(), Errno> {
         }
         GuestOp::Umask(mask) => plain(libc::SYS_umask, [*mask as usize, 0, 0, 0, 0, 0]),
         GuestOp::NiceZero => {
+            // SCHED_OTHER with its only priority: a host that runs in real time keeps that for itself.
+            let _ = plain(libc::SYS_sched_setscheduler, [0, libc::SCHED_OTHER as usize, addr(&0i32), 0, 0, 0]);
             // Lowering the nice value may be refused; then the guest keeps the host's.
             let _ = plain(libc::SYS_setpriority, [libc::PRIO_PROCESS as usize, 0, 0, 0, 0, 0]);
             Ok(())

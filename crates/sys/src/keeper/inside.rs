@@ -224,8 +224,23 @@ fn count(context: &Context, pid: i32, status: i32, usage: &libc::rusage) {
         if !context.launch.subreaper {
             context.last_pid.store(last_pid(), SeqCst);
         }
+        if context.launch.watch_disk {
+            look_at_disk(context);
+        }
         context.status.store(status, SeqCst);
         context.has_status.store(true, SeqCst);
+    }
+}
+
+/// What is used and left of the private disk: statfs(2) of /run, which lies on it.
+fn look_at_disk(context: &Context) {
+    // SAFETY: plain data, which the kernel fills.
+    let mut found: libc::statfs = unsafe { core::mem::zeroed() };
+    // SAFETY: a constant path and a struct statfs.
+    if unsafe { call(libc::SYS_statfs, [ptr(c"/run"), addr_mut(&mut found), 0, 0, 0, 0]) }.is_ok() {
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_bsize as u64);
+        context.disk_used.store(bytes(found.f_blocks.saturating_sub(found.f_bfree)), SeqCst);
+        context.disk_left.store(bytes(found.f_bavail), SeqCst);
     }
 }
 

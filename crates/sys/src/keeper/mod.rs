@@ -59,6 +59,8 @@ pub struct Launch {
     pub keeper: CloneSpec,
     /// No PID namespace: the keeper is a subreaper.
     pub subreaper: bool,
+    /// What is used of the private disk in the end shall be known.
+    pub watch_disk: bool,
     /// Steps of the keeper.
     pub setup: Vec<SetupOp>,
     /// Landlock's ruleset, which [`SetupOp::LandlockPath`] fills.
@@ -158,6 +160,8 @@ struct Context {
     system_us: AtomicU64,
     reaped: AtomicU64,
     last_pid: AtomicI32,
+    disk_left: AtomicU64,
+    disk_used: AtomicU64,
 }
 
 /// A started box. Dropping it kills the box and waits for its end.
@@ -271,6 +275,8 @@ impl Keeper {
             system_us: AtomicU64::new(0),
             reaped: AtomicU64::new(0),
             last_pid: AtomicI32::new(0),
+            disk_left: AtomicU64::new(u64::MAX),
+            disk_used: AtomicU64::new(0),
         });
         let arg = Arc::as_ptr(&context).cast_mut().cast::<c_void>();
         // SAFETY: `context` outlives the keeper (Drop reaps it, or leaks it when it cannot); `main` is written by
@@ -385,6 +391,12 @@ impl Keeper {
     pub fn tasks_ever(&self) -> Option<u64> {
         // The keeper is number 1.
         u64::try_from(self.context.last_pid.load(SeqCst)).ok().filter(|pid| *pid > 1).map(|pid| pid - 1)
+    }
+
+    /// Bytes of the private disk that were used and that were left when the first process had ended, if they were asked for.
+    pub fn disk(&self) -> Option<(u64, u64)> {
+        let left = Some(self.context.disk_left.load(SeqCst)).filter(|bytes| *bytes != u64::MAX);
+        left.map(|left| (self.context.disk_used.load(SeqCst), left))
     }
 
     fn ended_within_ms(&self, ms: i64) -> bool {

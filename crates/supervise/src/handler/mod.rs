@@ -1,0 +1,118 @@
+//! Handlers: code of ours that is asked before a guest's system call is made.
+//!
+//! A [`Handler`] says which calls it wants, and only these stop. It sees a [`Trap`], which is the same under every engine, and
+//! answers with an [`Action`]. Handlers are asked in the order in which they were added; the first that does not [`Action::Pass`]
+//! decides, and if all pass the call is made. A handler that panics answers EPERM, and the report says `internal_error`.
+//!
+//! # What a decision may rest on
+//! | argument | may decide |
+//! |---|---|
+//! | the six words: numbers, flags, descriptors' numbers | yes: they are in registers, and nobody but the tracer changes those |
+//! | paths, structures, buffers: what an address leads to | to refuse, to answer, to count, to write down; never alone to allow |
+//! | program and arguments of an exec | yes: see below |
+//! | what a descriptor's number refers to | as memory: another thread can put something else there (dup2(2)) |
+//!
+//! A guest's other threads, and whoever shares its memory, can change what was read before the kernel reads it again. A rule that must
+//! hold against such a guest belongs into the profile, where Landlock or the mount tree decides on what the kernel itself found.
+//!
+//! An exec is the exception: if a handler has looked at its path or arguments and it was allowed, the engine compares the executed
+//! file and its arguments at PTRACE_EVENT_EXEC, when no code of the new program and no thread of the old one can run, and kills the
+//! process if they are not what was approved.
+
+mod arguments;
+mod stack;
+mod trap;
+
+use std::fmt;
+use std::time::Duration;
+
+use tipstaff_abi::{Arch, SyscallSet};
+
+pub use arguments::{Argv, SocketAddress};
+pub use stack::Handlers;
+pub(crate) use stack::{Asked, Verdict};
+pub use trap::{Entry, Guest, Return, Trap};
+
+/// What becomes of a call.
+pub enum Action {
+    /// The next handler decides; after the last one the call is made.
+    Pass,
+    /// The call is made.
+    Allow,
+    /// The call is not made and fails with this errno (1 to 4095).
+    Errno(u16),
+    /// The call is not made and returns this value.
+    Return(i64),
+    /// The box is killed; the verdict is `policy_violation`.
+    Kill,
+    /// Decided elsewhere: whatever may be slow must not hold up the other tasks of the box.
+    Defer(Deferred),
+}
+
+impl fmt::Debug for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pass => f.write_str("Pass"),
+            Self::Allow => f.write_str("Allow"),
+            Self::Errno(errno) => write!(f, "Errno({errno})"),
+            Self::Return(value) => write!(f, "Return({value})"),
+            Self::Kill => f.write_str("Kill"),
+            Self::Defer(deferred) => write!(f, "Defer({:?})", deferred.deadline),
+        }
+    }
+}
+
+/// A decision that takes its time, in a thread of a small pool, while the caller alone waits.
+pub struct Deferred {
+    pub(crate) work: Box<dyn FnOnce() -> Action + Send>,
+    pub(crate) deadline: Duration,
+    pub(crate) errno: u16,
+}
+
+impl Action {
+    /// Decides elsewhere: `work` runs in the pool; if it has not answered by `deadline`, or the pool is full, or it panics, the call fails
+    /// with `errno`. Answers of `work` other than Allow, Errno, Return and Kill count as Allow for Pass, and as `errno` for Defer.
+    pub fn defer(deadline: Duration, errno: u16, work: impl FnOnce() -> Self + Send + 'static) -> Self {
+        Self::Defer(Deferred { work: Box::new(work), deadline, errno })
+    }
+}
+
+/// Is asked before a call is made. `&mut self`, on one thread: no lock is needed. It must not block: [`Action::defer`].
+pub trait Handler: Send {
+    /// The calls it wants to see, by the architecture that the box runs on. Asked once, before the box starts.
+    fn wants(&self, arch: Arch) -> SyscallSet;
+
+    /// Decides.
+    fn on_syscall(&mut self, trap: &mut Trap<'_>) -> Action;
+
+    /// What the report calls it.
+    fn name(&self) -> &str {
+        let name = std::any::type_name::<Self>();
+        name.rsplit("::").next().unwrap_or(name)
+    }
+}
+
+/// What only a tracer can do: change a call before it is made, and see and change what it returned.
+pub trait Rewriter: Send {
+    /// The calls it wants to see.
+    fn wants(&self, arch: Arch) -> SyscallSet;
+
+    /// Decides, or changes the arguments and passes. A changed call is filtered again, and handlers after this one see it changed.
+    fn on_entry(&mut self, entry: &mut Entry<'_>) -> Action;
+
+    /// The calls whose return it wants to see, among those of [`Rewriter::wants`].
+    fn returns(&self, arch: Arch) -> SyscallSet {
+        SyscallSet::new(arch)
+    }
+
+    /// A call returns.
+    fn on_return(&mut self, returned: &mut Return<'_>) {
+        let _ = returned;
+    }
+
+    /// What the report calls it.
+    fn name(&self) -> &str {
+        let name = std::any::type_name::<Self>();
+        name.rsplit("::").next().unwrap_or(name)
+    }
+}

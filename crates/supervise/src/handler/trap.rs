@@ -1,0 +1,155 @@
+//! A call that waits for its decision.
+
+use std::cell::Cell;
+use std::ops::Deref;
+
+use tipstaff_abi::{Arch, Sysno};
+
+/// What an engine knows of the caller. Its memory belongs to the guest: see the module's table.
+pub trait Guest {
+    /// Reads memory from `address` on; how many bytes could be read, from the first one.
+    fn read(&self, address: u64, into: &mut [u8]) -> usize;
+
+    /// Writes memory; false if not all of it could be written.
+    fn write(&self, address: u64, bytes: &[u8]) -> bool;
+}
+
+/// A call that waits for its decision, the same under every engine.
+pub struct Trap<'a> {
+    pub(crate) arch: Arch,
+    pub(crate) number: u32,
+    pub(crate) args: [u64; 6],
+    pub(crate) pid: i32,
+    pub(crate) tid: i32,
+    pub(crate) guest: &'a dyn Guest,
+    /// Guest memory was read: a decision may rest on it.
+    pub(crate) looked: Cell<bool>,
+}
+
+impl std::fmt::Debug for Trap<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{:x?} by {}", self.name().unwrap_or("?"), self.args, self.tid)
+    }
+}
+
+impl Trap<'_> {
+    /// The table that the number belongs to.
+    #[must_use]
+    pub fn arch(&self) -> Arch {
+        self.arch
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn number(&self) -> Sysno {
+        Sysno(self.number)
+    }
+
+    /// The name; None for a number that the table does not know.
+    #[must_use]
+    pub fn name(&self) -> Option<&'static str> {
+        self.number().name(self.arch)
+    }
+
+    /// The six words, as they are in the registers.
+    #[must_use]
+    pub fn args(&self) -> [u64; 6] {
+        self.args
+    }
+
+    /// The caller's process, as it is numbered outside the box.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The calling thread, as it is numbered outside the box.
+    #[must_use]
+    pub fn tid(&self) -> i32 {
+        self.tid
+    }
+
+    /// Reads guest memory, once; how many bytes could be read, from the first one.
+    pub fn read(&self, address: u64, into: &mut [u8]) -> usize {
+        self.looked.set(true);
+        self.guest.read(address, into)
+    }
+}
+
+/// A call at its entry, under a tracer: it can be changed.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    pub(crate) trap: Trap<'a>,
+    pub(crate) changed: bool,
+}
+
+impl<'a> Deref for Entry<'a> {
+    type Target = Trap<'a>;
+
+    fn deref(&self) -> &Trap<'a> {
+        &self.trap
+    }
+}
+
+impl Entry<'_> {
+    /// Changes an argument (0 to 5) of the call that will be made.
+    pub fn set_arg(&mut self, index: usize, value: u64) {
+        if let Some(word) = self.trap.args.get_mut(index) {
+            *word = value;
+            self.changed = true;
+        }
+    }
+
+    /// Makes another call of it.
+    pub fn set_number(&mut self, number: Sysno) {
+        self.trap.number = number.0;
+        self.changed = true;
+    }
+
+    /// Writes guest memory; false if not all of it could be written.
+    pub fn write(&self, address: u64, bytes: &[u8]) -> bool {
+        self.trap.guest.write(address, bytes)
+    }
+}
+
+/// A call that returns, under a tracer.
+pub struct Return<'a> {
+    pub(crate) trap: Trap<'a>,
+    pub(crate) value: i64,
+    pub(crate) changed: bool,
+}
+
+impl std::fmt::Debug for Return<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} = {}", self.trap, self.value)
+    }
+}
+
+impl<'a> Deref for Return<'a> {
+    type Target = Trap<'a>;
+
+    fn deref(&self) -> &Trap<'a> {
+        &self.trap
+    }
+}
+
+impl Return<'_> {
+    /// The result register: -4095 to -1 is a negated errno; -512 to -516 are the kernel's own, after which it makes the call again.
+    #[must_use]
+    pub fn value(&self) -> i64 {
+        self.value
+    }
+
+    /// Changes what the caller gets. A call that the kernel is about to make again (-512 to -516) cannot be changed.
+    pub fn set_value(&mut self, value: i64) {
+        if !(-516..=-512).contains(&self.value) {
+            self.value = value;
+            self.changed = true;
+        }
+    }
+
+    /// Writes guest memory; false if not all of it could be written.
+    pub fn write(&self, address: u64, bytes: &[u8]) -> bool {
+        self.trap.guest.write(address, bytes)
+    }
+}
