@@ -283,6 +283,24 @@ both!(who_reads_no_more_ends_the_trace_and_not_the_program, |user| {
     full.check(full.err().contains("No space left"), "the reason");
 });
 
+both!(a_file_is_not_behind_a_program_that_waits, |user| {
+    for json in [false, true] {
+        let out = Scratch::new(user);
+        let file = out.join("t").display().to_string();
+        let options = if json { vec!["--json", &file] } else { vec!["-o", &file] };
+        let started = trace(&options, &["/bin/sh", "-c", "echo ready; exec sleep 100"]).as_user(user).start();
+        started.await_output("ready", 1);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let asleep = if json { "munmap" } else { "nanosleep(" };
+        while !std::fs::read_to_string(&file).is_ok_and(|text| text.contains(asleep)) {
+            assert!(Instant::now() < deadline, "the call in which it waits is not in the file");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        started.signal(Signal::TERM);
+        started.finish().expect_exit(137);
+    }
+});
+
 both!(the_terminals_interrupt_is_the_programs, |user| {
     // The tracer alone gets it here: the program's own would come from the terminal.
     let started = trace(&["-o", "/dev/null"], &["/bin/sh", "-c", "echo ready; exec sleep 100"]).as_user(user).start();

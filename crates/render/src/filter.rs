@@ -94,6 +94,10 @@ impl<S: Sink> Sink for Filtered<S> {
         self.sink.finish()
     }
 
+    fn pause(&mut self) -> io::Result<()> {
+        self.sink.pause()
+    }
+
     fn wants_entries(&self) -> bool {
         self.by_task_alone() && self.sink.wants_entries()
     }

@@ -14,6 +14,11 @@ pub trait Sink {
     /// The trace is over: writes what is left. Nothing else is called afterwards.
     fn finish(&mut self) -> io::Result<()>;
 
+    /// Nothing has happened for a while: brings out what is kept back to be written in large pieces. Writers that write at the end only do nothing.
+    fn pause(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Whether [`What::Entered`](crate::What::Entered) is of use here. A tracer need not send it to a sink that says no, and a sink that says no
     /// passes over it.
     fn wants_entries(&self) -> bool {
@@ -30,6 +35,10 @@ impl<S: Sink + ?Sized> Sink for Box<S> {
         (**self).finish()
     }
 
+    fn pause(&mut self) -> io::Result<()> {
+        (**self).pause()
+    }
+
     fn wants_entries(&self) -> bool {
         (**self).wants_entries()
     }
@@ -43,6 +52,10 @@ impl<S: Sink> Sink for Vec<S> {
 
     fn finish(&mut self) -> io::Result<()> {
         self.iter_mut().map(Sink::finish).fold(Ok(()), Result::and)
+    }
+
+    fn pause(&mut self) -> io::Result<()> {
+        self.iter_mut().try_for_each(Sink::pause)
     }
 
     fn wants_entries(&self) -> bool {

@@ -52,6 +52,7 @@ pub struct Follow {
     pub failed: Option<io::Error>,
     /// We are letting go: calls that are broken off by that have not returned.
     pub leaving: bool,
+    unwritten: bool,
     /// The process whose end is the trace's.
     pub first: Option<i32>,
     pub first_end: Option<End>,
@@ -78,6 +79,7 @@ impl Follow {
             held: Vec::new(),
             failed: None,
             leaving: false,
+            unwritten: false,
             first: None,
             first_end: None,
         }
@@ -88,6 +90,21 @@ impl Follow {
         match self.failed.take() {
             Some(e) => Err(e),
             None => self.outputs.sink.finish(),
+        }
+    }
+
+    /// Whether the outputs keep something back, which [`Self::pause`] would bring out.
+    pub fn keeps_back(&self) -> bool {
+        self.unwritten
+    }
+
+    /// Nothing has happened for a while.
+    pub fn pause(&mut self) {
+        self.unwritten = false;
+        if self.failed.is_none()
+            && let Err(e) = self.outputs.sink.pause()
+        {
+            self.failed = Some(e);
         }
     }
 
@@ -104,6 +121,7 @@ impl Follow {
     }
 
     fn put(&mut self, event: &Event) {
+        self.unwritten = self.outputs.buffered;
         if self.failed.is_none()
             && let Err(e) = self.outputs.sink.event(event)
         {

@@ -18,6 +18,8 @@ pub struct Outputs {
     pub sink: Box<dyn Sink>,
     /// Calls by number and result are enough: nobody looks at arguments.
     pub bare: bool,
+    /// Something is kept back to be written in large pieces ([`Sink::pause`]).
+    pub buffered: bool,
     /// Somebody wants to know which program a process runs.
     pub programs: bool,
 }
@@ -81,7 +83,8 @@ pub fn open(args: &Trace, plan: &Plan, clock: Clock) -> Result<Outputs, String> 
         let filter = Filter { paths: plan.paths.clone(), ..Filter::default() };
         sink = Box::new(Filtered::new(filter, sink));
     }
-    Ok(Outputs { sink, bare, programs })
+    let buffered = !args.count && args.output.is_some() || args.json.is_some();
+    Ok(Outputs { sink, bare, buffered, programs })
 }
 
 fn text(args: &Trace, plan: &Plan, clock: Clock, live: bool) -> TextOptions {
@@ -190,5 +193,9 @@ impl<S: Sink> Sink for ByStatus<S> {
 
     fn finish(&mut self) -> io::Result<()> {
         self.sink.finish()
+    }
+
+    fn pause(&mut self) -> io::Result<()> {
+        self.sink.pause()
     }
 }

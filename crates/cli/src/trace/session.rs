@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tipstaff_render::{Clock, Stamp};
 use tipstaff_sys::capability;
@@ -21,6 +21,9 @@ const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
 const SIGQUIT: i32 = 3;
 const SIGTERM: i32 = 15;
+
+/// What a file lacks of the trace at most while the program runs.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Cannot be executed; not found.
 const NOT_EXECUTABLE: u8 = 126;
@@ -132,7 +135,7 @@ fn follow_to_the_end(tracer: &mut Tracer, alarm: &Alarm, follow: &mut Follow) ->
     let launched = follow.first.is_some();
     // One may have come before there was anything to wait for.
     let mut signal = alarm.signal();
-    let mut alarmed = None;
+    let (mut alarmed, mut pause) = (None, None);
     loop {
         if signal.take().is_some() {
             if !launched {
@@ -143,7 +146,11 @@ fn follow_to_the_end(tracer: &mut Tracer, alarm: &Alarm, follow: &mut Follow) ->
         if follow.failed.is_some() && !launched {
             return let_go(tracer, follow);
         }
-        if let Some(next) = follow.held.iter().map(|held| held.0).min().filter(|next| alarmed != Some(*next)) {
+        if pause.is_none() && follow.keeps_back() {
+            pause = Some(Instant::now() + PAUSE);
+        }
+        let next = follow.held.iter().map(|held| held.0).chain(pause).min();
+        if let Some(next) = next.filter(|next| alarmed != Some(*next)) {
             alarm.at(next);
             alarmed = Some(next);
         }
@@ -154,6 +161,9 @@ fn follow_to_the_end(tracer: &mut Tracer, alarm: &Alarm, follow: &mut Follow) ->
                 signal = alarm.rearm(tracer).map_err(|e| format!("the tracer's alarm: {e}"))?;
                 let now = Instant::now();
                 alarmed = None;
+                if pause.take_if(|pause| *pause <= now).is_some() {
+                    follow.pause();
+                }
                 for (_, tid, resume) in follow.held.extract_if(.., |held| held.0 <= now) {
                     tracer.release(tid, resume);
                 }

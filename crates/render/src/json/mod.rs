@@ -56,4 +56,8 @@ impl<W: Write> Sink for JsonLines<W> {
     fn finish(&mut self) -> io::Result<()> {
         self.to.flush()
     }
+
+    fn pause(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }

@@ -184,6 +184,10 @@ impl<W: Write> Sink for Text<W> {
         self.lines.flush(None)
     }
 
+    fn pause(&mut self) -> io::Result<()> {
+        self.lines.flush(self.open.as_mut().map(|(_, begun)| begun))
+    }
+
     fn wants_entries(&self) -> bool {
         true
     }

@@ -49,6 +49,10 @@ impl<W: Write, F: FnMut(i32) -> io::Result<W>> Sink for PerTask<W, F> {
         self.tasks.drain().map(|(_, mut text)| text.finish()).fold(Ok(()), Result::and)
     }
 
+    fn pause(&mut self) -> io::Result<()> {
+        self.tasks.values_mut().try_for_each(Sink::pause)
+    }
+
     fn wants_entries(&self) -> bool {
         true
     }
