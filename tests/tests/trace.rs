@@ -278,8 +278,11 @@ both!(who_reads_no_more_ends_the_trace_and_not_the_program, |user| {
     let ran = plain(["/bin/bash", "-c", script]).arg(tipstaff()).cwd(out.path()).as_user(user).go();
     ran.expect_stdout("7\nend\n");
     // A full device is another matter: it is said, and the program still runs to its end.
-    let full = trace(&["-o", "/dev/full"], &["/bin/sh", "-c", "/bin/true; echo finished"]).as_user(user).go();
+    let page = out.join("page").display().to_string();
+    let options = ["-o", "/dev/full", "--html", &page];
+    let full = trace(&options, &["/bin/sh", "-c", "/bin/true; echo finished"]).as_user(user).go();
     full.expect_exit(125).expect_stdout("finished\n");
+    full.check(std::fs::read_to_string(&page).expect("a page").contains("</html>"), "other outputs are whole");
     full.check(full.err().contains("No space left"), "the reason");
 });
 

@@ -85,12 +85,10 @@ impl Follow {
         }
     }
 
-    /// The trace is over: what is left is written.
+    /// The trace is over: what is left is written, to the other outputs also if one has failed.
     pub fn finish(&mut self) -> io::Result<()> {
-        match self.failed.take() {
-            Some(e) => Err(e),
-            None => self.outputs.sink.finish(),
-        }
+        let finished = self.outputs.sink.finish();
+        self.failed.take().map_or(finished, Err)
     }
 
     /// Whether the outputs keep something back, which [`Self::pause`] would bring out.
