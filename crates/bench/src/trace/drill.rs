@@ -19,11 +19,14 @@ struct Execs {
     last: Instant,
     seen: usize,
     longest: Duration,
+    /// The first process, known from its first stop on.
+    process: Option<i32>,
     end: Option<End>,
 }
 
 impl Observer for Execs {
-    fn on_stop(&mut self, _: &Task, stop: &mut Stop) -> Resume {
+    fn on_stop(&mut self, task: &Task, stop: &mut Stop) -> Resume {
+        self.process.get_or_insert(task.process());
         if let Stop::Executed(_) = stop {
             self.longest = self.longest.max(self.last.elapsed());
             self.last = Instant::now();
@@ -33,7 +36,8 @@ impl Observer for Execs {
     }
 
     fn on_end(&mut self, task: &Task, end: End) {
-        if task.parent().is_none() {
+        // Each exec replaces the leader; the last end of that id is the process's.
+        if self.process == Some(task.tid()) {
             self.end = Some(end);
         }
     }
@@ -43,7 +47,7 @@ impl Observer for Execs {
 pub fn exec(n: usize) -> anyhow::Result<bool> {
     println!("{}", system::line());
     let programs = Programs::build()?;
-    let mut execs = Execs { last: Instant::now(), seen: 0, longest: Duration::ZERO, end: None };
+    let mut execs = Execs { last: Instant::now(), seen: 0, longest: Duration::ZERO, process: None, end: None };
     let mut tracer = Tracer::new(Config::default());
     tracer.launch(&Launch::new(programs.path("execstorm")).arg(n.to_string()), &mut execs)?;
     tracer.run(&mut execs)?;
