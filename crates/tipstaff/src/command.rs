@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use tipstaff_abi::Arch;
 use tipstaff_abi::caps::KernelCaps;
+use tipstaff_abi::{Arch, SyscallSet};
 use tipstaff_launch::{Armed, Failure, Launched, Program, RealHost, Request, Tracer, Wiring, launch};
 use tipstaff_policy::lower::{EnginePlan, Plan, Surroundings, lower};
 use tipstaff_policy::profile;
+use tipstaff_supervise::handler::provided::PathPolicy;
 use tipstaff_supervise::{
     Captured, Handler, Handlers, Options, Ptrace, RawMode, Relay, Rewriter, Session, Sink, size_of,
 };
@@ -42,6 +43,7 @@ pub struct Command {
 enum Maker {
     Handler(Box<dyn Fn() -> Box<dyn Handler> + Send + Sync>),
     Rewriter(Box<dyn Fn() -> Box<dyn Rewriter> + Send + Sync>),
+    Paths(Box<PathPolicy>),
 }
 
 impl std::fmt::Debug for Maker {
@@ -49,6 +51,7 @@ impl std::fmt::Debug for Maker {
         f.write_str(match self {
             Self::Handler(_) => "Handler",
             Self::Rewriter(_) => "Rewriter",
+            Self::Paths(_) => "Paths",
         })
     }
 }
@@ -62,6 +65,8 @@ struct Prepared {
     env: Vec<(OsString, OsString)>,
     cwd: PathBuf,
     machine: &'static Machine,
+    /// The calls that the filter stops for the handlers.
+    handled: SyscallSet,
 }
 
 /// Handed through even into a clean environment.
@@ -157,12 +162,21 @@ impl Command {
         self.changed()
     }
 
+    /// Adds a policy on paths as a handler, and puts its sets in the place of the profile's lists of paths, so that Landlock and the mount
+    /// tree enforce what the handler counts and refuses softly ([`PathPolicy::apply`]). A command has one: the last.
+    pub fn paths(&mut self, policy: PathPolicy) -> &mut Self {
+        self.makers.retain(|maker| !matches!(maker, Maker::Paths(_)));
+        self.makers.push(Maker::Paths(Box::new(policy)));
+        self.changed()
+    }
+
     fn handlers(&self, arch: Arch) -> Handlers {
         let mut handlers = Handlers::default();
         for maker in &self.makers {
             match maker {
                 Maker::Handler(make) => handlers.push(make(), arch),
                 Maker::Rewriter(make) => handlers.push_rewriter(make(), arch),
+                Maker::Paths(policy) => handlers.push(policy.clone(), arch),
             }
         }
         handlers
@@ -226,10 +240,15 @@ impl Command {
     }
 
     fn prepare(&self, machine: Option<&'static Machine>) -> Result<Prepared, Error> {
-        let profile = match &self.profile {
+        let mut profile = match &self.profile {
             Some(profile) => profile.clone(),
             None => Profile::preset("default")?.0,
         };
+        for maker in &self.makers {
+            if let Maker::Paths(policy) = maker {
+                policy.apply(&mut profile);
+            }
+        }
         let l = &profile.limits;
         let limited = l.cpu.is_some() || l.memory.is_some() || l.processes.is_some();
         let machine = machine.unwrap_or_else(|| Machine::quick(limited));
@@ -245,18 +264,19 @@ impl Command {
         let fail = |failure| Error::Launch(failure, Vec::new());
         let program = Program::resolve(&self.argv, search, &cwd).map_err(fail)?;
         let core = std::fs::read("/proc/sys/kernel/core_pattern");
+        let handled = self.handlers(machine.caps.arch).wants(machine.caps.arch);
         let around = Surroundings {
             cwd: cwd.clone(),
             programs: program.shown.clone(),
             core_is_piped: core.map_or(true, |pattern| pattern.starts_with(b"|")),
-            handled: self.handlers(machine.caps.arch).wants(machine.caps.arch),
+            handled: handled.clone(),
         };
         let host = RealHost::default();
         let plan = lower(&profile, &machine.caps, &host, &around);
         host.check().map_err(fail)?;
         let plan = plan?;
         let armed = Armed::new(plan, &machine.caps).map_err(fail)?;
-        Ok(Prepared { armed, program, profile, env, cwd, machine })
+        Ok(Prepared { armed, program, profile, env, cwd, machine, handled })
     }
 
     fn environment(&self, profile: &profile::Profile) -> Vec<(OsString, OsString)> {
@@ -306,7 +326,15 @@ impl Command {
         let request = Request { env: prepared.env.clone(), wiring, terminal };
         let engine = match prepared.armed.plan.engine {
             EnginePlan::Native => None,
-            EnginePlan::Ptrace => Some(Ptrace::start(self.handlers(prepared.machine.caps.arch))?),
+            EnginePlan::Ptrace => {
+                let arch = prepared.machine.caps.arch;
+                let handlers = self.handlers(arch);
+                if !handlers.wants(arch).is_subset(&prepared.handled) {
+                    let text = "a handler wants calls that the one made for the plan did not want";
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, text).into());
+                }
+                Some(Ptrace::start(handlers)?)
+            }
         };
         let mut take = engine.as_ref().map(|engine| |pid| engine.take(pid));
         let tracer = take.as_mut().map(|take| take as &mut Tracer<'_>);
