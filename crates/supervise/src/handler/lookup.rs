@@ -40,6 +40,8 @@ pub struct Found {
     path: PathBuf,
     file: Option<OwnedFd>,
     named: bool,
+    /// A component before the last one does not exist.
+    cut: bool,
 }
 
 impl Found {
@@ -55,6 +57,11 @@ impl Found {
         self.file.as_ref().map(AsFd::as_fd)
     }
 
+    /// A directory on the way does not exist: the kernel answers ENOENT.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut
+    }
+
     /// It stands somewhere in a tree. Pipes, sockets, memfds and removed files, which `/proc/PID/fd` leads to, do not.
     #[must_use]
     pub fn is_named(&self) -> bool {
@@ -66,23 +73,21 @@ impl Trap<'_> {
     /// Looks a path up as the kernel would for the caller now: its root, working directory or descriptor, links, magic links. Errors are those
     /// of the lookup. The guest can change all of this afterwards: see the [module's table](super).
     pub fn find(&self, dirfd: i32, path: &Path, last: Last) -> Result<Found, u16> {
-        if path.as_os_str().is_empty() {
-            return Err(ENOENT);
-        }
-        let walk = Walk::of(self.tid())?;
-        let at = if path.is_absolute() { walk.root()? } else { walk.start(dirfd)? };
-        walk.go(at, path.as_os_str(), last)
+        self.look(dirfd, path, last, false).and_then(|found| if found.cut { Err(ENOENT) } else { Ok(found) })
     }
 
-    /// As [`Self::find`] with a directory as root: RESOLVE_IN_ROOT of openat2(2).
-    pub fn find_in(&self, dirfd: i32, path: &Path, last: Last) -> Result<Found, u16> {
+    /// As [`Self::find`]; where a directory on the way does not exist, the path as it is written from there on. `inside`: the directory is
+    /// the root (RESOLVE_IN_ROOT of openat2(2)).
+    pub(crate) fn look(&self, dirfd: i32, path: &Path, last: Last, inside: bool) -> Result<Found, u16> {
         if path.as_os_str().is_empty() {
             return Err(ENOENT);
         }
         let mut walk = Walk::of(self.tid())?;
-        let base = walk.start(dirfd)?;
-        walk.inner = Some(base);
-        walk.go(walk.root()?, path.as_os_str(), last)
+        if inside {
+            walk.inner = Some(walk.start(dirfd)?);
+        }
+        let at = if inside || path.is_absolute() { walk.root()? } else { walk.start(dirfd)? };
+        walk.go(at, path.as_os_str(), last)
     }
 
     /// What a descriptor of the caller refers to (AT_EMPTY_PATH).
@@ -145,7 +150,7 @@ impl Walk {
             let is_last = rest.is_empty();
             let next = match here(&at, &*name, OFlags::NOFOLLOW) {
                 Ok(next) => next,
-                Err(ENOENT) if is_last => return self.missing(at, &name),
+                Err(ENOENT) => return self.missing(&at, &name, &rest),
                 Err(errno) => return Err(errno),
             };
             let stat = fstat(&next).map_err(code)?;
@@ -220,11 +225,19 @@ impl Walk {
     fn found(&self, file: OwnedFd) -> Result<Found, u16> {
         let path = self.text(&file)?;
         let named = path.is_absolute() && fstat(&file).map_err(code)?.st_nlink > 0;
-        Ok(Found { path, file: Some(file), named })
+        Ok(Found { path, file: Some(file), named, cut: false })
     }
 
-    fn missing(&self, directory: OwnedFd, name: &OsStr) -> Result<Found, u16> {
-        Ok(Found { path: self.text(&directory)?.join(name), file: None, named: true })
+    fn missing(&self, directory: &OwnedFd, name: &OsStr, rest: &VecDeque<OsString>) -> Result<Found, u16> {
+        let mut path = self.text(directory)?.join(name);
+        for part in rest.iter().filter(|part| *part != ".") {
+            if part == ".." {
+                path.pop();
+            } else {
+                path.push(part);
+            }
+        }
+        Ok(Found { path, file: None, named: true, cut: !rest.is_empty() })
     }
 
     /// The kernel's own words for it, less the path to the guest's root.
@@ -325,8 +338,8 @@ mod tests {
         assert_eq!(find("/proc/self/exe", Last::Follow).ok(), std::env::current_exe().ok());
         // A root below the root.
         symlink("/file", top.join("absolute")).expect("link");
-        assert_eq!(path(trap.find_in(open.as_raw_fd(), "/absolute".as_ref(), Last::Follow)), Ok(top.join("file")));
-        assert_eq!(path(trap.find_in(open.as_raw_fd(), "../../file".as_ref(), Last::Follow)), Ok(top.join("file")));
+        assert_eq!(path(trap.look(open.as_raw_fd(), "/absolute".as_ref(), Last::Follow, true)), Ok(top.join("file")));
+        assert_eq!(path(trap.look(open.as_raw_fd(), "../../file".as_ref(), Last::Follow, true)), Ok(top.join("file")));
     }
 
     #[test]

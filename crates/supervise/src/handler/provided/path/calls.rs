@@ -149,7 +149,7 @@ impl Row {
         };
         let (flags, resolve) = match self.what {
             What::Always(need) => {
-                return trap.find(dirfd, &path, last).map(|found| Some(Wish { need, found }));
+                return trap.look(dirfd, &path, last, false).map(|found| Some(Wish { need, found }));
             }
             What::Open(index) => (arg(index) & 0xffff_ffff, 0),
             What::How(index) => {
@@ -165,11 +165,7 @@ impl Row {
         if flags & O_NOFOLLOW != 0 || flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL {
             last = Last::Keep;
         }
-        let found = if resolve & RESOLVE_IN_ROOT != 0 {
-            trap.find_in(dirfd, &path, last)?
-        } else {
-            trap.find(dirfd, &path, last)?
-        };
+        let found = trap.look(dirfd, &path, last, resolve & RESOLVE_IN_ROOT != 0)?;
         Ok(Some(Wish { need: opening(flags), found }))
     }
 

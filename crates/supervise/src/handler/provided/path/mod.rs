@@ -22,8 +22,9 @@ const KINDS: usize = 1000;
 /// exec entry too, and whatever may be used may be looked at (stat(2), access(2), chdir(2), …), with the directories on the way. Soft bans come
 /// first. A path in no set is refused with EACCES, or kills ([`Self::kill`]).
 ///
-/// Paths are looked up in the guest's view: links followed as the call would, `/proc/self/fd/N` too. What the guest has open already is not
-/// asked about again. An entry that is a link stands for itself and for where it led when it was added.
+/// Paths are looked up in the guest's view: links followed as the call would, `/proc/self/fd/N` too; `/proc/self/…` in an entry is the caller's
+/// own. Where a directory on the way does not exist there, the rest counts as it is written. What the guest has open already is not asked about
+/// again. An entry that is a link stands for itself and for where it led when it was added.
 ///
 /// The guest's other threads can change a path after it was checked. So this alone refuses nothing for certain: [`Self::apply`] writes
 /// the sets into the profile, where Landlock and the mount tree decide on what the kernel itself found. `Command::paths` of the `tipstaff` crate
@@ -231,6 +232,7 @@ impl Handler for PathPolicy {
             match row.wish(trap) {
                 Ok(None) => {}
                 Ok(Some(wish)) => match self.judge(wish.need, &wish.found, trap) {
+                    Action::Pass if wish.found.is_cut() => return Action::Return(-i64::from(errno::ENOENT)),
                     Action::Pass => {}
                     refused => return refused,
                 },
@@ -278,14 +280,16 @@ mod tests {
         assert_eq!(open(&file("s"), 0o10_000_000), 0, "O_PATH looks only");
         assert_eq!(open(&top.join("w/new"), 0o101), 0, "creation");
         assert_eq!(open(&top.join("r/banned"), 0), 2);
-        assert_eq!(open(&top.join("nowhere/x"), 0), 2, "ENOENT of the lookup");
+        assert_eq!(open(&top.join("r/nowhere/x"), 0), 2, "ENOENT of the lookup");
+        assert_eq!(open(&top.join("nowhere/../r/x"), 0), 2, "ENOENT of the lookup");
+        assert_eq!(open(&top.join("nowhere/x"), 0), 13, "a refusal does not tell what is there");
         assert_eq!(open(&top.join("r/../w/../s/file"), 0), 13);
         let mut stat = |path: &Path| matches!(ask(&mut policy, "stat", &[0x1000], path), Action::Pass);
         assert!(stat(&file("s")) && stat(&top) && stat(Path::new("/")) && !stat(&top.join("elsewhere")));
         let mut exec = |path: &Path| matches!(ask(&mut policy, "execve", &[0x1000], path), Action::Pass);
         assert!(exec(&file("x")) && !exec(&file("r")) && !exec(&file("w")));
         let tally = policy.counts().tally();
-        assert_eq!((tally.read, tally.write, tally.exec, tally.stat), (1, 3, 2, 4));
+        assert_eq!((tally.read, tally.write, tally.exec, tally.stat), (3, 3, 2, 4));
         assert_eq!(tally.soft, BTreeMap::from([(top.join("r/banned"), 1)]));
         assert_eq!(tally.refused.get(&file("s")), Some(&3));
     }
