@@ -4,6 +4,7 @@
 mod basics;
 mod deferral;
 mod ending;
+mod example;
 mod exec;
 mod guests;
 mod outranked;

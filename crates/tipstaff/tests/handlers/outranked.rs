@@ -103,6 +103,10 @@ fn no_child_is_untraced() {
         let output = guarded("untraced", &["clone3", &file], with_clone3(), &file).output().expect("run");
         assert_eq!(text(&output), "clone3 ENOSYS\n", "{output:?}");
     });
+}
+
+#[test]
+fn a_child_is_untraced_where_nobody_minds() {
     let (_scratch, file) = secret();
     // Where nobody traces, the profile has its way.
     let mut allowed = with_clone3();
