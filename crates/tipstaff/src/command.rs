@@ -151,6 +151,9 @@ impl Command {
 
     /// Adds a handler, which is asked before the calls that it wants are made; each box gets one of its own. Handlers are asked in
     /// the order in which they were added, and the first that does not pass decides: [`handler`](crate::handler).
+    ///
+    /// A thread of this process then traces the box. Its stops cause SIGCHLD in a host that handles it, and a `waitpid(-1)` anywhere in
+    /// the host would take them away from it: such a host waits for its own children by their ids.
     pub fn handler<H: Handler + 'static>(&mut self, make: impl Fn() -> H + Send + Sync + 'static) -> &mut Self {
         self.makers.push(Maker::Handler(Box::new(move || Box::new(make()))));
         self.changed()

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use tipstaff_abi::{Arch, SyscallSet, Sysno};
 use tipstaff_policy::lower::{DeniedCall, TRACE_DATA};
 use tipstaff_trace::{Address, Call, End, Halted, Observer, Resume, Stop, Task, Tracer};
 
@@ -16,6 +17,8 @@ const ERESTART_RESTARTBLOCK: i64 = -516;
 
 pub(super) struct Guide {
     handlers: Handlers,
+    /// The calls that our filter stops.
+    ours: SyscallSet,
     voice: Voice,
     /// Calls that were made and whose return is waited for, by thread.
     flights: HashMap<i32, Flight>,
@@ -80,7 +83,7 @@ fn trap<'a>(call: &Call, process: i32, guest: &'a Stopped<'a>) -> Trap<'a> {
 impl Observer for Guide {
     fn on_stop(&mut self, task: &Task, stop: &mut Stop) -> Resume {
         match stop {
-            Stop::Seccomp(seccomp) if seccomp.data() != TRACE_DATA => {
+            Stop::Seccomp(seccomp) if !self.is_ours(seccomp.call(), seccomp.data()) => {
                 // A filter of the guest's own asks for a tracer, and the guest has none: seccomp(2), SECCOMP_RET_TRACE.
                 self.edit(stop, |registers| {
                     registers.set_number(-1);
@@ -139,7 +142,15 @@ impl Observer for Guide {
 
 impl Guide {
     pub fn new(handlers: Handlers, voice: Voice) -> Self {
-        Self { handlers, voice, flights: HashMap::new(), execs: HashMap::new(), pool: None, waiting: HashMap::new() }
+        let arch = Arch::native().unwrap_or(Arch::X86_64);
+        // clone(2) stops for CLONE_UNTRACED, which the tracer takes out.
+        let ours = handlers.wants(arch).union(&SyscallSet::from_names(arch, ["clone"]));
+        let (flights, execs, waiting) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { handlers, ours, voice, flights, execs, pool: None, waiting }
+    }
+
+    fn is_ours(&self, call: &Call, data: u16) -> bool {
+        data == TRACE_DATA && call.arch == self.ours.arch() && self.ours.contains(Sysno(call.number))
     }
 
     /// Asks the handlers from seat `from` on.
@@ -346,7 +357,7 @@ impl Guide {
     }
 
     fn denied(&self, syscall: &str, call: Option<&Call>, tid: i32, args: [u64; 6], rule: &str, errno: Option<u16>) {
-        let arch = call.map(|call| call.arch).or_else(tipstaff_abi::Arch::native);
+        let arch = call.map(|call| call.arch).or_else(Arch::native);
         let call = DeniedCall {
             syscall: syscall.to_owned(),
             arch: arch.map_or("", |arch| arch.name()).to_owned(),

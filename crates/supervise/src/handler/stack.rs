@@ -166,6 +166,7 @@ mod tests {
 
     const ARCH: Arch = Arch::X86_64;
     type Log = Shared<Mutex<Vec<&'static str>>>;
+    type Answer = (&'static str, fn() -> Action);
 
     struct Says(&'static str, fn() -> Action, Log);
 
@@ -184,11 +185,7 @@ mod tests {
         }
     }
 
-    fn ask(
-        answers: &[(&'static str, fn() -> Action)],
-        call: &str,
-        from: usize,
-    ) -> (Asked, Handlers, Vec<&'static str>) {
+    fn ask(answers: &[Answer], call: &str, from: usize) -> (Asked, Handlers, Vec<&'static str>) {
         let (log, mut handlers) = (Log::default(), Handlers::default());
         for (name, answer) in answers {
             handlers.push(Box::new(Says(name, *answer, Log::clone(&log))), ARCH);

@@ -128,6 +128,8 @@ fn approved_execs_of_every_form_run() {
             ("path", "script", format!("good an argument {} x\n", inside("script"))),
             ("relative", "script", "good an argument script x\n".to_owned()),
             ("thread", "script", format!("good an argument {} x\n", inside("script"))),
+            ("dirfd", "script", "good an argument /dev/fd/3/script x\n".to_owned()),
+            ("fd", "script", "good an argument /dev/fd/3 x\n".to_owned()),
             ("path", "nested", format!("good an argument {} {} x\n", inside("script"), inside("nested"))),
         ];
         for (how, name, right) in cases {
