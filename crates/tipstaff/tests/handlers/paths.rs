@@ -95,6 +95,16 @@ fn a_dynamic_program_runs_under_a_policy() {
 }
 
 #[test]
+fn the_policy_of_the_documentation() {
+    let policy = PathPolicy::new().exec("/usr/").read("/lib64/").read("/etc/").write("/tmp/").stat("/proc/self/exe");
+    let policy = policy.ban("/etc/passwd", 2);
+    let counts = policy.counts();
+    let output = Command::new("sh").args(["-c", "cat /etc/passwd"]).paths(policy).output().expect("run");
+    assert_eq!(counts.tally().soft.into_iter().collect::<Vec<_>>(), [("/etc/passwd".into(), 1)], "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("No such file"), "{output:?}");
+}
+
+#[test]
 fn what_is_below_holds_when_memory_is_rewritten() {
     let places = [
         (User::Ordinary, Machine::Full),
