@@ -96,7 +96,8 @@ fn a_dynamic_program_runs_under_a_policy() {
 
 #[test]
 fn the_policy_of_the_documentation() {
-    let policy = PathPolicy::new().exec("/usr/").read("/lib64/").read("/etc/").write("/tmp/").stat("/proc/self/exe");
+    let policy =
+        PathPolicy::new().exec("/usr/").exec("/bin/").exec("/lib/").exec("/lib64/").read("/etc/").write("/tmp/");
     let policy = policy.ban("/etc/passwd", 2);
     let counts = policy.counts();
     let output = Command::new("sh").args(["-c", "cat /etc/passwd"]).paths(policy).output().expect("run");
