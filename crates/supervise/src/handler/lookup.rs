@@ -94,7 +94,7 @@ impl Trap<'_> {
     pub fn find_fd(&self, fd: i32) -> Result<Found, u16> {
         let walk = Walk::of(self.tid())?;
         let file = walk.start(fd)?;
-        walk.found(file)
+        walk.found(file, None)
     }
 }
 
@@ -137,6 +137,8 @@ impl Walk {
         push(&mut rest, path);
         let mut slash = ends_in_directory(path);
         let mut links = 0;
+        // Where `at` was found by its name.
+        let mut step = None;
         while let Some(name) = rest.pop_front() {
             if name == "." {
                 continue;
@@ -145,6 +147,7 @@ impl Walk {
                 if !self.is_root(&at)? {
                     at = here(&at, "..", OFlags::DIRECTORY)?;
                 }
+                step = None;
                 continue;
             }
             let is_last = rest.is_empty();
@@ -159,21 +162,21 @@ impl Walk {
                 if kind != FileType::Directory && (!is_last || slash) {
                     return Err(ENOTDIR);
                 }
-                at = next;
+                step = Some((std::mem::replace(&mut at, next), name));
                 continue;
             }
             if is_last && last == Last::Keep && !slash {
-                return self.found(next);
+                return self.found(next, Some((at, name)));
             }
             links += 1;
             if links > LINKS {
                 return Err(ELOOP);
             }
             match self.link(&at, &name, &next)? {
-                Link::To(file) => at = file,
+                Link::To(file) => (at, step) = (file, None),
                 Link::Says(to) => {
                     if to.as_bytes().starts_with(b"/") {
-                        at = self.root()?;
+                        (at, step) = (self.root()?, None);
                     }
                     slash |= is_last && ends_in_directory(&to);
                     push(&mut rest, &to);
@@ -183,7 +186,7 @@ impl Walk {
         if slash && FileType::from_raw_mode(fstat(&at).map_err(code)?.st_mode) != FileType::Directory {
             return Err(ENOTDIR);
         }
-        self.found(at)
+        self.found(at, step)
     }
 
     /// Where the link `name`, open as `link`, leads. Below `/proc/PID` links are magic: only the kernel can follow them.
@@ -222,9 +225,14 @@ impl Walk {
         Ok(here == id(self.root.as_fd())? || inner == Some(here))
     }
 
-    fn found(&self, file: OwnedFd) -> Result<Found, u16> {
-        let path = self.text(&file)?;
-        let named = path.is_absolute() && fstat(&file).map_err(code)?.st_nlink > 0;
+    fn found(&self, file: OwnedFd, step: Option<(OwnedFd, OsString)>) -> Result<Found, u16> {
+        let linked = fstat(&file).map_err(code)?.st_nlink > 0;
+        // A removed file that is mounted somewhere, as masks are, is what that name means.
+        let (path, named) = match step {
+            Some((directory, name)) if !linked => (self.text(&directory)?.join(name), true),
+            _ => (self.text(&file)?, linked),
+        };
+        let named = named && path.is_absolute();
         Ok(Found { path, file: Some(file), named, cut: false })
     }
 
