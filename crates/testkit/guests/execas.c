@@ -1,13 +1,13 @@
 /* execas HOW DIR NAME [ARG...]: executes NAME in DIR: `path` by its absolute path, `relative` from DIR, `dirfd` by execveat, `fd` by a descriptor
- * (AT_EMPTY_PATH), `magic` by /proc/self/fd, `empty` with no arguments at all, `thread` from a second thread. Proves that approved execs of
+ * (AT_EMPTY_PATH), `magic` by /proc/self/fd, `empty` with no arguments at all, `thread` from a second thread, `waiting` from one while the first calls getppid. Proves that approved execs of
  * every form run (T20, P5). */
 #include "guest.h"
 #include <pthread.h>
 extern char **environ;
 static char path[4096];
 static char **args;
-static void *run(void *unused) {
-  (void)unused;
+static void *run(void *later) {
+  if (later) usleep(100000);
   execve(path, args, environ);
   die(9, "execve: %s", errname(-1));
 }
@@ -29,6 +29,12 @@ int main(int argc, char **argv) {
     pthread_t thread;
     pthread_create(&thread, NULL, run, NULL);
     pthread_join(thread, NULL);
+  }
+  if (strcmp(how, "waiting") == 0) {
+    pthread_t thread;
+    pthread_create(&thread, NULL, run, &thread);
+    syscall(SYS_getppid);
+    pause();
   }
   die(8, "%s: %s", how, errname(-1));
 }

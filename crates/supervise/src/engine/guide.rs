@@ -115,6 +115,9 @@ impl Observer for Guide {
                     let flight = Flight { asked: flight.made, ..flight };
                     self.flights.insert(tid, flight);
                 }
+                if former != tid {
+                    self.gone(former);
+                }
                 match self.execs.remove(&former) {
                     Some(approved) if !approved.is_what_runs(tid) => {
                         self.denied("execve", None, tid, [0; 6], "the executed program is not the approved one", None);
@@ -134,9 +137,7 @@ impl Observer for Guide {
         self.execs.remove(&tid);
         // Its number may be another's before the answer comes.
         self.waiting.retain(|_, waiting| waiting.tid != tid);
-        if let Some(fault) = self.handlers.gone(tid) {
-            self.voice.fault(fault);
-        }
+        self.gone(tid);
     }
 }
 
@@ -147,6 +148,13 @@ impl Guide {
         let ours = handlers.wants(arch).union(&SyscallSet::from_names(arch, ["clone"]));
         let (flights, execs, waiting) = (HashMap::new(), HashMap::new(), HashMap::new());
         Self { handlers, ours, voice, flights, execs, pool: None, waiting }
+    }
+
+    /// Tells the handlers that a thread's number is free.
+    fn gone(&mut self, tid: i32) {
+        if let Some(fault) = self.handlers.gone(tid) {
+            self.voice.fault(fault);
+        }
     }
 
     fn is_ours(&self, call: &Call, data: u16) -> bool {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use tipstaff::{Action, Profile, Stdio, Verdict};
+use tipstaff_testkit::guest;
 
 use crate::guests::{boxed, closure, text};
 
@@ -172,4 +173,36 @@ fn a_waiting_thread_may_vanish() {
     gate.open();
     assert_eq!(output.report.verdict, Verdict::Ok, "{output:?}");
     assert!(!text(&output).contains("answered"));
+}
+
+#[test]
+fn an_answer_does_not_meet_another_call_of_the_same_number() {
+    // The first thread waits for a decision while another executes a program, which then waits under the first one's number.
+    let (first, second) = (Gate::default(), Gate::default());
+    let gates = [first.clone(), second.clone()];
+    let calls = guest("calls");
+    let dir = calls.parent().and_then(|dir| dir.to_str()).expect("a path of the kit");
+    let mut command = boxed("execas", &["waiting", dir, "calls", "say=new", "getppid"]);
+    command.handler(move || {
+        let gates = gates.clone();
+        let mut asked = 0;
+        closure(&["getppid"], move |_| {
+            let (gate, value) = (gates[asked.min(1)].clone(), asked as i64 + 1);
+            asked += 1;
+            Action::defer(LONG, 5, move || {
+                gate.wait();
+                Action::Return(value)
+            })
+        })
+    });
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("spawn");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut next = || lines.next().and_then(Result::ok).unwrap_or_default();
+    assert_eq!(next(), "say new");
+    first.open();
+    // Long enough for a wrong answer to arrive; a right one does not depend on it.
+    std::thread::sleep(Duration::from_millis(50));
+    second.open();
+    assert_eq!(next(), "getppid OK 2");
+    assert_eq!(child.wait().expect("wait").verdict, Verdict::Ok);
 }
