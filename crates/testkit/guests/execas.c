@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
   }
   if (strcmp(how, "waiting") == 0) {
     pthread_t thread;
-    pthread_create(&thread, NULL, run, &thread);
+    pthread_create(&thread, NULL, run, path);
     syscall(SYS_getppid);
     pause();
   }
