@@ -34,6 +34,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("int80", include_str!("../guests/int80.c")),
     ("leaderexit", include_str!("../guests/leaderexit.c")),
     ("leftover", include_str!("../guests/leftover.c")),
+    ("manycalls", include_str!("../guests/manycalls.c")),
     ("memfd", include_str!("../guests/memfd.c")),
     ("netprobe", include_str!("../guests/netprobe.c")),
     ("onpty", include_str!("../guests/onpty.c")),

@@ -175,6 +175,20 @@ fn a_changed_call_is_filtered_again() {
 }
 
 #[test]
+fn no_call_is_lost_or_seen_twice() {
+    let counts = Counts::default();
+    let theirs = counts.clone();
+    let mut command = boxed("manycalls", &["16", "2000"]);
+    command.handler(move || {
+        let arch = Arch::native().expect("a table");
+        Count::new(SyscallSet::from_names(arch, ["getppid"]), theirs.clone())
+    });
+    command.rewriter(|| Becomes("getppid"));
+    let output = command.output().expect("run");
+    assert_eq!((text(&output).as_str(), counts.of("getppid")), ("32000\n", 32000), "{output:?}");
+}
+
+#[test]
 fn many_boxes_at_a_time_do_not_mix() {
     let threads: Vec<_> = (0..6)
         .map(|n| {

@@ -87,9 +87,10 @@ fn a_dynamic_program_runs_under_a_policy() {
     let policy = policy.read("/dev/*").stat("/").write("/tmp/");
     let counts = policy.counts();
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", "echo a > /tmp/x; cat /tmp/x; ls / >/tmp/y; exec tr a b < /tmp/x"]).paths(policy);
+    command.args(["-c", "echo a > /tmp/tipstaff-here; cat /tmp/tipstaff-here; ls / >/tmp/tipstaff-there; exec tr a b < /tmp/tipstaff-here"]).paths(policy);
     let output = command.output().expect("run");
     assert_eq!((text(&output).as_str(), output.report.verdict), ("a\nb\n", Verdict::Ok), "{output:?}");
+    assert!(!std::path::Path::new("/tmp/tipstaff-here").exists(), "the box has a /tmp of its own");
     let tally = counts.tally();
     assert!(tally.exec >= 3 && tally.write >= 3, "{tally:?}");
 }

@@ -13,6 +13,8 @@ use tipstaff_policy::profile::{CwdAccess, PathRule, Profile};
 use self::set::{Entry, PathSet};
 use crate::handler::{Action, Found, Handler, Trap};
 
+/// What a box has of its own. A profile that names one of these would show the host's instead.
+const OWN: [&str; 6] = ["/tmp", "/var/tmp", "/dev", "/dev/shm", "/run", "/proc"];
 /// How many refused paths are told apart.
 const KINDS: usize = 1000;
 
@@ -156,13 +158,14 @@ impl PathPolicy {
     /// Makes the sets the profile's own `read`, `write` and `exec` lists, instead of what it had there, takes the working directory out of the
     /// view, and denies what is banned softly. Entries that do not exist are left out: what is created below a writable directory may be
     /// used. What is returned are the entries that the profile cannot say as narrowly, and which only the handler narrows:
-    /// `/a/b/*` shows all of `/a/b`, and a soft ban of that form is no denial. A stat entry shows nothing.
+    /// `/a/b/*` shows all of `/a/b`, and a soft ban of that form is no denial. A stat entry shows nothing. `/tmp`, `/var/tmp`, `/dev`, `/dev/shm`,
+    /// `/run` and `/proc` stay the box's own.
     pub fn apply(&self, profile: &mut Profile) -> Vec<PathBuf> {
         let fs = &mut profile.filesystem;
         let mut wider = Vec::new();
         for (set, list) in [(&self.read, &mut fs.read), (&self.write, &mut fs.write), (&self.exec, &mut fs.exec)] {
             list.clear();
-            for entry in set.written() {
+            for entry in set.written().filter(|entry| !OWN.iter().any(|own| entry.base() == Path::new(own))) {
                 list.push(PathRule::if_exists(entry.base()));
                 if matches!(entry, Entry::Children(_)) {
                     wider.push(entry.base().join("*"));
@@ -324,12 +327,21 @@ mod tests {
     fn the_profile_says_it_too() {
         let mut profile = Profile::default();
         profile.filesystem.read.push(PathRule::new("/everything"));
-        let policy = PathPolicy::new().read("/usr/").exec("/usr/bin/*").write("/nowhere/out").ban("/usr/secret/", 2);
+        let policy = PathPolicy::new()
+            .read("/usr/")
+            .exec("/usr/bin/*")
+            .write("/nowhere/out")
+            .write("/tmp/")
+            .ban("/usr/secret/", 2);
         let wider = policy.apply(&mut profile);
         let paths = |rules: &[PathRule]| rules.iter().map(|r| r.path.display().to_string()).collect::<Vec<_>>();
         let fs = &profile.filesystem;
         assert_eq!((paths(&fs.read), paths(&fs.exec)), (vec!["/usr".to_owned()], vec!["/usr/bin".to_owned()]));
-        assert_eq!((paths(&fs.write), paths(&fs.deny)), (vec!["/nowhere/out".into()], vec!["/usr/secret".into()]));
+        assert_eq!(
+            (paths(&fs.write), paths(&fs.deny)),
+            (vec!["/nowhere/out".into()], vec!["/usr/secret".into()]),
+            "no host's /tmp"
+        );
         assert_eq!((fs.cwd, wider), (Some(CwdAccess::None), vec![PathBuf::from("/usr/bin/*")]));
     }
 }
