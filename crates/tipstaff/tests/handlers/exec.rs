@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command as Plain;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -160,7 +161,10 @@ fn approved_execs_of_every_form_run() {
 fn an_exec_that_cannot_be_made_fails_as_it_would() {
     let (scratch, _, _) = programs();
     fs::create_dir(scratch.join("directory")).expect("directory");
-    for (name, errno) in [("nothing", "ENOENT"), ("directory", "EACCES")] {
+    // Nobody writes to it: whoever opens it waits.
+    assert!(Plain::new("mkfifo").arg(scratch.join("fifo")).status().expect("mkfifo").success());
+    std::os::unix::fs::symlink("loop", scratch.join("loop")).expect("link");
+    for (name, errno) in [("nothing", "ENOENT"), ("directory", "EACCES"), ("fifo", "EACCES"), ("loop", "ELOOP")] {
         let run = |asked: bool| {
             let mut command = boxed("execas", &["path", show(scratch.path()), name]);
             let mut profile = with_guests();
@@ -186,7 +190,10 @@ fn an_exec_that_cannot_be_made_fails_as_it_would() {
 #[test]
 fn a_shell_with_its_pipelines_is_what_it_was() {
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", "for i in 1 2 3 4 5; do ls / | sort | head -1; done; exec echo end"]);
+    command.args([
+        "-c",
+        "for i in 1 2 3 4 5; do ls / | sort | head -1; done; /bin/echo $(seq 1 30000) | wc -w; exec echo end",
+    ]);
     command.profile(tipstaff::Profile::preset("default").expect("a preset"));
     let native = command.output().expect("run");
     command.handler(|| {
