@@ -64,7 +64,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("threadexec", include_str!("../guests/threadexec.c")),
     ("tick", include_str!("../guests/tick.c")),
     ("tree", include_str!("../guests/tree.c")),
-    ("untraced", include_str!("../guests/untraced.c")),
+    ("unfollowed", include_str!("../guests/unfollowed.c")),
     ("waiting", include_str!("../guests/waiting.c")),
     ("whoruns", include_str!("../guests/whoruns.c")),
     ("without", include_str!("../guests/without.c")),

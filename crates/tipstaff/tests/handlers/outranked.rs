@@ -98,9 +98,9 @@ fn no_child_is_untraced() {
     let places = [(User::Ordinary, Machine::Full), (User::Root, Machine::Without(Without::Namespaces))];
     also_elsewhere("outranked::no_child_is_untraced", &places, || {
         let (_scratch, file) = secret();
-        let output = guarded("untraced", &["clone", &file], with_guests(), &file).output().expect("run");
+        let output = guarded("unfollowed", &["clone", &file], with_guests(), &file).output().expect("run");
         assert_eq!(text(&output), "open EACCES\nclone OK\n", "the child is asked about: {output:?}");
-        let output = guarded("untraced", &["clone3", &file], with_clone3(), &file).output().expect("run");
+        let output = guarded("unfollowed", &["clone3", &file], with_clone3(), &file).output().expect("run");
         assert_eq!(text(&output), "clone3 ENOSYS\n", "{output:?}");
     });
 }
@@ -111,11 +111,11 @@ fn a_child_is_untraced_where_nobody_minds() {
     // Where nobody traces, the profile has its way.
     let mut allowed = with_clone3();
     allowed.0.isolation.engine = Some(Engine::Native);
-    let output = boxed("untraced", &["clone3", &file]).profile(allowed.read(&file)).output().expect("run");
+    let output = boxed("unfollowed", &["clone3", &file]).profile(allowed.read(&file)).output().expect("run");
     assert_eq!(text(&output), "open OK\nclone3 OK\n", "{output:?}");
     // Under a tracer that lets it be, the child has none: its traced calls fail.
-    assert_eq!(plain(&file, "untraced", &["clone", &file]), "open ENOSYS\nclone OK\n");
-    assert_eq!(plain(&file, "untraced", &["clone3", &file]), "open ENOSYS\nclone3 OK\n");
+    assert_eq!(plain(&file, "unfollowed", &["clone", &file]), "open ENOSYS\nclone OK\n");
+    assert_eq!(plain(&file, "unfollowed", &["clone3", &file]), "open ENOSYS\nclone3 OK\n");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-/* untraced clone|clone3 PATH: makes a child with CLONE_UNTRACED, which opens PATH. Prints the errno's names of both. Proves that a child does not
+/* unfollowed clone|clone3 PATH: makes a child with CLONE_UNTRACED, which opens PATH. Prints the errno's names of both. Proves that a child does not
  * get away from a tracer (P8; clone(2), CLONE_UNTRACED). */
 #include "guest.h"
 #include <linux/sched.h>
