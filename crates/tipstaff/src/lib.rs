@@ -33,6 +33,7 @@ mod error;
 mod machine;
 mod profile;
 mod stdio;
+mod wires;
 
 pub use child::{Child, Killer, Output};
 pub use command::Command;
