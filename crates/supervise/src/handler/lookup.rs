@@ -82,6 +82,8 @@ impl Trap<'_> {
         if path.as_os_str().is_empty() {
             return Err(ENOENT);
         }
+        // Descriptors, directories and links can be changed as memory can.
+        self.looked.set(true);
         let mut walk = Walk::of(self.tid())?;
         if inside {
             walk.inner = Some(walk.start(dirfd)?);
@@ -92,6 +94,7 @@ impl Trap<'_> {
 
     /// What a descriptor of the caller refers to (AT_EMPTY_PATH).
     pub fn find_fd(&self, fd: i32) -> Result<Found, u16> {
+        self.looked.set(true);
         let walk = Walk::of(self.tid())?;
         let file = walk.start(fd)?;
         walk.found(file, None)

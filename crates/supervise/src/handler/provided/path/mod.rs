@@ -11,7 +11,7 @@ use tipstaff_abi::{Arch, SyscallSet, errno};
 use tipstaff_policy::profile::{CwdAccess, PathRule, Profile};
 
 use self::set::{Entry, PathSet};
-use crate::handler::{Action, Found, Handler, Trap};
+use crate::handler::{AT_FDCWD, Action, Found, Handler, Last, Trap};
 
 /// What a box has of its own. A profile that names one of these would show the host's instead.
 const OWN: [&str; 6] = ["/tmp", "/var/tmp", "/dev", "/dev/shm", "/run", "/proc"];
@@ -215,13 +215,11 @@ impl PathPolicy {
 
 /// `/proc/PID` of the caller itself as `/proc/self`, so that entries can name it.
 fn own_proc(path: &Path, trap: &Trap<'_>) -> Option<PathBuf> {
-    let rest = path.strip_prefix("/proc").ok()?;
-    let mut parts = rest.components();
-    let number: i32 = parts.next()?.as_os_str().to_str()?.parse().ok()?;
-    let status = std::fs::read_to_string(format!("/proc/{}/status", trap.tid())).ok()?;
-    let own = status.lines().find_map(|line| line.strip_prefix("NStgid:"))?;
-    let own = own.split_ascii_whitespace().any(|n| n.parse() == Ok(number));
-    own.then(|| Path::new("/proc/self").join(parts.as_path()))
+    if !path.starts_with("/proc") {
+        return None;
+    }
+    let own = trap.find(AT_FDCWD, Path::new("/proc/self"), Last::Follow).ok()?;
+    Some(Path::new("/proc/self").join(path.strip_prefix(own.path()).ok()?))
 }
 
 impl Handler for PathPolicy {
