@@ -13,6 +13,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::io::Errno;
 use tipstaff_abi::errno::{EACCES, ELOOP};
 
 use crate::handler::{AT_FDCWD, Last, Trap, identity};
@@ -77,14 +78,36 @@ impl Approved {
         Err(ELOOP)
     }
 
-    /// What runs now in `pid`, which stands at its exec event.
-    pub fn is_what_runs(&self, pid: i32) -> bool {
-        let exe = openat(CWD, format!("/proc/{pid}/exe"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-        let same = exe.is_ok_and(|exe| identity(exe) == Some(self.file));
-        let Ok(cmdline) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    /// Compares with what runs now in `pid`, which stands at its exec event.
+    pub fn compare(&self, pid: i32) -> Runs {
+        let exe = || openat(CWD, format!("/proc/{pid}/exe"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let same = match exe() {
+            Ok(exe) => identity(exe) == Some(self.file),
+            Err(errno) => return if gone(errno) { Runs::Nothing } else { Runs::Another },
+        };
         let wanted = self.argv.iter().flat_map(|arg| arg.as_bytes().iter().copied().chain([0]));
-        same && cmdline.iter().copied().eq(wanted)
+        if same && std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.iter().copied().eq(wanted)) {
+            return Runs::Approved;
+        }
+        // A second SIGKILL ends the stop that the first one ended in, and the memory goes while we look.
+        if exe().is_err_and(gone) { Runs::Nothing } else { Runs::Another }
     }
+}
+
+/// What an exec has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Runs {
+    /// What was approved.
+    Approved,
+    /// Something else, or it cannot be told.
+    Another,
+    /// The process has been killed and has no program any more.
+    Nothing,
+}
+
+/// A process without memory has no executable: proc_pid_exe(5).
+fn gone(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::SRCH)
 }
 
 /// The interpreter that a script names and the one argument it gives it; None for anything else, and for what cannot be read.
@@ -144,6 +167,27 @@ mod tests {
         for none in ["", "#", "#!", "#!\n/bin/sh", "#! \t\n", "\x7fELF", " #!/bin/sh"] {
             assert_eq!(read(none), None, "{none:?}");
         }
+    }
+
+    #[test]
+    fn what_runs_is_compared_and_the_dead_run_nothing() {
+        let me = std::process::id().cast_signed();
+        let file = identity(File::open("/proc/self/exe").expect("exe")).expect("file");
+        let right = Approved { file, argv: std::env::args_os().collect() };
+        assert_eq!(right.compare(me), Runs::Approved);
+        let mut other = right.clone();
+        other.argv.push("more".into());
+        assert_eq!(other.compare(me), Runs::Another);
+        assert_eq!(Approved { file: (0, 0), ..right.clone() }.compare(me), Runs::Another);
+        let mut child = std::process::Command::new("true").spawn().expect("spawn");
+        let pid = child.id().cast_signed();
+        let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("not reaped");
+        while !state().contains(") Z ") {
+            std::thread::yield_now();
+        }
+        assert_eq!(right.compare(pid), Runs::Nothing, "a zombie");
+        child.wait().expect("wait");
+        assert_eq!(right.compare(pid), Runs::Nothing, "nobody");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use tipstaff_abi::{Arch, SyscallSet, Sysno};
 use tipstaff_policy::lower::{DeniedCall, TRACE_DATA};
 use tipstaff_trace::{Address, Call, End, Halted, Observer, Resume, Stop, Task, Tracer};
 
-use super::exec::Approved;
+use super::exec::{Approved, Runs};
 use super::pool::{Answer, Pool};
 use super::voice::Voice;
 use crate::handler::{Asked, Entry, Guest, Handlers, Return, Snapshot, Trap, Verdict};
@@ -119,7 +119,7 @@ impl Observer for Guide {
                     self.gone(former);
                 }
                 match self.execs.remove(&former) {
-                    Some(approved) if !approved.is_what_runs(tid) => {
+                    Some(approved) if approved.compare(tid) == Runs::Another => {
                         self.denied("execve", None, tid, [0; 6], "the executed program is not the approved one", None);
                         self.voice.kill();
                         Resume::Kill
