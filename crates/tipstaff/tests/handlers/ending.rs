@@ -2,12 +2,12 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tipstaff::Action;
 use tipstaff_testkit::{Machine, User, Without, await_no_survivor, marker, note_skip, survivors, this_program};
 
-use crate::guests::{boxed, closure};
+use crate::guests::{boxed, closure, text};
 
 /// Names the mark of the guests in the process that is to be killed.
 const MARK: &str = "TIPSTAFF_TEST_MARK";
@@ -58,4 +58,40 @@ fn nobody_survives_an_ordinary_user() {
 fn nobody_survives_without_namespaces() {
     killed(User::Root, Machine::Without(Without::Namespaces));
     killed(User::Ordinary, Machine::Without(Without::UserNamespace));
+}
+
+#[test]
+fn a_dropped_child_is_a_dead_box() {
+    let mark = marker();
+    let mut command = boxed("tree", &[&mark]);
+    command.handler(|| closure(&["setsid"], |_| Action::Pass));
+    let child = command.stdout(tipstaff::Stdio::null()).spawn().expect("spawn");
+    let before = survivors(&mark);
+    assert!(!before.is_empty(), "there is somebody to survive");
+    drop(child);
+    assert_eq!(await_no_survivor(&mark, &before, Duration::from_secs(20)), []);
+}
+
+#[test]
+fn nothing_is_left_in_the_host() {
+    let count = |dir: &str| std::fs::read_dir(dir).expect(dir).count();
+    let picture = || (count("/proc/self/fd"), count("/proc/self/task"));
+    let run = || {
+        let mut command = boxed("calls", &["getppid", "getuid"]);
+        command.handler(|| closure(&["getppid"], |_| Action::defer(Duration::from_secs(60), 5, || Action::Return(1))));
+        assert_eq!(text(&command.output().expect("run")).lines().next(), Some("getppid OK 1"));
+    };
+    run();
+    let before = picture();
+    (0..30).for_each(|_| run());
+    // Threads that have nothing to wait for any more end soon, not at once.
+    let start = Instant::now();
+    let grown = || picture().0 > before.0 || picture().1 > before.1;
+    while grown() && start.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(!grown(), "descriptors and threads: {before:?} before, {:?} after", picture());
+    // Neither children that nobody waits for.
+    let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    assert_eq!(children, "");
 }
