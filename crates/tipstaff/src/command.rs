@@ -2,7 +2,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -170,16 +169,17 @@ impl Command {
         self.changed()
     }
 
-    fn handlers(&self, arch: Arch) -> Handlers {
+    fn handlers(&self, arch: Arch) -> Result<Handlers, Error> {
         let mut handlers = Handlers::default();
         for maker in &self.makers {
-            match maker {
+            let added = match maker {
                 Maker::Handler(make) => handlers.push(make(), arch),
                 Maker::Rewriter(make) => handlers.push_rewriter(make(), arch),
                 Maker::Paths(policy) => handlers.push(policy.clone(), arch),
-            }
+            };
+            added.map_err(|e| Error::Usage(e.to_string()))?;
         }
-        handlers
+        Ok(handlers)
     }
 
     /// A signalfd for the next spawn; what arrives there goes to the guest, and a second SIGINT ends the box.
@@ -264,7 +264,7 @@ impl Command {
         let fail = |failure| Error::Launch(failure, Vec::new());
         let program = Program::resolve(&self.argv, search, &cwd).map_err(fail)?;
         let core = std::fs::read("/proc/sys/kernel/core_pattern");
-        let handled = self.handlers(machine.caps.arch).wants(machine.caps.arch);
+        let handled = self.handlers(machine.caps.arch)?.wants(machine.caps.arch);
         let around = Surroundings {
             cwd: cwd.clone(),
             programs: program.shown.clone(),
@@ -328,10 +328,10 @@ impl Command {
             EnginePlan::Native => None,
             EnginePlan::Ptrace => {
                 let arch = prepared.machine.caps.arch;
-                let handlers = self.handlers(arch);
+                let handlers = self.handlers(arch)?;
                 if !handlers.wants(arch).is_subset(&prepared.handled) {
                     let text = "a handler wants calls that the one made for the plan did not want";
-                    return Err(io::Error::new(io::ErrorKind::InvalidInput, text).into());
+                    return Err(Error::Usage(text.to_owned()));
                 }
                 Some(Ptrace::start(handlers)?)
             }

@@ -37,8 +37,8 @@ pub use arguments::{Argv, SocketAddress};
 pub(crate) use lookup::identity;
 pub use lookup::{AT_FDCWD, Found, Last};
 pub(crate) use snapshot::Snapshot;
-pub use stack::Handlers;
 pub(crate) use stack::{Asked, Verdict, caught};
+pub use stack::{Handlers, WrongArch};
 pub use trap::{Entry, Guest, Return, Trap};
 
 /// What becomes of a call.

@@ -29,6 +29,26 @@ impl std::fmt::Debug for Handlers {
     }
 }
 
+/// A handler wants calls of another architecture than its box runs on: their numbers mean other calls there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongArch {
+    /// The handler's name.
+    pub handler: String,
+    /// Whose calls it wants.
+    pub wants: Arch,
+    /// What the box runs on.
+    pub runs: Arch,
+}
+
+impl std::fmt::Display for WrongArch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (wants, runs) = (self.wants.name(), self.runs.name());
+        write!(f, "handler {} wants system calls of {wants}, and the box runs on {runs}", self.handler)
+    }
+}
+
+impl std::error::Error for WrongArch {}
+
 /// What came of asking.
 pub(crate) struct Asked {
     pub verdict: Verdict,
@@ -57,16 +77,25 @@ impl Seat {
 }
 
 impl Handlers {
-    /// Adds one that decides.
-    pub fn push(&mut self, handler: Box<dyn Handler>, arch: Arch) {
+    /// Adds one that decides, to a box of this architecture.
+    pub fn push(&mut self, handler: Box<dyn Handler>, arch: Arch) -> Result<(), WrongArch> {
         let wants = handler.wants(arch);
-        self.seats.push(Seat { wants, returns: SyscallSet::new(arch), who: Who::Handler(handler) });
+        self.seat(Seat { wants, returns: SyscallSet::new(arch), who: Who::Handler(handler) }, arch)
     }
 
     /// Adds one that changes calls too.
-    pub fn push_rewriter(&mut self, rewriter: Box<dyn Rewriter>, arch: Arch) {
+    pub fn push_rewriter(&mut self, rewriter: Box<dyn Rewriter>, arch: Arch) -> Result<(), WrongArch> {
         let (wants, returns) = (rewriter.wants(arch), rewriter.returns(arch));
-        self.seats.push(Seat { wants, returns, who: Who::Rewriter(rewriter) });
+        self.seat(Seat { wants, returns, who: Who::Rewriter(rewriter) }, arch)
+    }
+
+    fn seat(&mut self, seat: Seat, arch: Arch) -> Result<(), WrongArch> {
+        let foreign = [seat.wants.arch(), seat.returns.arch()].into_iter().find(|wants| *wants != arch);
+        if let Some(wants) = foreign {
+            return Err(WrongArch { handler: seat.name().to_owned(), wants, runs: arch });
+        }
+        self.seats.push(seat);
+        Ok(())
     }
 
     /// What all of them want to see.
@@ -188,7 +217,7 @@ mod tests {
     fn ask(answers: &[Answer], call: &str, from: usize) -> (Asked, Handlers, Vec<&'static str>) {
         let (log, mut handlers) = (Log::default(), Handlers::default());
         for (name, answer) in answers {
-            handlers.push(Box::new(Says(name, *answer, Log::clone(&log))), ARCH);
+            handlers.push(Box::new(Says(name, *answer, Log::clone(&log))), ARCH).expect("its own");
         }
         let guest = Fake::default();
         let asked = handlers.ask(&mut Entry::new(guest.call(ARCH, call, &[])), from, &mut Vec::new());
@@ -252,9 +281,9 @@ mod tests {
     #[test]
     fn a_changed_call_is_what_the_next_one_sees_and_results_go_back_up() {
         let (log, mut handlers) = (Log::default(), Handlers::default());
-        handlers.push_rewriter(Box::new(Turns(1)), ARCH);
-        handlers.push_rewriter(Box::new(Turns(2)), ARCH);
-        handlers.push(Box::new(Says("b", || Action::Pass, Log::clone(&log))), ARCH);
+        handlers.push_rewriter(Box::new(Turns(1)), ARCH).expect("its own");
+        handlers.push_rewriter(Box::new(Turns(2)), ARCH).expect("its own");
+        handlers.push(Box::new(Says("b", || Action::Pass, Log::clone(&log))), ARCH).expect("its own");
         let guest = Fake::default();
         let mut entry = Entry::new(guest.call(ARCH, "getpid", &[]));
         let mut returns = Vec::new();
@@ -271,7 +300,7 @@ mod tests {
     #[test]
     fn a_panic_on_the_way_out_hides_the_result() {
         let mut handlers = Handlers::default();
-        handlers.push_rewriter(Box::new(Turns(99)), ARCH);
+        handlers.push_rewriter(Box::new(Turns(99)), ARCH).expect("its own");
         let guest = Fake::default();
         let mut returned = Return { trap: guest.call(ARCH, "getpid", &[]), value: 5, changed: false };
         assert_eq!(handlers.show(&mut returned, &[0]).as_deref(), Some("handler Turns: no"));

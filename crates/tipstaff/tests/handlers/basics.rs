@@ -97,6 +97,29 @@ fn calls_are_counted() {
 }
 
 #[test]
+fn calls_of_another_architecture_are_an_error() {
+    let native = Arch::native().expect("a table");
+    let other = if native == Arch::X86_64 { Arch::I386 } else { Arch::X86_64 };
+    let mut command = boxed("calls", &["getuid"]);
+    command.handler(move || Count::new(SyscallSet::from_names(other, ["getuid"]), Counts::default()));
+    let error = command.output().expect_err("refused").to_string();
+    let right = format!("handler Count wants system calls of {}, and the box runs on {}", other.name(), native.name());
+    assert!(error.contains(&right), "{error}");
+}
+
+#[test]
+fn a_handler_may_not_want_more_than_it_said() {
+    let asked = std::sync::atomic::AtomicU32::new(0);
+    let mut command = boxed("calls", &["getuid"]);
+    command.handler(move || {
+        let first = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        closure(if first { &["getuid"] } else { &["getuid", "openat"] }, |_| Action::Pass)
+    });
+    let error = command.output().expect_err("refused").to_string();
+    assert!(error.contains("a handler wants calls that the one made for the plan did not want"), "{error}");
+}
+
+#[test]
 fn faults_are_injected_where_they_are_wanted() {
     let run = |text: &'static str| {
         let mut command = boxed("calls", &["getuid", "getuid", "getuid", "getppid"]);

@@ -182,8 +182,8 @@ fn time(text: &str) -> Option<Duration> {
 }
 
 impl Handler for Inject {
-    fn wants(&self, arch: Arch) -> SyscallSet {
-        if arch == self.set.arch() { self.set.clone() } else { SyscallSet::new(arch) }
+    fn wants(&self, _: Arch) -> SyscallSet {
+        self.set.clone()
     }
 
     fn on_syscall(&mut self, trap: &mut Trap<'_>) -> Action {
