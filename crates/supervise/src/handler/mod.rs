@@ -10,12 +10,13 @@
 //! | the six words: numbers, flags, descriptors' numbers | yes: they are in registers, and nobody but the tracer changes those |
 //! | paths, structures, buffers: what an address leads to | to refuse, to answer, to count, to write down; never alone to allow |
 //! | program and arguments of an exec | yes: see below |
+//! | environment of an exec | as memory |
 //! | what a descriptor's number refers to | as memory: another thread can put something else there (dup2(2)) |
 //!
 //! A guest's other threads, and whoever shares its memory, can change what was read before the kernel reads it again. A rule that must
 //! hold against such a guest belongs into the profile, where Landlock or the mount tree decides on what the kernel itself found.
 //!
-//! An exec is the exception: if a handler has looked at its path or arguments and it was allowed, the engine compares the executed
+//! An exec is the exception: if a handler has looked at any of it and it was allowed, the engine compares the executed
 //! file and its arguments at PTRACE_EVENT_EXEC, when no code of the new program and no thread of the old one can run, and kills the
 //! process if they are not what was approved.
 
