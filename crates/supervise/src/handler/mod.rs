@@ -15,6 +15,7 @@
 //!
 //! A guest's other threads, and whoever shares its memory, can change what was read before the kernel reads it again. A rule that must
 //! hold against such a guest belongs into the profile, where Landlock or the mount tree decides on what the kernel itself found.
+//! What the handlers of one stop read is one copy, so that at least they agree.
 //!
 //! An exec is the exception: if a handler has looked at any of it and it was allowed, the engine compares the executed
 //! file and its arguments at PTRACE_EVENT_EXEC, when no code of the new program and no thread of the old one can run, and kills the
