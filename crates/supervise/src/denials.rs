@@ -43,7 +43,7 @@ impl Denials {
                 Ok(Next::Call(call)) => {
                     let denied = filter.explain(call.data());
                     let (kill, errno) = (denied.kill, denied.errno);
-                    self.count(denied, call.data().args, call.pid());
+                    self.count(denied, call.data().args, call.pid(), 1);
                     if kill {
                         call.leave_to_die();
                         return Told::Kill;
@@ -57,13 +57,13 @@ impl Denials {
         Told::Answered
     }
 
-    pub fn count(&mut self, denied: DeniedCall, args: [u64; 6], pid: Option<u32>) {
+    pub fn count(&mut self, denied: DeniedCall, args: [u64; 6], pid: Option<u32>, times: u64) {
         if let Some(seen) = self.seen.get_mut(&denied) {
-            seen.count += 1;
+            seen.count += times;
         } else if self.seen.len() < KINDS {
-            self.seen.insert(denied, Seen { args, pid, count: 1 });
+            self.seen.insert(denied, Seen { args, pid, count: times });
         } else {
-            self.dropped += 1;
+            self.dropped += times;
         }
     }
 

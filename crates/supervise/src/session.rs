@@ -274,13 +274,24 @@ impl Session {
         }
     }
 
-    fn hear(&mut self, said: Vec<Said>) {
-        for said in said {
-            match said {
-                Said::Denied { call, args, pid } => self.denials.count(call, args, Some(pid)),
-                Said::Kill => self.kill(Cause::Policy),
-                Said::Fault(words) => drop(self.fault.get_or_insert(words)),
+    fn hear(&mut self, said: Said) {
+        for (call, (args, pid, times)) in said.denied {
+            self.denials.count(call, args, Some(pid), times);
+        }
+        self.denials.dropped += said.dropped;
+        if let Some(words) = said.fault {
+            self.fault.get_or_insert(words);
+        }
+        if let Some(at) = said.kill {
+            // The tracer has said so before it killed, and we may hear of the end first.
+            if self.cause.is_none() && self.keeper.ended_ns().is_none_or(|ended| at <= ended) {
+                self.cause = Some((Cause::Policy, at.saturating_sub(self.keeper.started_ns())));
             }
+            self.kill(Cause::Policy);
+        }
+        if let Some(words) = said.lost {
+            self.fault.get_or_insert(words);
+            self.kill(Cause::SupervisorFault);
         }
     }
 

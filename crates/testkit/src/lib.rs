@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod binary;
+mod elsewhere;
 mod guest;
 mod machine;
 mod place;
@@ -31,6 +32,7 @@ mod traces;
 mod user;
 
 pub use binary::tipstaff;
+pub use elsewhere::{also_elsewhere, this_program};
 pub use guest::{GUESTS, guest, guest_32, guest_dynamic};
 pub use machine::{Machine, Under, Without};
 pub use place::{Scratch, target_dir};

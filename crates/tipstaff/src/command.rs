@@ -2,22 +2,19 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
-use rustix::pipe::{PipeFlags, pipe_with};
-use tipstaff_abi::Arch;
 use tipstaff_abi::caps::KernelCaps;
+use tipstaff_abi::{Arch, SyscallSet};
 use tipstaff_launch::{Armed, Failure, Launched, Program, RealHost, Request, Tracer, Wiring, launch};
 use tipstaff_policy::lower::{EnginePlan, Plan, Surroundings, lower};
 use tipstaff_policy::profile;
-use tipstaff_supervise::{
-    Captured, Handler, Handlers, Options, Ptrace, RawMode, Relay, Rewriter, Session, Sink, size_of,
-};
+use tipstaff_supervise::handler::provided::PathPolicy;
+use tipstaff_supervise::{Handler, Handlers, Options, Ptrace, RawMode, Rewriter, Session, size_of};
 
 use crate::stdio::Kind;
+use crate::wires::{Wires, ours};
 use crate::{Child, Error, Machine, Output, Profile, Report, Stdio};
 
 /// A run to be started, as [`std::process::Command`]. Without a profile it gets the preset `default`.
@@ -42,6 +39,7 @@ pub struct Command {
 enum Maker {
     Handler(Box<dyn Fn() -> Box<dyn Handler> + Send + Sync>),
     Rewriter(Box<dyn Fn() -> Box<dyn Rewriter> + Send + Sync>),
+    Paths(Box<PathPolicy>),
 }
 
 impl std::fmt::Debug for Maker {
@@ -49,6 +47,7 @@ impl std::fmt::Debug for Maker {
         f.write_str(match self {
             Self::Handler(_) => "Handler",
             Self::Rewriter(_) => "Rewriter",
+            Self::Paths(_) => "Paths",
         })
     }
 }
@@ -62,6 +61,8 @@ struct Prepared {
     env: Vec<(OsString, OsString)>,
     cwd: PathBuf,
     machine: &'static Machine,
+    /// The calls that the filter stops for the handlers.
+    handled: SyscallSet,
 }
 
 /// Handed through even into a clean environment.
@@ -146,6 +147,9 @@ impl Command {
 
     /// Adds a handler, which is asked before the calls that it wants are made; each box gets one of its own. Handlers are asked in
     /// the order in which they were added, and the first that does not pass decides: [`handler`](crate::handler).
+    ///
+    /// A thread of this process then traces the box. Its stops cause SIGCHLD in a host that handles it, and a `waitpid(-1)` anywhere in
+    /// the host would take them away from it: such a host waits for its own children by their ids.
     pub fn handler<H: Handler + 'static>(&mut self, make: impl Fn() -> H + Send + Sync + 'static) -> &mut Self {
         self.makers.push(Maker::Handler(Box::new(move || Box::new(make()))));
         self.changed()
@@ -157,15 +161,25 @@ impl Command {
         self.changed()
     }
 
-    fn handlers(&self, arch: Arch) -> Handlers {
+    /// Adds a policy on paths as a handler, and puts its sets in the place of the profile's lists of paths, so that Landlock and the mount
+    /// tree enforce what the handler counts and refuses softly ([`PathPolicy::apply`]). A command has one: the last.
+    pub fn paths(&mut self, policy: PathPolicy) -> &mut Self {
+        self.makers.retain(|maker| !matches!(maker, Maker::Paths(_)));
+        self.makers.push(Maker::Paths(Box::new(policy)));
+        self.changed()
+    }
+
+    fn handlers(&self, arch: Arch) -> Result<Handlers, Error> {
         let mut handlers = Handlers::default();
         for maker in &self.makers {
-            match maker {
+            let added = match maker {
                 Maker::Handler(make) => handlers.push(make(), arch),
                 Maker::Rewriter(make) => handlers.push_rewriter(make(), arch),
-            }
+                Maker::Paths(policy) => handlers.push(policy.clone(), arch),
+            };
+            added.map_err(|e| Error::Usage(e.to_string()))?;
         }
-        handlers
+        Ok(handlers)
     }
 
     /// A signalfd for the next spawn; what arrives there goes to the guest, and a second SIGINT ends the box.
@@ -226,10 +240,15 @@ impl Command {
     }
 
     fn prepare(&self, machine: Option<&'static Machine>) -> Result<Prepared, Error> {
-        let profile = match &self.profile {
+        let mut profile = match &self.profile {
             Some(profile) => profile.clone(),
             None => Profile::preset("default")?.0,
         };
+        for maker in &self.makers {
+            if let Maker::Paths(policy) = maker {
+                policy.apply(&mut profile);
+            }
+        }
         let l = &profile.limits;
         let limited = l.cpu.is_some() || l.memory.is_some() || l.processes.is_some();
         let machine = machine.unwrap_or_else(|| Machine::quick(limited));
@@ -245,18 +264,19 @@ impl Command {
         let fail = |failure| Error::Launch(failure, Vec::new());
         let program = Program::resolve(&self.argv, search, &cwd).map_err(fail)?;
         let core = std::fs::read("/proc/sys/kernel/core_pattern");
+        let handled = self.handlers(machine.caps.arch)?.wants(machine.caps.arch);
         let around = Surroundings {
             cwd: cwd.clone(),
             programs: program.shown.clone(),
             core_is_piped: core.map_or(true, |pattern| pattern.starts_with(b"|")),
-            handled: self.handlers(machine.caps.arch).wants(machine.caps.arch),
+            handled: handled.clone(),
         };
         let host = RealHost::default();
         let plan = lower(&profile, &machine.caps, &host, &around);
         host.check().map_err(fail)?;
         let plan = plan?;
         let armed = Armed::new(plan, &machine.caps).map_err(fail)?;
-        Ok(Prepared { armed, program, profile, env, cwd, machine })
+        Ok(Prepared { armed, program, profile, env, cwd, machine, handled })
     }
 
     fn environment(&self, profile: &profile::Profile) -> Vec<(OsString, OsString)> {
@@ -306,7 +326,15 @@ impl Command {
         let request = Request { env: prepared.env.clone(), wiring, terminal };
         let engine = match prepared.armed.plan.engine {
             EnginePlan::Native => None,
-            EnginePlan::Ptrace => Some(Ptrace::start(self.handlers(prepared.machine.caps.arch))?),
+            EnginePlan::Ptrace => {
+                let arch = prepared.machine.caps.arch;
+                let handlers = self.handlers(arch)?;
+                if !handlers.wants(arch).is_subset(&prepared.handled) {
+                    let text = "a handler wants calls that the one made for the plan did not want";
+                    return Err(Error::Usage(text.to_owned()));
+                }
+                Some(Ptrace::start(handlers)?)
+            }
         };
         let mut take = engine.as_ref().map(|engine| |pid| engine.take(pid));
         let tracer = take.as_mut().map(|take| take as &mut Tracer<'_>);
@@ -352,102 +380,4 @@ fn open_file(path: &Path, target: usize) -> Result<OwnedFd, Failure> {
     let opened = if target == 0 { File::open(path) } else { File::create(path) };
     let step = ["stdin", "stdout", "stderr"][target.min(2)];
     opened.map(OwnedFd::from).map_err(|e| Failure::new(step, e.into(), format_args!("open {path:?}")))
-}
-
-/// The guest's standard streams while they are put together.
-#[derive(Debug, Default)]
-struct Wires {
-    wiring: Vec<Wiring>,
-    relays: Vec<Relay>,
-    captured: [Option<Captured>; 2],
-    ends: [Option<File>; 3],
-    terminal: Option<(OwnedFd, OwnedFd)>,
-}
-
-fn ours(target: usize) -> io::Result<OwnedFd> {
-    let fd = match target {
-        0 => rustix::stdio::stdin().try_clone_to_owned(),
-        1 => rustix::stdio::stdout().try_clone_to_owned(),
-        _ => rustix::stdio::stderr().try_clone_to_owned(),
-    };
-    // Closed on our side: the guest gets something that it can use all the same.
-    fd.or_else(|_| null(target))
-}
-
-/// An open directory would lead out of the box, past every mount: `/proc/self/fd/0/etc/shadow`.
-fn no_directory(fd: &OwnedFd, target: usize) -> io::Result<()> {
-    use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
-    let directory = FileType::from_raw_mode(fstat(fd)?.st_mode) == FileType::Directory;
-    if directory || fcntl_getfl(fd)?.contains(OFlags::PATH) {
-        let name = ["input", "output", "error"][target.min(2)];
-        let text = format!("standard {name} is a directory, which would lead out of the box; redirect it from a file");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-    }
-    Ok(())
-}
-
-fn null(target: usize) -> io::Result<OwnedFd> {
-    let file = if target == 0 { File::open("/dev/null") } else { File::options().write(true).open("/dev/null") };
-    file.map(OwnedFd::from)
-}
-
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(pipe_with(PipeFlags::CLOEXEC)?)
-}
-
-impl Wires {
-    fn wire(&mut self, source: OwnedFd, target: usize) {
-        self.wiring.push(Wiring { source, target: target as i32 });
-    }
-
-    fn relay(&mut self, target: usize, to: Sink) -> io::Result<()> {
-        let (read, write) = pipe()?;
-        self.wire(write, target);
-        self.relays.push(Relay::new(read, to)?);
-        Ok(())
-    }
-
-    /// `counted`: an output limit is set, so output passes through us.
-    fn stream(&mut self, target: usize, kind: Kind, counted: bool) -> io::Result<()> {
-        let kind = match kind {
-            Kind::Inherit => Kind::Fd(ours(target)?),
-            other => other,
-        };
-        if let Kind::Fd(fd) = &kind {
-            no_directory(fd, target)?;
-        }
-        let output = target != 0;
-        match kind {
-            Kind::Capture if output => {
-                let memory: Captured = Arc::new(Mutex::new(Vec::new()));
-                self.captured[target - 1] = Some(Arc::clone(&memory));
-                self.relay(target, Sink::Memory(memory))
-            }
-            Kind::Piped => {
-                let (read, write) = pipe()?;
-                if !output {
-                    self.ends[0] = Some(File::from(write));
-                    self.wire(read, 0);
-                    return Ok(());
-                }
-                self.ends[target] = Some(File::from(read));
-                if counted {
-                    return self.relay(target, Sink::Fd(write));
-                }
-                self.wire(write, target);
-                Ok(())
-            }
-            Kind::Fd(fd) if output && counted => self.relay(target, Sink::Fd(fd)),
-            Kind::Null if output && counted => self.relay(target, Sink::Nowhere),
-            Kind::Fd(fd) => {
-                self.wire(fd, target);
-                Ok(())
-            }
-            Kind::Null | Kind::Capture | Kind::Inherit => {
-                let fd = null(target)?;
-                self.wire(fd, target);
-                Ok(())
-            }
-        }
-    }
 }

@@ -22,6 +22,9 @@
 //! Spawning is safe from any thread of a threaded host: nothing is forked, no signal handler is installed, no SIGCHLD is
 //! caused, and the only process that is this one's child is the box's keeper, which a host's `waitpid(-1)` does not see
 //! unless it says `__WALL`.
+//!
+//! [Handlers](handler) are asked before system calls are made, and can refuse, answer, delay and change them. Their box is traced by a thread of
+//! this process (ptrace(2)), for which the paragraph above does not hold: see [`Command::handler`].
 #![forbid(unsafe_code)]
 
 mod child;
@@ -30,6 +33,7 @@ mod error;
 mod machine;
 mod profile;
 mod stdio;
+mod wires;
 
 pub use child::{Child, Killer, Output};
 pub use command::Command;

@@ -41,6 +41,7 @@ pub(crate) use missing::{Missing, Objects, Sockets};
 pub use namespaces::NamespacePlan;
 pub use plan::{Cost, Plan, PlanRule};
 pub use sink::Refusal;
+pub use traced::TRACE_DATA;
 pub use view::{View, ViewOp};
 
 use crate::profile::Profile;

@@ -10,7 +10,7 @@ use tipstaff_abi::caps::{CgroupCaps, KernelCaps};
 use tipstaff_report::Level;
 
 use super::*;
-use crate::profile::{Engine, Loader, Namespaces, PathRule};
+use crate::profile::{Engine, Loader, Namespaces, PathRule, RuleAction, SyscallRule};
 use crate::value::Setting;
 
 /// Paths and what stands there; a directory's list is what lies below it.
@@ -307,6 +307,31 @@ fn a_tracer_sees_what_handlers_want_and_nothing_that_is_refused() {
         assert!(matches!(decide("clone", [0x0080_0011, 0, 0, 0, 0, 0]), Action::Trace(_)));
         let own_listener = decide("seccomp", [1, 8, 0, 0, 0, 0]);
         assert_eq!(own_listener == Action::Errno(16), !listener, "{own_listener:?}");
+    }
+}
+
+#[test]
+fn clone3_stays_absent_under_a_tracer() {
+    use tipstaff_abi::bpf::SeccompData;
+    use tipstaff_abi::{Sysno, errno};
+    use tipstaff_seccomp::Action;
+    let caps = KernelCaps::full();
+    let mut profile = preset("default");
+    let rule = SyscallRule { names: vec!["clone3".into()], conditions: Vec::new(), action: RuleAction::Allow };
+    profile.syscalls.rules.push(rule);
+    for (engine, handled, right) in [
+        (Engine::Native, &[][..], Action::Allow),
+        (Engine::Ptrace, &[], Action::Errno(errno::ENOSYS)),
+        (Engine::Ptrace, &["clone3"], Action::Errno(errno::ENOSYS)),
+    ] {
+        profile.isolation.engine = Some(engine);
+        let handled = SyscallSet::from_names(caps.arch, handled.iter().copied());
+        let around = Surroundings { handled, ..around() };
+        let plan = lower(&profile, &caps, &Table::machine(), &around).expect("plan");
+        let filter = plan.filter.expect("a filter").installed([7, 8, 9]);
+        let nr = Sysno::by_name(caps.arch, "clone3").expect("a call").0.cast_signed();
+        let data = SeccompData { nr, arch: caps.arch.audit_arch(), ..SeccompData::default() };
+        assert_eq!(filter.decide(&data), right, "{engine:?}");
     }
 }
 

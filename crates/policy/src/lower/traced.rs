@@ -3,8 +3,8 @@
 use tipstaff_abi::{Arch, SyscallSet, Sysno, errno};
 use tipstaff_seccomp::{Action, Condition, Op, Rule, Table, Width};
 
-/// The data of every RET_TRACE: the tracer tells calls by their number.
-const DATA: u16 = 1;
+/// The data of every RET_TRACE of ours ("TS"). The tracer tells calls by their number; other data comes from a guest's own filter.
+pub const TRACE_DATA: u16 = 0x5453;
 
 /// Makes the wanted calls stop, where they would pass. A call that the profile refuses stays refused, and nobody is asked.
 pub(super) fn stops(table: &mut Table, handled: &SyscallSet) {
@@ -12,10 +12,10 @@ pub(super) fn stops(table: &mut Table, handled: &SyscallSet) {
         let default = table.default;
         let rules = table.rules.entry(nr.0).or_default();
         for rule in rules.iter_mut().filter(|rule| passes(rule.action)) {
-            rule.action = Action::Trace(DATA);
+            rule.action = Action::Trace(TRACE_DATA);
         }
         if passes(default) && rules.last().is_none_or(|rule| !rule.conditions.is_empty()) {
-            rules.push(Rule { conditions: Vec::new(), action: Action::Trace(DATA) });
+            rules.push(Rule { conditions: Vec::new(), action: Action::Trace(TRACE_DATA) });
         }
     }
     untraced(table);
@@ -26,16 +26,25 @@ fn passes(action: Action) -> bool {
 }
 
 /// clone(2) with CLONE_UNTRACED: a child that its maker's tracer would not get. It stops, and the tracer takes the flag out of the register.
-/// (clone3(2) keeps its flags in memory; every base answers it ENOSYS.)
+/// clone3(2) keeps its flags in memory, where nobody can check them: it is absent, also where a profile allows it.
 fn untraced(table: &mut Table) {
     const CLONE_UNTRACED: u64 = 0x0080_0000;
+    if let Some(clone3) = Sysno::by_name(table.arch, "clone3") {
+        let default = table.default;
+        let rules = table.rules.entry(clone3.0).or_default();
+        let reached = |rule: &Rule| passes(rule.action) || matches!(rule.action, Action::Trace(_));
+        rules.iter_mut().filter(|rule| reached(rule)).for_each(|rule| rule.action = Action::Errno(errno::ENOSYS));
+        if passes(default) && rules.last().is_none_or(|rule| !rule.conditions.is_empty()) {
+            rules.push(Rule { conditions: Vec::new(), action: Action::Errno(errno::ENOSYS) });
+        }
+    }
     let Some(clone) = Sysno::by_name(table.arch, "clone") else { return };
     let default = table.default;
     let rules = table.rules.entry(clone.0).or_default();
     let flag = Condition { arg: 0, width: Width::W64, op: Op::MaskedEq(CLONE_UNTRACED), value: CLONE_UNTRACED };
     let at = rules.iter().position(|rule| passes(rule.action)).unwrap_or(rules.len());
     if at < rules.len() || passes(default) {
-        rules.insert(at, Rule { conditions: vec![flag], action: Action::Trace(DATA) });
+        rules.insert(at, Rule { conditions: vec![flag], action: Action::Trace(TRACE_DATA) });
     }
 }
 

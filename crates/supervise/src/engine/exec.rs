@@ -2,25 +2,28 @@
 //!
 //! A handler looks at a path and at arguments in memory that other threads of the guest can change before the kernel reads it. At the exec
 //! event none of them exists any more, and no instruction of the new program has run: `/proc/PID/exe` is the file that the kernel
-//! opened, and `/proc/PID/cmdline` the arguments that it copied. What was approved is resolved at the entry, in the guest's view.
+//! opened, and `/proc/PID/cmdline` the arguments that it copied. What was approved is taken from the very bytes that the handlers have read
+//! ([`Snapshot`](crate::handler::Snapshot)), and looked up in the guest's view.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::io::Errno;
+use tipstaff_abi::errno::{EACCES, ELOOP};
 
-use crate::handler::Trap;
+use crate::handler::{AT_FDCWD, Last, Trap, identity};
 
-const AT_FDCWD: i32 = -100;
+const AT_SYMLINK_NOFOLLOW: u64 = 0x100;
 const AT_EMPTY_PATH: u64 = 0x1000;
 /// BINPRM_BUF_SIZE: what the kernel looks at of a script.
 const LINE: usize = 256;
-/// The kernel follows four interpreters.
-const DEPTH: usize = 5;
+/// exec_binprm() follows five interpreters and gives up with ELOOP at the next.
+const DEPTH: usize = 6;
 
 /// The file that will run, and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,90 +33,168 @@ pub(super) struct Approved {
 }
 
 impl Approved {
-    /// What the kernel would execute now. None: it cannot be told, and the exec is not made.
-    pub fn of(trap: &Trap<'_>) -> Option<Self> {
+    /// What the kernel would execute now. Err: the errno that it would answer; the exec is not made.
+    pub fn of(trap: &Trap<'_>) -> Result<Self, u16> {
         let at = trap.name() == Some("execveat");
-        let (dirfd, path, argv, flags) =
-            if at { (trap.args[0] as i32, 1, 2, trap.args[4]) } else { (AT_FDCWD, 0, 1, 0) };
-        let path = trap.path(path).ok()?;
-        let argv = trap.argv(argv).ok()?.0;
-        let tid = trap.tid();
-        let (mut file, mut name) = if path.as_os_str().is_empty() && flags & AT_EMPTY_PATH != 0 {
-            (
-                openat(CWD, format!("/proc/{tid}/fd/{dirfd}"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?,
-                PathBuf::from(format!("/dev/fd/{dirfd}")),
-            )
+        let args = trap.args();
+        let (dirfd, path, argv, flags) = if at { (args[0] as i32, 1, 2, args[4]) } else { (AT_FDCWD, 0, 1, 0) };
+        let path = trap.path(path)?;
+        let mut argv = trap.argv(argv)?.0;
+        let empty = path.as_os_str().is_empty() && flags & AT_EMPTY_PATH != 0;
+        let last = if flags & AT_SYMLINK_NOFOLLOW == 0 { Last::Follow } else { Last::Keep };
+        let mut found = if empty { trap.find_fd(dirfd)? } else { trap.find(dirfd, &path, last)? };
+        let mut name = if empty {
+            PathBuf::from(format!("/dev/fd/{dirfd}"))
+        } else if dirfd == AT_FDCWD || path.is_absolute() {
+            path
         } else {
-            let shown = if dirfd == AT_FDCWD || path.is_absolute() {
-                path.clone()
-            } else {
-                Path::new("/dev/fd").join(dirfd.to_string()).join(&path)
-            };
-            (resolve(tid, dirfd, &path)?, shown)
+            // alloc_bprm() calls it so.
+            Path::new("/dev/fd").join(dirfd.to_string()).join(path)
         };
-        let mut argv = argv;
         // Linux gives a program without arguments an empty one (5.18).
         if argv.is_empty() {
             argv.push(OsString::new());
         }
         for _ in 0..DEPTH {
-            let Some((interpreter, argument)) = script(tid, file.as_fd()) else {
-                let stat = fstat(&file).ok()?;
-                return Some(Self { file: (stat.st_dev, stat.st_ino), argv });
+            let Some(file) = found.file() else { return Err(tipstaff_abi::errno::ENOENT) };
+            // Nothing else can be executed, and opening a FIFO would hold us up.
+            let regular = fstat(file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+            if !regular {
+                return Err(if last == Last::Keep { ELOOP } else { EACCES });
+            }
+            let Some((interpreter, argument)) = script(file) else {
+                let file = identity(file).ok_or(EACCES)?;
+                return Ok(Self { file, argv });
             };
+            // binfmt_script: interpreter, its argument, the script, and the arguments without the first.
             let mut with = vec![interpreter.clone().into_os_string()];
             with.extend(argument);
             with.push(name.into_os_string());
             with.extend(argv.drain(..).skip(1));
             argv = with;
-            file = resolve(tid, AT_FDCWD, &interpreter)?;
+            found = trap.find(AT_FDCWD, &interpreter, Last::Follow)?;
             name = interpreter;
         }
-        None
+        Err(ELOOP)
     }
 
-    /// What runs now in `pid`, which stands at its exec event.
-    pub fn is_what_runs(&self, pid: i32) -> bool {
-        let exe = openat(CWD, format!("/proc/{pid}/exe"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-        let same = exe.is_ok_and(|exe| fstat(&exe).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.file));
-        let Ok(cmdline) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    /// Compares with what runs now in `pid`, which stands at its exec event.
+    pub fn compare(&self, pid: i32) -> Runs {
+        let exe = || openat(CWD, format!("/proc/{pid}/exe"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let same = match exe() {
+            Ok(exe) => identity(exe) == Some(self.file),
+            Err(errno) => return if gone(errno) { Runs::Nothing } else { Runs::Another },
+        };
         let wanted = self.argv.iter().flat_map(|arg| arg.as_bytes().iter().copied().chain([0]));
-        same && cmdline.iter().copied().eq(wanted)
+        if same && std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.iter().copied().eq(wanted)) {
+            return Runs::Approved;
+        }
+        // A second SIGKILL ends the stop that the first one ended in, and the memory goes while we look.
+        if exe().is_err_and(gone) { Runs::Nothing } else { Runs::Another }
     }
 }
 
-/// Opens (O_PATH) what a path means to a guest: its root, its directory, its descriptors, its symbolic links.
-pub(crate) fn resolve(tid: i32, dirfd: i32, path: &Path) -> Option<OwnedFd> {
-    let root =
-        openat(CWD, format!("/proc/{tid}/root"), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let root = root.ok()?;
-    let whole = if path.is_absolute() {
-        path.to_owned()
-    } else {
-        let link = if dirfd == AT_FDCWD { format!("/proc/{tid}/cwd") } else { format!("/proc/{tid}/fd/{dirfd}") };
-        // As the guest's own root sees it: the link is told relative to ours, which contains the guest's.
-        let ours = std::fs::read_link(link).ok()?;
-        let base = std::fs::read_link(format!("/proc/{tid}/root")).ok()?;
-        Path::new("/").join(ours.strip_prefix(&base).unwrap_or(&ours)).join(path)
-    };
-    let relative = whole.strip_prefix("/").unwrap_or(&whole);
-    let relative = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
-    openat2(root, relative, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT).ok()
+/// What an exec has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Runs {
+    /// What was approved.
+    Approved,
+    /// Something else, or it cannot be told.
+    Another,
+    /// The process has been killed and has no program any more.
+    Nothing,
 }
 
-/// The interpreter that a script names and the one argument it gives it, as binfmt_script reads them; None for anything else.
-fn script(tid: i32, file: rustix::fd::BorrowedFd<'_>) -> Option<(PathBuf, Option<OsString>)> {
-    use std::os::fd::AsRawFd;
-    let _ = tid;
+/// A process without memory has no executable: proc_pid_exe(5).
+fn gone(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::SRCH)
+}
+
+/// The interpreter that a script names and the one argument it gives it; None for anything else, and for what cannot be read.
+fn script(file: impl AsFd) -> Option<(PathBuf, Option<OsString>)> {
     let mut line = Vec::new();
-    let opened = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    let opened = File::open(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())).ok()?;
     opened.take(LINE as u64).read_to_end(&mut line).ok()?;
+    shebang(&line)
+}
+
+/// As load_script() reads a file's first 256 bytes.
+fn shebang(line: &[u8]) -> Option<(PathBuf, Option<OsString>)> {
+    let blank = |b: &u8| matches!(b, b' ' | b'\t');
     let text = line.strip_prefix(b"#!")?;
-    let end = text.iter().position(|b| *b == b'\n').unwrap_or(text.len());
-    let text = text[..end].trim_ascii();
-    let space = text.iter().position(|b| *b == b' ' || *b == b'\t').unwrap_or(text.len());
-    let (name, rest) = text.split_at(space);
-    let rest = rest.trim_ascii();
-    let argument = (!rest.is_empty()).then(|| OsString::from_vec(rest.to_vec()));
-    Some((PathBuf::from(OsStr::from_bytes(name)), argument))
+    let end = text.iter().position(|b| *b == b'\n');
+    // Behind the end of a short file the kernel's buffer is zero; a name that fills the buffer has been cut off.
+    let mut text = &text[..end.unwrap_or(text.len())];
+    text = &text[text.iter().position(|b| !blank(b))?..];
+    let whole = end.is_some() || line.len() < LINE || text.iter().any(|b| *b == 0 || blank(b));
+    while let [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    let stop = |text: &[u8], also: fn(&u8) -> bool| text.iter().position(|b| *b == 0 || also(b));
+    let Some(name_end) = stop(text, |b| matches!(b, b' ' | b'\t')) else {
+        return whole.then(|| (PathBuf::from(OsStr::from_bytes(text)), None)).filter(|(name, _)| name != Path::new(""));
+    };
+    let (name, rest) = text.split_at(name_end);
+    let argument = match rest.first() {
+        Some(0) | None => None,
+        Some(_) => rest.iter().position(|b| !blank(b)).map(|at| {
+            let rest = &rest[at..];
+            OsString::from_vec(rest[..stop(rest, |_| false).unwrap_or(rest.len())].to_vec())
+        }),
+    };
+    let name = PathBuf::from(OsStr::from_bytes(name));
+    (name != Path::new("")).then_some((name, argument.filter(|a| !a.is_empty())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Option<(String, Option<String>)> {
+        let text = |s: OsString| s.into_string().expect("text");
+        shebang(line.as_bytes()).map(|(name, arg)| (text(name.into_os_string()), arg.map(text)))
+    }
+
+    #[test]
+    fn a_script_names_its_interpreter() {
+        let sh = |arg: Option<&str>| Some(("/bin/sh".to_owned(), arg.map(str::to_owned)));
+        assert_eq!(read("#!/bin/sh\necho"), sh(None));
+        assert_eq!(read("#! \t/bin/sh  -e -x \t\n"), sh(Some("-e -x")), "one argument, blanks inside kept");
+        assert_eq!(read("#!/bin/sh"), sh(None), "no line end");
+        assert_eq!(read("#!/bin/sh\0-e\n"), sh(None), "a NUL ends the name");
+        assert_eq!(read("#!/bin/sh -e\0x\n"), sh(Some("-e")));
+        assert_eq!(read("#!/bin/sh\r\n"), Some(("/bin/sh\r".to_owned(), None)), "as the kernel reads it");
+        for none in ["", "#", "#!", "#!\n/bin/sh", "#! \t\n", "\x7fELF", " #!/bin/sh"] {
+            assert_eq!(read(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn what_runs_is_compared_and_the_dead_run_nothing() {
+        let me = std::process::id().cast_signed();
+        let file = identity(File::open("/proc/self/exe").expect("exe")).expect("file");
+        let right = Approved { file, argv: std::env::args_os().collect() };
+        assert_eq!(right.compare(me), Runs::Approved);
+        let mut other = right.clone();
+        other.argv.push("more".into());
+        assert_eq!(other.compare(me), Runs::Another);
+        assert_eq!(Approved { file: (0, 0), ..right.clone() }.compare(me), Runs::Another);
+        let mut child = std::process::Command::new("true").spawn().expect("spawn");
+        let pid = child.id().cast_signed();
+        let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("not reaped");
+        while !state().contains(") Z ") {
+            std::thread::yield_now();
+        }
+        assert_eq!(right.compare(pid), Runs::Nothing, "a zombie");
+        child.wait().expect("wait");
+        assert_eq!(right.compare(pid), Runs::Nothing, "nobody");
+    }
+
+    #[test]
+    fn a_name_that_fills_the_buffer_is_none() {
+        let long = format!("#!/{}", "a".repeat(300));
+        assert_eq!(shebang(&long.as_bytes()[..LINE]), None);
+        let fits = format!("#!/{} ", "a".repeat(252));
+        assert!(shebang(&fits.as_bytes()[..LINE]).is_some());
+    }
 }

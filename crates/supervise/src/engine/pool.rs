@@ -1,40 +1,41 @@
-//! Deferred decisions: a few threads that may be slow, and one that knows what time it is.
+//! Decisions that come later: a few threads that may be slow, and one that knows what time it is.
 //!
-//! Nothing is started before the first deferral. A full pool, a panic and a deadline all answer with the errno that the handler gave.
+//! Nothing is started before the first deferral. A full pool, a panic and a deadline all answer with what the handler said for that case.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use tipstaff_trace::Stopper;
-
-use crate::handler::{Action, Deferred, Verdict};
+use crate::handler::{Action, Deferred, Work, caught};
 
 const WORKERS: usize = 4;
 /// Waiting for a worker; what comes on top is answered at once.
 const QUEUE: usize = 64;
 
-type Work = Box<dyn FnOnce() -> Action + Send>;
-
 /// A decision that has come.
+#[derive(Debug)]
 pub(super) struct Answer {
     pub ticket: u64,
-    pub verdict: Verdict,
+    /// Not [`Action::Defer`].
+    pub action: Action,
+    /// What a panic said.
+    pub fault: Option<String>,
 }
 
 /// Where answers arrive, and what wakes the tracer up for them.
-#[derive(Default)]
 struct Tray {
     answers: Vec<Answer>,
-    stopper: Option<Stopper>,
+    wake: Option<Wake>,
 }
 
+/// Ends the wait of whoever collects answers.
+pub(super) type Wake = Box<dyn FnOnce() + Send>;
+
 enum Word {
-    Asked { ticket: u64, until: Instant, errno: u16, by: String },
-    Done { ticket: u64, action: Option<Action> },
+    Asked { ticket: u64, until: Instant, otherwise: Action },
+    Done { ticket: u64, action: Result<Action, String> },
 }
 
 pub(super) struct Pool {
@@ -53,34 +54,53 @@ impl Pool {
             let (queue, clerk) = (Arc::clone(&queue), clerk.clone());
             thread::Builder::new().name("deferred".into()).spawn(move || work(&queue, &clerk))?;
         }
-        let tray = Arc::new(Mutex::new(Tray::default()));
+        let tray = Arc::new(Mutex::new(Tray { answers: Vec::new(), wake: None }));
         let theirs = Arc::clone(&tray);
         thread::Builder::new().name("deadlines".into()).spawn(move || keep_time(&words, &theirs))?;
         Ok(Self { jobs, clerk, tray, next: 0 })
     }
 
-    /// Takes a decision in hand; its ticket. None: the pool is full.
-    pub fn take(&mut self, deferred: Deferred, by: &str) -> Option<u64> {
+    /// Takes a decision in hand; its ticket. Err: the pool is full, and this is the answer.
+    pub fn take(&mut self, deferred: Deferred) -> Result<u64, Action> {
+        let Deferred { work, deadline, otherwise } = deferred;
         let ticket = self.next;
-        let until = Instant::now() + deferred.deadline;
-        let asked = Word::Asked { ticket, until, errno: deferred.errno, by: by.to_owned() };
-        self.clerk.send(asked).ok()?;
-        if self.jobs.try_send((ticket, deferred.work)).is_err() {
-            // Nobody waits for this ticket, so its deadline will find nobody.
-            return None;
-        }
+        // Never given again, so that no late answer meets another call.
         self.next += 1;
-        Some(ticket)
+        // A deadline that no clock reaches is none.
+        let until = Instant::now().checked_add(deadline);
+        let until = until.unwrap_or_else(|| Instant::now() + std::time::Duration::from_secs(1 << 30));
+        let full = match *otherwise {
+            Action::Errno(errno) => Action::Errno(errno),
+            _ => Action::Errno(tipstaff_abi::errno::EPERM),
+        };
+        // Before the work can be done with it.
+        let asked = Word::Asked { ticket, until, otherwise: plain(*otherwise) };
+        if self.clerk.send(asked).is_err() {
+            return Err(full);
+        }
+        match work.map(|work| self.jobs.try_send((ticket, work))) {
+            None | Some(Ok(())) => Ok(ticket),
+            // Its deadline will find nobody.
+            Some(Err(_)) => Err(full),
+        }
     }
 
-    /// What has come. `stopper` ends the tracer's wait when more does.
-    pub fn answers(&self, stopper: Option<Stopper>) -> Vec<Answer> {
+    /// What has come. If nothing has, `wake` is called when it does.
+    pub fn answers(&self, wake: Wake) -> Vec<Answer> {
         let mut tray = self.tray.lock().unwrap_or_else(PoisonError::into_inner);
         let answers = std::mem::take(&mut tray.answers);
         if answers.is_empty() {
-            tray.stopper = stopper;
+            tray.wake = Some(wake);
         }
         answers
+    }
+}
+
+/// A deferral within a deferral is none.
+fn plain(action: Action) -> Action {
+    match action {
+        Action::Defer(_) => Action::Errno(tipstaff_abi::errno::EPERM),
+        other => other,
     }
 }
 
@@ -88,7 +108,7 @@ fn work(queue: &Mutex<Receiver<(u64, Work)>>, clerk: &Sender<Word>) {
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((ticket, work)) = job else { return };
-        let action = catch_unwind(AssertUnwindSafe(work)).ok();
+        let action = caught(work);
         if clerk.send(Word::Done { ticket, action }).is_err() {
             return;
         }
@@ -96,28 +116,33 @@ fn work(queue: &Mutex<Receiver<(u64, Work)>>, clerk: &Sender<Word>) {
 }
 
 fn keep_time(words: &Receiver<Word>, tray: &Mutex<Tray>) {
-    let mut open: BTreeMap<u64, (Instant, u16, String)> = BTreeMap::new();
+    let mut open: BTreeMap<u64, (Instant, Action)> = BTreeMap::new();
     loop {
-        let next = open.values().map(|(until, ..)| *until).min();
+        let next = open.values().map(|(until, _)| *until).min();
         let word = match next {
             None => words.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(until) => words.recv_timeout(until.saturating_duration_since(Instant::now())),
         };
         match word {
-            Ok(Word::Asked { ticket, until, errno, by }) => {
-                open.insert(ticket, (until, errno, by));
+            Ok(Word::Asked { ticket, until, otherwise }) => {
+                open.insert(ticket, (until, otherwise));
             }
             Ok(Word::Done { ticket, action }) => {
                 // Too late: it has been answered.
-                let Some((_, errno, by)) = open.remove(&ticket) else { continue };
-                put(tray, ticket, verdict(action, errno, by));
+                let Some((_, otherwise)) = open.remove(&ticket) else { continue };
+                let answer = match action {
+                    Ok(Action::Defer(_)) => Answer { ticket, action: otherwise, fault: None },
+                    Ok(action) => Answer { ticket, action, fault: None },
+                    Err(words) => Answer { ticket, action: otherwise, fault: Some(words) },
+                };
+                put(tray, answer);
             }
             Err(RecvTimeoutError::Timeout) => {
                 let now = Instant::now();
-                let due: Vec<u64> = open.iter().filter(|(_, (until, ..))| *until <= now).map(|(t, _)| *t).collect();
+                let due: Vec<u64> = open.iter().filter(|(_, (until, _))| *until <= now).map(|(t, _)| *t).collect();
                 for ticket in due {
-                    if let Some((_, errno, by)) = open.remove(&ticket) {
-                        put(tray, ticket, Verdict::Errno { errno, by });
+                    if let Some((_, action)) = open.remove(&ticket) {
+                        put(tray, Answer { ticket, action, fault: None });
                     }
                 }
             }
@@ -126,20 +151,103 @@ fn keep_time(words: &Receiver<Word>, tray: &Mutex<Tray>) {
     }
 }
 
-fn verdict(action: Option<Action>, errno: u16, by: String) -> Verdict {
-    match action {
-        Some(Action::Allow | Action::Pass) => Verdict::Make,
-        Some(Action::Return(value)) => Verdict::Return(value),
-        Some(Action::Kill) => Verdict::Kill { by },
-        Some(Action::Errno(errno)) => Verdict::Errno { errno: errno.clamp(1, 4095), by },
-        Some(Action::Defer(_)) | None => Verdict::Errno { errno, by },
+fn put(tray: &Mutex<Tray>, answer: Answer) {
+    let mut tray = tray.lock().unwrap_or_else(PoisonError::into_inner);
+    tray.answers.push(answer);
+    if let Some(wake) = tray.wake.take() {
+        wake();
     }
 }
 
-fn put(tray: &Mutex<Tray>, ticket: u64, verdict: Verdict) {
-    let mut tray = tray.lock().unwrap_or_else(PoisonError::into_inner);
-    tray.answers.push(Answer { ticket, verdict });
-    if let Some(stopper) = tray.stopper.take() {
-        stopper.stop();
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    fn deferred(action: Action) -> Deferred {
+        match action {
+            Action::Defer(deferred) => deferred,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn next(pool: &Pool) -> Answer {
+        loop {
+            let (told, heard) = mpsc::channel();
+            let mut answers = pool.answers(Box::new(move || {
+                let _ = told.send(());
+            }));
+            match answers.pop() {
+                Some(answer) => {
+                    assert!(answers.is_empty(), "one at a time");
+                    return answer;
+                }
+                None => heard.recv().expect("woken"),
+            }
+        }
+    }
+
+    #[test]
+    fn work_answers() {
+        let mut pool = Pool::start().expect("threads");
+        let ticket = pool.take(deferred(Action::defer(LONG, 5, || Action::Return(7)))).expect("room");
+        let answer = next(&pool);
+        assert!(answer.ticket == ticket && matches!(answer.action, Action::Return(7)) && answer.fault.is_none());
+    }
+
+    #[test]
+    fn a_deadline_answers_and_late_work_does_not() {
+        let mut pool = Pool::start().expect("threads");
+        let (go, wait) = mpsc::channel::<()>();
+        let slow = Action::defer(Duration::from_millis(1), 5, move || {
+            let _ = wait.recv();
+            Action::Allow
+        });
+        let ticket = pool.take(deferred(slow)).expect("room");
+        let answer = next(&pool);
+        assert!(answer.ticket == ticket && matches!(answer.action, Action::Errno(5)));
+        go.send(()).expect("it waits");
+        let second = pool.take(deferred(Action::defer(LONG, 5, || Action::Allow))).expect("room");
+        assert_eq!(next(&pool).ticket, second, "nothing of the first");
+    }
+
+    #[test]
+    fn a_panic_and_a_deferral_answer_with_the_errno() {
+        let mut pool = Pool::start().expect("threads");
+        pool.take(deferred(Action::defer(LONG, 5, || panic!("oh")))).expect("room");
+        let answer = next(&pool);
+        assert!(matches!(answer.action, Action::Errno(5)));
+        assert_eq!(answer.fault.as_deref(), Some("oh"));
+        let again = || Action::defer(LONG, 6, || Action::Allow);
+        pool.take(deferred(Action::defer(LONG, 5, again))).expect("room");
+        assert!(matches!(next(&pool).action, Action::Errno(5)));
+    }
+
+    #[test]
+    fn a_full_pool_refuses_at_once_and_time_needs_no_thread() {
+        let mut pool = Pool::start().expect("threads");
+        let gate = Arc::new(Mutex::new(()));
+        let shut = gate.lock().expect("gate");
+        let mut taken = 0;
+        let refused = loop {
+            let gate = Arc::clone(&gate);
+            let work = move || {
+                drop(gate.lock());
+                Action::Allow
+            };
+            match pool.take(deferred(Action::defer(LONG, 5, work))) {
+                Ok(_) => taken += 1,
+                Err(refused) => break refused,
+            }
+        };
+        assert!(matches!(refused, Action::Errno(5)));
+        assert!((QUEUE..=QUEUE + WORKERS).contains(&taken), "{taken}");
+        let ticket = pool.take(deferred(Action::after(Duration::from_millis(1), Action::Return(3)))).expect("no work");
+        let answer = next(&pool);
+        assert!(answer.ticket == ticket && matches!(answer.action, Action::Return(3)));
+        drop(shut);
     }
 }

@@ -10,16 +10,23 @@
 //! | the six words: numbers, flags, descriptors' numbers | yes: they are in registers, and nobody but the tracer changes those |
 //! | paths, structures, buffers: what an address leads to | to refuse, to answer, to count, to write down; never alone to allow |
 //! | program and arguments of an exec | yes: see below |
+//! | environment of an exec | as memory |
 //! | what a descriptor's number refers to | as memory: another thread can put something else there (dup2(2)) |
 //!
 //! A guest's other threads, and whoever shares its memory, can change what was read before the kernel reads it again. A rule that must
 //! hold against such a guest belongs into the profile, where Landlock or the mount tree decides on what the kernel itself found.
+//! What the handlers of one stop read is one copy, so that at least they agree.
 //!
-//! An exec is the exception: if a handler has looked at its path or arguments and it was allowed, the engine compares the executed
+//! An exec is the exception: if a handler has looked at any of it and it was allowed, the engine compares the executed
 //! file and its arguments at PTRACE_EVENT_EXEC, when no code of the new program and no thread of the old one can run, and kills the
 //! process if they are not what was approved.
 
 mod arguments;
+#[cfg(test)]
+mod fake;
+mod lookup;
+pub mod provided;
+mod snapshot;
 mod stack;
 mod trap;
 
@@ -29,8 +36,11 @@ use std::time::Duration;
 use tipstaff_abi::{Arch, SyscallSet};
 
 pub use arguments::{Argv, SocketAddress};
-pub use stack::Handlers;
-pub(crate) use stack::{Asked, Verdict};
+pub(crate) use lookup::identity;
+pub use lookup::{AT_FDCWD, Found, Last};
+pub(crate) use snapshot::Snapshot;
+pub(crate) use stack::{Asked, Verdict, caught};
+pub use stack::{Handlers, WrongArch};
 pub use trap::{Entry, Guest, Return, Trap};
 
 /// What becomes of a call.
@@ -62,18 +72,28 @@ impl fmt::Debug for Action {
     }
 }
 
-/// A decision that takes its time, in a thread of a small pool, while the caller alone waits.
+/// A decision that comes later, while the caller alone waits.
 pub struct Deferred {
-    pub(crate) work: Box<dyn FnOnce() -> Action + Send>,
+    /// Runs in a thread of a small pool; None if only time has to pass.
+    pub(crate) work: Option<Work>,
     pub(crate) deadline: Duration,
-    pub(crate) errno: u16,
+    /// What counts if the work has not answered by then, panics, or finds no room.
+    pub(crate) otherwise: Box<Action>,
 }
 
+pub(crate) type Work = Box<dyn FnOnce() -> Action + Send>;
+
 impl Action {
-    /// Decides elsewhere: `work` runs in the pool; if it has not answered by `deadline`, or the pool is full, or it panics, the call fails
-    /// with `errno`. Answers of `work` other than Allow, Errno, Return and Kill count as Allow for Pass, and as `errno` for Defer.
+    /// Decides elsewhere: `work` runs in the pool. If it has not answered by `deadline`, or the pool is full, or it panics or defers again, the
+    /// call fails with `errno`. After [`Action::Pass`] the handlers behind this one are asked. Work that never ends keeps a thread of the pool.
     pub fn defer(deadline: Duration, errno: u16, work: impl FnOnce() -> Self + Send + 'static) -> Self {
-        Self::Defer(Deferred { work: Box::new(work), deadline, errno })
+        Self::Defer(Deferred { work: Some(Box::new(work)), deadline, otherwise: Box::new(Self::Errno(errno)) })
+    }
+
+    /// Decided, but carried out only after this time. Takes no thread.
+    #[must_use]
+    pub fn after(delay: Duration, action: Self) -> Self {
+        Self::Defer(Deferred { work: None, deadline: delay, otherwise: Box::new(action) })
     }
 }
 
@@ -84,6 +104,11 @@ pub trait Handler: Send {
 
     /// Decides.
     fn on_syscall(&mut self, trap: &mut Trap<'_>) -> Action;
+
+    /// A thread that made calls is gone; its number may be another's soon.
+    fn on_gone(&mut self, tid: i32) {
+        let _ = tid;
+    }
 
     /// What the report calls it.
     fn name(&self) -> &str {
@@ -108,6 +133,11 @@ pub trait Rewriter: Send {
     /// A call returns.
     fn on_return(&mut self, returned: &mut Return<'_>) {
         let _ = returned;
+    }
+
+    /// A thread that made calls is gone; its number may be another's soon.
+    fn on_gone(&mut self, tid: i32) {
+        let _ = tid;
     }
 
     /// What the report calls it.

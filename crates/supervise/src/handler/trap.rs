@@ -1,9 +1,11 @@
 //! A call that waits for its decision.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 
 use tipstaff_abi::{Arch, Sysno};
+
+use super::snapshot::Snapshot;
 
 /// What an engine knows of the caller. Its memory belongs to the guest: see the module's table.
 pub trait Guest {
@@ -12,6 +14,9 @@ pub trait Guest {
 
     /// Writes memory; false if not all of it could be written.
     fn write(&self, address: u64, bytes: &[u8]) -> bool;
+
+    /// The caller's stack pointer; None if it is gone.
+    fn stack(&self) -> Option<u64>;
 }
 
 /// A call that waits for its decision, the same under every engine.
@@ -24,6 +29,7 @@ pub struct Trap<'a> {
     pub(crate) guest: &'a dyn Guest,
     /// Guest memory was read: a decision may rest on it.
     pub(crate) looked: Cell<bool>,
+    pub(crate) memory: RefCell<Snapshot>,
 }
 
 impl std::fmt::Debug for Trap<'_> {
@@ -69,10 +75,19 @@ impl Trap<'_> {
         self.tid
     }
 
-    /// Reads guest memory, once; how many bytes could be read, from the first one.
+    /// Reads guest memory; how many bytes could be read, from the first one. Within one stop the same bytes are the same for all handlers,
+    /// although other threads may have changed them since.
     pub fn read(&self, address: u64, into: &mut [u8]) -> usize {
         self.looked.set(true);
-        self.guest.read(address, into)
+        self.memory.borrow_mut().read(self.guest, address, into)
+    }
+
+    fn write(&self, address: u64, bytes: &[u8]) -> bool {
+        let written = self.guest.write(address, bytes);
+        if written {
+            self.memory.borrow_mut().written(address, bytes);
+        }
+        written
     }
 }
 
@@ -81,6 +96,19 @@ impl Trap<'_> {
 pub struct Entry<'a> {
     pub(crate) trap: Trap<'a>,
     pub(crate) changed: bool,
+    /// Bytes below the stack pointer that [`Entry::scratch`] has given away.
+    scratch: u64,
+}
+
+/// What a function may keep below its stack pointer (System V ABI, x86-64 psABI 3.2.2).
+const RED_ZONE: u64 = 128;
+/// More than this is not written below a stack pointer: the stack may end there.
+const SCRATCH: u64 = 8192;
+
+impl<'a> Entry<'a> {
+    pub(crate) fn new(trap: Trap<'a>) -> Self {
+        Self { trap, changed: false, scratch: 0 }
+    }
 }
 
 impl<'a> Deref for Entry<'a> {
@@ -92,7 +120,8 @@ impl<'a> Deref for Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// Changes an argument (0 to 5) of the call that will be made.
+    /// Changes an argument (0 to 5) of the call that will be made. When it returns the register is again what the caller had put there, and
+    /// a call that the kernel makes once more after a signal starts from the caller's own arguments: this handler is asked again.
     pub fn set_arg(&mut self, index: usize, value: u64) {
         if let Some(word) = self.trap.args.get_mut(index) {
             *word = value;
@@ -100,7 +129,7 @@ impl Entry<'_> {
         }
     }
 
-    /// Makes another call of it.
+    /// Makes another call of it, which the filter judges as if the guest had made it.
     pub fn set_number(&mut self, number: Sysno) {
         self.trap.number = number.0;
         self.changed = true;
@@ -108,7 +137,20 @@ impl Entry<'_> {
 
     /// Writes guest memory; false if not all of it could be written.
     pub fn write(&self, address: u64, bytes: &[u8]) -> bool {
-        self.trap.guest.write(address, bytes)
+        self.trap.write(address, bytes)
+    }
+
+    /// Puts bytes where the caller has nothing, below its stack, for a new argument to point to; where they are. None if they do not fit
+    /// (8 KiB in all) or no memory is there. They stay until the caller's next function call or signal handler.
+    pub fn scratch(&mut self, bytes: &[u8]) -> Option<u64> {
+        let size = self.scratch.checked_add(bytes.len() as u64)?.next_multiple_of(16);
+        let address = self.trap.guest.stack()?.checked_sub(RED_ZONE)?.checked_sub(size)? & !15;
+        if size > SCRATCH || !self.trap.write(address, bytes) {
+            return None;
+        }
+        // What the alignment took counts too.
+        self.scratch = size + 16;
+        Some(address)
     }
 }
 
@@ -150,6 +192,6 @@ impl Return<'_> {
 
     /// Writes guest memory; false if not all of it could be written.
     pub fn write(&self, address: u64, bytes: &[u8]) -> bool {
-        self.trap.guest.write(address, bytes)
+        self.trap.write(address, bytes)
     }
 }
