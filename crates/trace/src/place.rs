@@ -6,8 +6,10 @@
 //! which nothing but SCHED_IDLE tasks run counts as idle. So while stops come thick, the tracer is a SCHED_IDLE task on the CPU that its
 //! tracee used last: there the tracee is woken, and preempts it at once.
 //!
-//! The price is that anything else on that CPU goes first. So it is left as soon as stops are rare or a wait was long, and for ever longer
-//! when we were kept waiting; and it is entered only where we may go back (CAP_SYS_NICE, RLIMIT_NICE).
+//! The price is that anything else on that CPU goes first, and for long, if we had more than our share before. So it is left as soon as stops
+//! are rare or more tasks want to run than there are CPUs, and for ever longer when we were kept waiting; and it is entered only where we
+//! may go back (CAP_SYS_NICE, RLIMIT_NICE). A task that comes to stop thickly is looked up at once, since a new process starts on
+//! another CPU, and so is one whose stops become slow: a compile of a small C program, 28 ms untraced, takes 62 ms so, 145 and more else.
 //!
 //! Linux 6.18, two virtual CPUs of one socket, otherwise idle, every call of `dd bs=1` traced; microseconds for a whole stop:
 //!
@@ -36,7 +38,13 @@ use tipstaff_sys::affinity::{self, CpuSet, SchedAttr};
 
 /// Stops between two looks.
 const WINDOW: u32 = 64;
-/// A wait this long ends the closeness, and stops this far apart on average do not begin it: then a wake-up more matters little.
+/// So few stops, each this slow on average, are looked at before the window is full.
+const FEW: u32 = 8;
+const SLOW: Duration = Duration::from_micros(25);
+/// So many stops of one task in a row are looked at once.
+const ROW: u32 = 4;
+/// After a wait this long it is asked whether we were kept from running. Stops as far apart on average as the other are no reason to be
+/// close: then a wake-up more matters little.
 const LONG: Duration = Duration::from_millis(1);
 const RARE: Duration = Duration::from_micros(250);
 /// Waiting for the CPU longer than this on average means that somebody else needs it. Tracees that share the CPU make us wait too, but
@@ -60,6 +68,10 @@ pub(crate) struct Place {
     delay_ns: u64,
     away: u32,
     next_away: u32,
+    /// Whose stops follow each other, how many, since when.
+    tid: i32,
+    row: u32,
+    row_since: Instant,
 }
 
 /// How the thread was before.
@@ -68,6 +80,7 @@ struct Usual {
     cpus: CpuSet,
     attr: SchedAttr,
     schedstat: File,
+    loadavg: File,
 }
 
 impl Usual {
@@ -82,7 +95,19 @@ impl Usual {
         affinity::set_attr(&attr.with_nice(attr.nice() - 1)).ok()?;
         affinity::set_attr(&attr).ok()?;
         let schedstat = File::open("/proc/thread-self/schedstat").ok()?;
-        Some(Self { cpus, attr, schedstat })
+        let loadavg = File::open("/proc/loadavg").ok()?;
+        Some(Self { cpus, attr, schedstat, loadavg })
+    }
+
+    /// More tasks want to run than there are CPUs for us: then a SCHED_IDLE task gets next to nothing, for as long as it had more than its
+    /// share before. proc_loadavg(5): the number before the slash, of this moment.
+    fn is_crowded(&self) -> bool {
+        let mut text = [0; 96];
+        let n = self.loadavg.read_at(&mut text, 0).unwrap_or(0);
+        let running = str::from_utf8(&text[..n])
+            .ok()
+            .and_then(|text| text.split(' ').nth(3)?.split('/').next()?.parse::<u32>().ok());
+        running.is_none_or(|running| running > self.cpus.len())
     }
 
     /// Nanoseconds that this thread was ready and did not run: the second number.
@@ -107,21 +132,39 @@ impl Place {
             delay_ns: 0,
             away: 0,
             next_away: AWAY,
+            tid: 0,
+            row: 0,
+            row_since: now,
         }
     }
 
-    /// `tid` has stopped. Cheap but for one look in [`WINDOW`] stops.
+    /// `tid` has stopped. Cheap but for one look in [`WINDOW`] stops, and one for each task that comes to stop thickly: a new process
+    /// starts on another CPU.
     pub(crate) fn stopped(&mut self, tid: i32) {
         let Some(usual) = &self.usual else { return };
         let now = Instant::now();
         let long = now.duration_since(self.last) > LONG;
         self.last = now;
         self.stops += 1;
+        if tid != self.tid {
+            (self.tid, self.row, self.row_since) = (tid, 0, now);
+        }
+        self.row += 1;
         if long && self.close {
-            let waited = usual.delay_ns().unwrap_or(0).saturating_sub(self.delay_ns);
-            self.leave(Duration::from_nanos(waited) > LONG / 2);
-        } else if self.stops >= WINDOW {
-            self.look(tid, now);
+            let delay_ns = usual.delay_ns().unwrap_or(0);
+            let waited = Duration::from_nanos(delay_ns.saturating_sub(self.delay_ns));
+            if waited > LONG / 2 && usual.is_crowded() {
+                self.delay_ns = delay_ns;
+                self.leave(true);
+            }
+        }
+        if self.stops >= WINDOW {
+            self.look(tid, now.duration_since(self.since) > RARE * WINDOW);
+        } else if self.close && self.stops == FEW && now.duration_since(self.since) > SLOW * FEW {
+            // As slow as wake-ups across CPUs: it may have been moved.
+            self.look(tid, false);
+        } else if self.row == ROW && now.duration_since(self.row_since) < RARE * ROW {
+            self.look(tid, false);
         } else {
             return;
         }
@@ -129,20 +172,20 @@ impl Place {
         self.since = now;
     }
 
-    fn look(&mut self, tid: i32, now: Instant) {
+    fn look(&mut self, tid: i32, rare: bool) {
         let Some(usual) = &self.usual else { return };
-        let took = now.duration_since(self.since);
         let delay_ns = usual.delay_ns().unwrap_or(0);
         let waited = Duration::from_nanos(delay_ns.saturating_sub(self.delay_ns));
         self.delay_ns = delay_ns;
-        if took > RARE * WINDOW {
+        if rare {
             self.leave(false);
-        } else if self.close && waited > CROWDED * WINDOW {
-            self.leave(true);
-        } else if self.away > 0 {
+        } else if !self.close && self.away > 0 {
             self.away -= 1;
-        } else {
+        } else if !usual.is_crowded() {
+            // A wake-up across CPUs is a wait too, so a wait alone tells nothing.
             self.follow(tid);
+        } else if self.close {
+            self.leave(waited > CROWDED * WINDOW);
         }
     }
 

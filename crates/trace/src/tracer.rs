@@ -122,6 +122,7 @@ impl Tracer {
                 if self.tasks.is_empty() {
                     self.adopt(Origin::Attached);
                     if self.tasks.is_empty() {
+                        self.place.rest();
                         return Ok(Turn::Empty);
                     }
                     return Ok(Turn::Handled);
@@ -132,6 +133,7 @@ impl Tracer {
                     Err(Errno::INTR) => return Ok(Turn::Interrupted),
                     Err(Errno::CHILD) => {
                         self.lost(observer);
+                        self.place.rest();
                         return Ok(Turn::Empty);
                     }
                     Err(errno) => return Err(Error::Refused { request: "wait4", errno }),
