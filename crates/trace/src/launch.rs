@@ -1,7 +1,7 @@
 //! Starting a program that is traced from its execve(2) on.
 //!
-//! The child waits until it is seized and has stopped once; then it runs from syscall stop to syscall stop, unseen, to the entry of its
-//! execve, which is the first thing an observer sees. So the exec itself is traced, and nothing before it.
+//! The child waits until it is seized and has stopped once; then it takes its steps, stops itself, and runs from syscall stop to syscall
+//! stop, unseen, to the entry of its execve, which is the first thing an observer sees. So the exec itself is traced, and nothing before it.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
@@ -37,6 +37,7 @@ pub(crate) const OPTIONS: u32 = option::TRACESYSGOOD
     | option::TRACESECCOMP;
 
 const SYSCALL_TRAP: i32 = 5 | 0x80;
+const SIGSTOP: i32 = 19;
 /// The kernel's own errnos begin here: the call is restarted.
 const RESTARTS: i32 = 512;
 
@@ -318,14 +319,21 @@ impl Tracer {
         let mut running = match running.wait()? {
             Wait::Stopped(stop) => {
                 launching.traced.go();
-                stop.resume(Go::Syscall)
+                stop.resume(Go::Free)
             }
             Wait::Ended(zombie) => return Err(LaunchError::Ended(zombie.status().into())),
         };
+        let mut stepped = false;
         loop {
             running = match running.wait()? {
                 Wait::Stopped(Stop::Entered(stop)) if self.is_execve(stop.call()) => return Ok(()),
-                Wait::Stopped(stop) => stop.resume(Go::Syscall),
+                // Its own: the steps are done.
+                Wait::Stopped(Stop::Signal(mut stop)) if !stepped && stop.signal() == SIGSTOP => {
+                    stepped = true;
+                    stop.deliver(None)?;
+                    stop.resume(Go::Syscall)
+                }
+                Wait::Stopped(stop) => stop.resume(if stepped { Go::Syscall } else { Go::Free }),
                 Wait::Ended(zombie) => {
                     let end = zombie.status().into();
                     return Err(launching.why(launch).unwrap_or(LaunchError::Ended(end)));

@@ -1,6 +1,7 @@
 //! What the tracer knows of each task, and all of them together.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use tipstaff_sys::ptrace::Go;
 use tipstaff_sys::signal;
@@ -118,7 +119,28 @@ impl Task {
 
 /// All traced tasks, by thread id.
 #[derive(Debug, Default)]
-pub struct Tasks(HashMap<i32, Task>);
+pub struct Tasks(HashMap<i32, Task, BuildHasherDefault<Spread>>);
+
+/// Thread ids come from the kernel, one after the other, so nobody can choose colliding ones; and each stop looks its task up several times.
+#[derive(Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_i32(i32::from(*byte));
+        }
+    }
+
+    fn write_i32(&mut self, n: i32) {
+        // Fibonacci hashing: the table takes both the highest and the lowest bits.
+        self.0 = (self.0 ^ u64::from(n.cast_unsigned())).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+}
 
 impl Tasks {
     /// One.

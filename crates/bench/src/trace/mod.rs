@@ -31,8 +31,8 @@ pub fn table() -> anyhow::Result<()> {
     measure::head();
     let programs = Programs::build()?;
     intercepted(&programs, effort)?;
-    let dd = ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=200000", "status=none"];
-    beside_strace("dd bs=1 count=200000", &dd, effort)?;
+    let dd = ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=20000", "status=none"];
+    beside_strace("dd bs=1 count=20000", &dd, effort)?;
     let source = programs.path("calls.c");
     let object = programs.path("compiled");
     let cc = ["gcc".as_ref(), "-O2".as_ref(), "-o".as_ref(), object.as_os_str(), source.as_os_str()];
