@@ -96,6 +96,22 @@ program!(
     limited(["threadexec"]).arg(tipstaff_testkit::guest("exit")).arg("3"),
     Right::new("nonzero_exit", 3)
 );
+// The first process's parent is the box's init, which is no debugger.
+program!(asks_to_be_traced, run(["traceme"]).profile("default"), Right::new("nonzero_exit", 7), [
+    root: Root, Machine::Full;
+    ordinary: Ordinary, Machine::Full;
+    root_without_namespaces: Root, Without::Namespaces;
+]);
+program!(
+    asks_to_be_traced_and_executes,
+    run(["traceme"]).profile("default").arg(tipstaff_testkit::guest("exit")).arg("3"),
+    Right::new("nonzero_exit", 3),
+    [
+        root: Root, Machine::Full;
+        ordinary: Ordinary, Machine::Full;
+        root_without_namespaces: Root, Without::Namespaces;
+    ]
+);
 program!(leader_exits_first, limited(["leaderexit", "4"]), Right::new("nonzero_exit", 4));
 program!(one_byte_flood, limited(["flood", "200000", "1"]).output("64KiB"), OUTPUT);
 program!(stderr_flood, limited(["flood", "400000000", "65536", "2"]), OUTPUT);

@@ -90,3 +90,11 @@ fn traced(pid: i32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status.lines().any(|line| line.strip_prefix("TracerPid:").is_some_and(|by| by.trim() != "0"))
 }
+
+both!(several_threads_execute_while_others_are_made, |user| {
+    let out = Scratch::new(user);
+    let file = out.join("trace").display().to_string();
+    for _ in 0..25 {
+        trace(&["-q", "-o", &file], &[&path("execrace")]).as_user(user).go().expect_exit(42);
+    }
+});

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 
-use tipstaff_decode::Call;
+use tipstaff_decode::{Call, Value};
 
 use crate::touch::Descriptors;
 use crate::{Event, Sink, What};
@@ -29,6 +29,8 @@ pub struct Filter {
     pub tasks: HashSet<i32>,
     /// Only calls that name one of these paths or use a descriptor of one (`strace -P`); none: all.
     pub paths: HashSet<Vec<u8>>,
+    /// What descriptors refer to was looked up for `paths` alone, and is not handed on.
+    pub plain_descriptors: bool,
 }
 
 /// Lets through to a sink what a [`Filter`] takes.
@@ -80,6 +82,27 @@ impl<S: Sink> Filtered<S> {
     }
 }
 
+/// The event without what its descriptors refer to.
+fn plain(event: &Event) -> Event {
+    let mut event = event.clone();
+    if let What::Entered(call) | What::Returned { call, .. } = &mut event.what {
+        call.args.iter_mut().for_each(|arg| forget(&mut arg.value));
+        if let Some(shown) = call.returned.as_mut().and_then(|returned| returned.shown.as_mut()) {
+            forget(shown);
+        }
+    }
+    event
+}
+
+fn forget(value: &mut Value) {
+    match value {
+        Value::Fd { path, .. } => *path = None,
+        Value::Struct(fields) => fields.iter_mut().for_each(|(_, value)| forget(value)),
+        Value::List { items, .. } => items.iter_mut().for_each(forget),
+        _ => {}
+    }
+}
+
 impl<S: Sink> Sink for Filtered<S> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         // A close is judged by what it closes, so the descriptors are followed afterwards.
@@ -87,7 +110,11 @@ impl<S: Sink> Sink for Filtered<S> {
         if !self.filter.paths.is_empty() {
             self.descriptors.follow(event);
         }
-        if takes { self.sink.event(event) } else { Ok(()) }
+        match takes {
+            true if self.filter.plain_descriptors => self.sink.event(&plain(event)),
+            true => self.sink.event(event),
+            false => Ok(()),
+        }
     }
 
     fn finish(&mut self) -> io::Result<()> {

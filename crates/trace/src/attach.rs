@@ -5,7 +5,7 @@ use std::fs;
 use tipstaff_sys::{Errno, ids, ptrace};
 
 use crate::config::Turn;
-use crate::launch::OPTIONS;
+use crate::launch::{OPTIONS, WITHOUT_FILTER};
 use crate::observer::{Observer, Resume};
 use crate::state::Running;
 use crate::task::{Origin, State, Task};
@@ -88,7 +88,7 @@ impl Tracer {
                 if self.tasks.get(tid).is_some() || !self.is_ours_to_seize(tid) {
                     continue;
                 }
-                match Running::seize(tid, OPTIONS) {
+                match Running::seize(tid, WITHOUT_FILTER) {
                     Ok(running) => {
                         running.interrupt();
                         let task = Task::new(tid, process, None, Origin::Attached, self.config.start);

@@ -36,6 +36,9 @@ pub(crate) const OPTIONS: u32 = option::TRACESYSGOOD
     | option::TRACEEXIT
     | option::TRACESECCOMP;
 
+/// Without a filter of ours, a RET_TRACE is another's, and nobody's to answer: ENOSYS, as without a tracer (seccomp(2)).
+pub(crate) const WITHOUT_FILTER: u32 = OPTIONS & !option::TRACESECCOMP;
+
 const SYSCALL_TRAP: i32 = 5 | 0x80;
 const SIGSTOP: i32 = 19;
 /// The kernel's own errnos begin here: the call is restarted.
@@ -313,7 +316,8 @@ impl Tracer {
 
     /// Seizes the child and brings it to the entry of its execve.
     fn to_execve(&self, launching: &mut Launching, launch: &Launch) -> Result<(), LaunchError> {
-        let options = OPTIONS | option::EXITKILL;
+        let stops = if launch.filter.is_some() { OPTIONS } else { WITHOUT_FILTER };
+        let options = stops | option::EXITKILL;
         let running = Running::seize(launching.pid(), options).map_err(|e| step("PTRACE_SEIZE", e))?;
         running.interrupt();
         let mut running = match running.wait()? {

@@ -149,6 +149,12 @@ impl Tracer {
                 (tid, change)
             }
         };
+        if self.tasks.get(tid).is_none()
+            && let Change::Stopped(code) = change
+            && code >> 8 == tipstaff_sys::ptrace::event::EXIT
+        {
+            self.adopt_dying(tid);
+        }
         if self.tasks.get(tid).is_none() {
             self.early.entry(tid).or_default().push(change);
             return Ok(Turn::Handled);
@@ -332,6 +338,16 @@ impl Tracer {
         if !self.early.is_empty() {
             self.adopt(origin);
         }
+    }
+
+    /// A task that nobody has told of yet ends, and so may its maker, killed in the very call, by a thread that executes a program and
+    /// waits for both. What it did before is over.
+    fn adopt_dying(&mut self, tid: i32) {
+        self.early.remove(&tid);
+        let process = self.tasks.process_of(tid);
+        let kin = self.tasks.iter().find(|task| task.process == process).or_else(|| self.tasks.iter().next());
+        let origin = kin.map_or(Origin::Attached, |task| task.origin);
+        self.tasks.insert(Task::new(tid, process, None, origin, self.config.start));
     }
 
     fn lost(&mut self, observer: &mut dyn Observer) {

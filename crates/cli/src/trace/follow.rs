@@ -264,6 +264,15 @@ impl Observer for Follow {
                 let raw = *stop.call();
                 return self.entered(task, stop, raw);
             }
+            // Another filter's, newer than ours. Without its tracer the call fails with ENOSYS: seccomp(2).
+            Stop::Seccomp(stop) if stop.data() != super::filter::DATA => {
+                if let Ok(mut registers) = stop.registers() {
+                    registers.set_number(-1);
+                    registers.set_result(-38);
+                    // It died: the next wait says so.
+                    let _ = stop.set_registers(&registers);
+                }
+            }
             // Where both come, the entry did what there is to do.
             Stop::Seccomp(stop) if !stop.entered() => {
                 let raw = *stop.call();

@@ -80,7 +80,7 @@ pub fn open(args: &Trace, plan: &Plan, clock: Clock) -> Result<Outputs, String> 
         sink = Box::new(ByStatus { statuses: plan.status, sink });
     }
     if !plan.paths.is_empty() {
-        let filter = Filter { paths: plan.paths.clone(), ..Filter::default() };
+        let filter = Filter { paths: plan.paths.clone(), plain_descriptors: !plan.fds, ..Filter::default() };
         sink = Box::new(Filtered::new(filter, sink));
     }
     let buffered = !args.count && args.output.is_some() || args.json.is_some();

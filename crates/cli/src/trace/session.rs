@@ -55,7 +55,8 @@ pub fn run(args: &Trace) -> Result<u8, String> {
         injections: std::mem::take(&mut plan.injections),
         filtered,
         signals: plan.signals.take(),
-        fds: plan.fds,
+        // A path is looked for among the descriptors too, those that were there before.
+        fds: plan.fds || !plan.paths.is_empty(),
         string_limit: plan.string_limit,
         list_limit: plan.list_limit,
         warn_set_user_id: launched && !filtered && !plan.quiet.attach && !capability::has(capability::SYS_PTRACE),
@@ -195,7 +196,9 @@ fn end(follow: &mut Follow) -> Result<u8, String> {
     match finished {
         // Whoever read has seen enough.
         Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(status),
-        Err(e) => Err(format!("writing the trace: {e}")),
+        Err(e) => Err(format!(
+            "the trace cannot be written, and ends early: {e}; give it another place with -o, or make room"
+        )),
         Ok(()) => Ok(status),
     }
 }

@@ -88,7 +88,7 @@ impl Watch {
                     }
                 }
             }
-            What::Executed { path, .. } => self.processes[place].program = Some(path.clone()),
+            What::Executed { path, .. } => self.executed(place, path),
             What::Signal { number, info } => {
                 self.processes[place].signal = Some(Delivered { number: *number, info: info.clone() });
             }
@@ -118,6 +118,14 @@ impl Watch {
         let child = &mut self.processes[child];
         child.parent = child.parent.or(Some(parent));
         child.program = child.program.take().or(program);
+    }
+
+    /// Another program: what the one before it met with, said, and waited for is no reason for this one's end.
+    fn executed(&mut self, place: usize, path: &[u8]) {
+        self.processes[place].begin(path);
+        for child in self.processes.iter_mut().filter(|child| child.parent == Some(place) && child.end.is_some()) {
+            child.parent = None;
+        }
     }
 
     fn ended(&mut self, place: usize, event: &Event, end: End) {

@@ -66,6 +66,15 @@ impl Process {
         Self { pid, parent, program, ..Self::default() }
     }
 
+    /// Executes a program.
+    pub(super) fn begin(&mut self, program: &[u8]) {
+        self.program = Some(program.to_vec());
+        self.failures.clear();
+        self.said.clear();
+        self.said_bytes = 0;
+        self.signal = None;
+    }
+
     /// Notes a call that returned.
     pub(super) fn note(&mut self, order: u64, call: &Call, descriptors: &Descriptors) {
         let Some(returned) = &call.returned else { return };

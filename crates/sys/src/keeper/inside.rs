@@ -205,10 +205,19 @@ fn reap(context: &Context) -> bool {
         };
         match pid {
             Ok(0) => return true,
+            Ok(pid) if status & 0xff == 0x7f => let_go(pid as i32, status >> 8 & 0xff),
             Ok(pid) => count(context, pid as i32, status, &usage),
             Err(_) => return false,
         }
     }
+}
+
+/// A child has made us its tracer (PTRACE_TRACEME) and stands in a stop: it goes on untraced, with the signal that it was about to get. The
+/// SIGTRAP of its exec is none.
+fn let_go(pid: i32, signal: i32) {
+    let deliver = if signal == libc::SIGTRAP { 0 } else { signal };
+    // SAFETY: integers; addresses are ignored.
+    let _ = unsafe { call(libc::SYS_ptrace, [libc::PTRACE_DETACH as usize, word(pid), 0, word(deliver), 0, 0]) };
 }
 
 fn micros(t: libc::timeval) -> u64 {
