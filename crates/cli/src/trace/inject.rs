@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use tipstaff::handler::provided::When;
 use tipstaff_abi::{Arch, errno, nearest, signal};
 
 use super::calls::Calls;
@@ -23,48 +24,13 @@ pub struct Injection {
     when: When,
 }
 
-/// `when=FIRST[..LAST][+STEP]`: which of a thread's calls, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct When {
-    first: u64,
-    last: u64,
-    step: u64,
-}
-
-impl When {
-    const ALWAYS: Self = Self { first: 1, last: u64::MAX, step: 1 };
-
-    fn parse(text: &str) -> Option<Self> {
-        let (range, step) = match text.split_once('+') {
-            Some((range, "")) => (range, Some(1)),
-            Some((range, step)) => (range, Some(positive(step)?)),
-            None => (text, None),
-        };
-        let (first, last) = match range.split_once("..") {
-            Some((first, last)) => (positive(first)?, Some(positive(last)?)),
-            None => (positive(range)?, None),
-        };
-        // A lone number is one call; a step or a range makes it a series.
-        let last = last.unwrap_or(if step.is_some() { u64::MAX } else { first });
-        (first <= last).then_some(Self { first, last, step: step.unwrap_or(1) })
-    }
-
-    fn takes(self, nth: u64) -> bool {
-        (self.first..=self.last).contains(&nth) && (nth - self.first).is_multiple_of(self.step)
-    }
-}
-
-fn positive(text: &str) -> Option<u64> {
-    text.parse().ok().filter(|&number| number > 0)
-}
-
 impl Injection {
     /// `SET:ACTION[:ACTION]…[:when=…]`. With `fault`, ENOSYS if no action says otherwise. `option` is what errors begin with.
     pub fn parse(option: &str, text: &str, fault: bool) -> Result<(Self, Vec<String>), String> {
         let mut parts = text.split(':');
         let (calls, notes) = Calls::parse(option, parts.next().unwrap_or_default())?;
         let mut injection =
-            Self { calls, result: None, signal: None, delay_enter: None, delay_exit: None, when: When::ALWAYS };
+            Self { calls, result: None, signal: None, delay_enter: None, delay_exit: None, when: When::default() };
         for part in parts {
             injection.action(part).map_err(|e| format!("{option}{text}: {e}"))?;
         }
@@ -184,7 +150,7 @@ impl Injections {
         let one = self.list.iter().rev().find(|one| one.calls.contains(arch, number))?;
         let nth = self.made.entry((tid, arch, number)).or_default();
         *nth += 1;
-        one.when.takes(*nth).then_some(Applied {
+        one.when.holds(*nth).then_some(Applied {
             result: one.result,
             signal: one.signal,
             delay_enter: one.delay_enter,
@@ -207,7 +173,7 @@ mod tests {
     fn when_is_stracess() {
         let takes = |text: &str| {
             let when = When::parse(text).expect(text);
-            (1..=10).filter(|&nth| when.takes(nth)).collect::<Vec<u64>>()
+            (1..=10).filter(|&nth| when.holds(nth)).collect::<Vec<u64>>()
         };
         assert_eq!(takes("3"), [3]);
         assert_eq!(takes("8+"), [8, 9, 10]);

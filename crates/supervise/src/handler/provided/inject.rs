@@ -74,7 +74,9 @@ impl When {
         Some(Self { first, last, step: step.unwrap_or(1) })
     }
 
-    fn holds(self, n: u64) -> bool {
+    /// Whether the `n`-th call, from 1, is one of them.
+    #[must_use]
+    pub fn holds(self, n: u64) -> bool {
         n >= self.first && self.last.is_none_or(|last| n <= last) && (n - self.first).is_multiple_of(self.step.max(1))
     }
 }
