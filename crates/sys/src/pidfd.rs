@@ -13,6 +13,16 @@ pub fn open(pid: i32) -> Result<OwnedFd, Errno> {
     }
 }
 
+/// A pidfd of one thread: PIDFD_THREAD (Linux 6.9), close-on-exec. It is readable when that thread has ended. EINVAL: an older kernel.
+pub fn open_thread(tid: i32) -> Result<OwnedFd, Errno> {
+    // PIDFD_THREAD is O_EXCL.
+    // SAFETY: no pointers; the result is a new descriptor.
+    unsafe {
+        let fd = call(libc::SYS_pidfd_open, [tid as usize, libc::O_EXCL as usize, 0, 0, 0, 0])?;
+        Ok(OwnedFd::from_raw_fd(fd as i32))
+    }
+}
+
 /// Sends a signal to the process behind a pidfd: never to a stranger who got its number. ESRCH when it is gone.
 pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
     // SAFETY: a null siginfo is allowed.

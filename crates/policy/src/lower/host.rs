@@ -37,4 +37,6 @@ pub struct Surroundings {
     pub core_is_piped: bool,
     /// Calls that handlers want to see; they need an engine that asks them.
     pub handled: SyscallSet,
+    /// A handler changes calls, or what they return: only a tracer can.
+    pub rewrites: bool,
 }

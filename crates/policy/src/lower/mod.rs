@@ -22,9 +22,9 @@ mod namespaces;
 mod network;
 mod plan;
 mod sink;
+mod stops;
 #[cfg(test)]
 mod tests;
-mod traced;
 mod view;
 
 use tipstaff_abi::caps::KernelCaps;
@@ -41,16 +41,16 @@ pub(crate) use missing::{Missing, Objects, Sockets};
 pub use namespaces::NamespacePlan;
 pub use plan::{Cost, Plan, PlanRule};
 pub use sink::Refusal;
-pub use traced::TRACE_DATA;
+pub use stops::TRACE_DATA;
 pub use view::{View, ViewOp};
 
 use crate::profile::Profile;
 use sink::Sink;
+use stops::Stops;
 
 /// Lowers a profile. `around` says where and by whom the program is run.
 pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Surroundings) -> Result<Plan, Refusal> {
     let mut sink = Sink::new(profile.isolation.best_effort == Some(true));
-    let engine = engine::lower(profile, &around.handled, &mut sink);
     if !caps.pidfd {
         sink.refuse("nothing survives the box", "the kernel has no pidfd_open (Linux 5.3)", "use Linux 5.3 or later");
     }
@@ -60,9 +60,11 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
     let limits = limits::lower(profile, caps, &namespaces, &ids, around, &mut sink);
     let view = view::lower(profile, caps, host, around, &namespaces, &limits, &mut sink)?;
     let landlock = landlock::lower(caps, &namespaces, net, &view, host, &mut sink);
-    let traced = (engine == EnginePlan::Ptrace).then(|| around.handled.clone());
-    let filter = filter::lower(profile, caps, &namespaces, net, host, traced, &mut sink)?;
+    let asked = around.handled.clone();
+    let engine = engine::lower(profile, caps, around, &asked, &mut sink);
+    let stops = Stops::of(engine, &asked);
+    let filter = filter::lower(profile, caps, &namespaces, net, host, stops, &mut sink)?;
     let filter = filter.map(std::sync::Arc::new);
     let rules = sink.finish()?;
-    Ok(Plan { engine, namespaces, view, landlock, filter, limits, ids, rules })
+    Ok(Plan { engine, asked, namespaces, view, landlock, filter, limits, ids, rules })
 }
