@@ -2,6 +2,7 @@
 
 use tipstaff_abi::SyscallSet;
 
+use super::network::Ask;
 use super::plan::Cost;
 use super::sink::Sink;
 use crate::profile::{Engine, GuestPtrace, Profile};
@@ -17,14 +18,15 @@ pub enum EnginePlan {
 }
 
 /// `handled`: what the handlers of this box want to see.
-pub(super) fn lower(profile: &Profile, handled: &SyscallSet, sink: &mut Sink) -> EnginePlan {
+pub(super) fn lower(profile: &Profile, handled: &SyscallSet, asked: &[Ask], sink: &mut Sink) -> EnginePlan {
     let emulate = profile.isolation.guest_ptrace == Some(GuestPtrace::Emulate);
     if emulate {
         let cure = "use `--guest-ptrace native` or `deny`";
         sink.impossible("guest_ptrace = \"emulate\"", "this version does not emulate ptrace", cure);
     }
-    let asked = profile.isolation.engine.unwrap_or(Engine::Auto);
-    match asked {
+    let calls: Vec<&str> = asked.iter().map(|ask| ask.call).collect();
+    let wish = profile.isolation.engine.unwrap_or(Engine::Auto);
+    match wish {
         Engine::Notify => {
             let cure = "use `--engine auto`, `native` or `ptrace`";
             sink.impossible("engine = \"notify\"", "this version has no notify engine", cure);
@@ -35,7 +37,13 @@ pub(super) fn lower(profile: &Profile, handled: &SyscallSet, sink: &mut Sink) ->
             sink.impossible("engine = \"native\"", "the kernel alone asks no handler", cure);
             EnginePlan::Native
         }
-        Engine::Auto if handled.is_empty() => EnginePlan::Native,
+        Engine::Native if !asked.is_empty() => {
+            let why = format!("the kernel alone does not know addresses: {} must be asked about", calls.join(", "));
+            let cure = "use `--engine auto`, `--net none`, `--net host`, or rules like tcp://*:443 alone";
+            sink.impossible("engine = \"native\"", &why, cure);
+            EnginePlan::Native
+        }
+        Engine::Auto if handled.is_empty() && asked.is_empty() => EnginePlan::Native,
         Engine::Native => EnginePlan::Native,
         Engine::Auto | Engine::Ptrace => {
             sink.full("engine = \"ptrace\"", "ptrace", Cost::Traced);

@@ -11,7 +11,7 @@ use tipstaff_seccomp::{Action, Condition, Filter, Op, Rule, Width};
 use super::host::Host;
 use super::missing::Missing;
 use super::namespaces::NamespacePlan;
-use super::network::Net;
+use super::network::{self, Ask, Net, NetworkPlan};
 use super::plan::Cost;
 use super::sink::{Refusal, Sink};
 use super::traced;
@@ -33,6 +33,8 @@ pub struct FilterPlan {
     pub listener: bool,
     /// There is a tracer, and these calls stop for it.
     traced: Option<SyscallSet>,
+    /// Calls that somebody is asked about because of the network rules.
+    asked: Vec<Ask>,
     /// What stands behind the default action.
     base: String,
 }
@@ -102,6 +104,9 @@ impl FilterPlan {
             }
         }
         if let Some(table) = filter.table_mut(self.arch) {
+            if self.traced.is_some() {
+                network::insert(table, &self.asked, Action::Trace(traced::TRACE_DATA));
+            }
             if let Some(handled) = &self.traced {
                 traced::stops(table, handled);
                 if !self.listener {
@@ -217,7 +222,7 @@ pub(super) fn lower(
     profile: &Profile,
     caps: &KernelCaps,
     ns: &NamespacePlan,
-    net: Net,
+    (net, network): (Net, Option<&NetworkPlan>),
     host: &dyn Host,
     traced: Option<SyscallSet>,
     sink: &mut Sink,
@@ -233,9 +238,9 @@ pub(super) fn lower(
     let missing = Missing::of(profile, caps, ns, net, sink);
     let report = profile.isolation.denials.unwrap_or(Denials::Report) == Denials::Report;
     let listener = report && caps.listener;
-    if *which == Base::Default && syscalls.rules.is_empty() {
+    if *which == Base::Default && syscalls.rules.is_empty() && network.is_none() {
         let source = Source::Stock(Stock { ptrace, missing });
-        let plan = FilterPlan { arch, source, expanded: OnceLock::new(), listener, traced, base: "default".to_owned() };
+        let plan = FilterPlan { arch, source, expanded: OnceLock::new(), listener, traced, asked: Vec::new(), base: "default".to_owned() };
         say(&plan, report, sink);
         return Ok(Some(plan));
     }
@@ -254,7 +259,8 @@ pub(super) fn lower(
             (filter, path.display().to_string(), rules)
         }
     };
-    let mut rules = over(&syscalls.rules, arch).map_err(|message| sink.wrong(message))?;
+    let mut rules = network.map(|plan| network::refusals(plan, arch)).unwrap_or_default();
+    rules.extend(over(&syscalls.rules, arch).map_err(|message| sink.wrong(message))?);
     rules.extend(missing.rules(arch));
     if let Base::Oci(_) = which
         && !ptrace
@@ -273,7 +279,7 @@ pub(super) fn lower(
         table.push(syscall, rule);
     }
     let source = Source::Own(Box::new(Table { spec, names }));
-    let plan = FilterPlan { arch, source, expanded: OnceLock::new(), listener, traced, base: base_name };
+    let plan = FilterPlan { arch, source, expanded: OnceLock::new(), listener, traced, asked: network.map(NetworkPlan::asked).unwrap_or_default(), base: base_name };
     say(&plan, report, sink);
     Ok(Some(plan))
 }
@@ -307,7 +313,7 @@ fn stock_table(arch: Arch, stock: Stock) -> Table {
 #[cfg(test)]
 pub(crate) fn stock_filter(arch: Arch, stock: Stock) -> Filter {
     let (source, expanded) = (Source::Stock(stock), OnceLock::new());
-    FilterPlan { arch, source, expanded, listener: true, traced: None, base: "default".into() }
+    FilterPlan { arch, source, expanded, listener: true, traced: None, asked: Vec::new(), base: "default".into() }
         .installed([0; SECRET_WORDS])
 }
 

@@ -1,6 +1,8 @@
 //! What lowering asks the file system, and where the program is run.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use tipstaff_abi::SyscallSet;
@@ -37,4 +39,6 @@ pub struct Surroundings {
     pub core_is_piped: bool,
     /// Calls that handlers want to see; they need an engine that asks them.
     pub handled: SyscallSet,
+    /// The addresses of the hosts that the profile names, as the caller's resolver said them.
+    pub names: BTreeMap<String, Vec<IpAddr>>,
 }

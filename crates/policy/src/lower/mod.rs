@@ -39,6 +39,7 @@ pub use landlock::{LandlockPlan, Rights};
 pub use limits::{LimitPlan, MemoryBy, ProcessesBy};
 pub(crate) use missing::{Missing, Objects, Sockets};
 pub use namespaces::NamespacePlan;
+pub use network::{Ask, NetworkPlan, OutOfReach, Peer, Reach, meant};
 pub use plan::{Cost, Plan, PlanRule};
 pub use sink::Refusal;
 pub use traced::TRACE_DATA;
@@ -50,19 +51,21 @@ use sink::Sink;
 /// Lowers a profile. `around` says where and by whom the program is run.
 pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Surroundings) -> Result<Plan, Refusal> {
     let mut sink = Sink::new(profile.isolation.best_effort == Some(true));
-    let engine = engine::lower(profile, &around.handled, &mut sink);
+    let (net, network) = network::lower(profile, caps, around, &mut sink)?;
+    let asked = network.as_ref().map(NetworkPlan::asked).unwrap_or_default();
+    let engine = engine::lower(profile, &around.handled, &asked, &mut sink);
     if !caps.pidfd {
         sink.refuse("nothing survives the box", "the kernel has no pidfd_open (Linux 5.3)", "use Linux 5.3 or later");
     }
-    let net = network::lower(profile, &mut sink);
     let namespaces = namespaces::lower(profile, caps, net, &mut sink);
     let ids = ids::lower(profile, caps, &namespaces, &mut sink);
     let limits = limits::lower(profile, caps, &namespaces, &ids, around, &mut sink);
     let view = view::lower(profile, caps, host, around, &namespaces, &limits, &mut sink)?;
-    let landlock = landlock::lower(caps, &namespaces, net, &view, host, &mut sink);
+    let landlock = landlock::lower(caps, &namespaces, net, network.as_ref(), &view, host, &mut sink);
     let traced = (engine == EnginePlan::Ptrace).then(|| around.handled.clone());
-    let filter = filter::lower(profile, caps, &namespaces, net, host, traced, &mut sink)?;
+    let filter = filter::lower(profile, caps, &namespaces, (net, network.as_ref()), host, traced, &mut sink)?;
     let filter = filter.map(std::sync::Arc::new);
     let rules = sink.finish()?;
-    Ok(Plan { engine, namespaces, view, landlock, filter, limits, ids, rules })
+    let network = network.map(std::sync::Arc::new);
+    Ok(Plan { engine, namespaces, network, view, landlock, filter, limits, ids, rules })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tipstaff_report::Enforcement;
 
-use super::{EnginePlan, FilterPlan, IdPlan, LandlockPlan, LimitPlan, NamespacePlan, View};
+use super::{EnginePlan, FilterPlan, IdPlan, LandlockPlan, LimitPlan, NamespacePlan, NetworkPlan, View};
 
 /// What a rule costs each time it is consulted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Cost {
     Denied,
     /// Samples of /proc.
     Sampling,
+    /// A round trip to the supervisor for each call that is asked about.
+    Asked,
     /// Stops for a tracer: 5 µs and more each.
     Traced,
 }
@@ -35,6 +37,7 @@ impl fmt::Display for Cost {
             Self::Relay => "relayed",
             Self::Denied => "refused calls only",
             Self::Sampling => "sampled",
+            Self::Asked => "asked each time",
             Self::Traced => "stops for a tracer",
         })
     }
@@ -56,6 +59,8 @@ pub struct Plan {
     pub engine: EnginePlan,
     /// Namespaces.
     pub namespaces: NamespacePlan,
+    /// Network rules by address; None where the box has no network, or all of its caller's.
+    pub network: Option<Arc<NetworkPlan>>,
     /// What is seen of the file system.
     pub view: View,
     /// Landlock's rules; None where the kernel has no Landlock.

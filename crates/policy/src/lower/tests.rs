@@ -69,6 +69,7 @@ fn around() -> Surroundings {
         programs: vec!["/bin/true".into()],
         core_is_piped: false,
         handled: SyscallSet::new(KernelCaps::full().arch),
+        names: BTreeMap::new(),
     }
 }
 
