@@ -11,7 +11,7 @@ use tipstaff_launch::{Armed, Failure, Launched, Program, RealHost, Request, Trac
 use tipstaff_policy::lower::{EnginePlan, Plan, Surroundings, lower};
 use tipstaff_policy::profile;
 use tipstaff_supervise::handler::provided::PathPolicy;
-use tipstaff_supervise::{Handler, Handlers, Options, Ptrace, RawMode, Rewriter, Session, size_of};
+use tipstaff_supervise::{Handler, Handlers, Network, Options, Ptrace, RawMode, Rewriter, Session, Tighten, size_of};
 
 use crate::stdio::Kind;
 use crate::wires::{Wires, ours};
@@ -270,6 +270,7 @@ impl Command {
             programs: program.shown.clone(),
             core_is_piped: core.map_or(true, |pattern| pattern.starts_with(b"|")),
             handled: handled.clone(),
+            names: crate::names::resolve(&profile.network)?,
         };
         let host = RealHost::default();
         let plan = lower(&profile, &machine.caps, &host, &around);
@@ -328,10 +329,15 @@ impl Command {
             EnginePlan::Native => None,
             EnginePlan::Ptrace => {
                 let arch = prepared.machine.caps.arch;
-                let handlers = self.handlers(arch)?;
+                let mut handlers = self.handlers(arch)?;
                 if !handlers.wants(arch).is_subset(&prepared.handled) {
                     let text = "a handler wants calls that the one made for the plan did not want";
                     return Err(Error::Usage(text.to_owned()));
+                }
+                if let Some(network) = &prepared.armed.plan.network {
+                    let abi = prepared.machine.caps.landlock_abi;
+                    let rules = Network::new(network.clone(), abi, Tighten::default());
+                    handlers.push_rule(Box::new(rules), arch).map_err(|e| Error::Usage(e.to_string()))?;
                 }
                 Some(Ptrace::start(handlers)?)
             }

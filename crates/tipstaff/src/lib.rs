@@ -31,6 +31,7 @@ mod child;
 mod command;
 mod error;
 mod machine;
+mod names;
 mod profile;
 mod stdio;
 mod wires;

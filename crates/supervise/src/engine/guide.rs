@@ -9,7 +9,7 @@ use tipstaff_trace::{Address, Call, End, Halted, Observer, Resume, Stop, Task, T
 use super::exec::{Approved, Runs};
 use super::pool::{Answer, Pool};
 use super::voice::Voice;
-use crate::handler::{Asked, Entry, Guest, Handlers, Return, Snapshot, Trap, Verdict};
+use crate::handler::{Asked, Denied, Entry, Guest, Handlers, Return, Snapshot, Trap, Verdict};
 
 const ENOSYS: i64 = 38;
 /// Not an errno of programs: the kernel makes the call again as restart_syscall(2), from what it has kept itself.
@@ -120,7 +120,7 @@ impl Observer for Guide {
                 }
                 match self.execs.remove(&former) {
                     Some(approved) if approved.compare(tid) == Runs::Another => {
-                        self.denied("execve", None, tid, [0; 6], "the executed program is not the approved one", None);
+                        self.denied("execve", None, tid, [0; 6], "the executed program is not the approved one", None, None);
                         self.voice.kill();
                         Resume::Kill
                     }
@@ -228,6 +228,11 @@ impl Guide {
                 }
                 Some(-i64::from(errno))
             }
+            Verdict::Deny(denied) => {
+                let Denied { errno, rule, allow_with } = *denied;
+                self.denied(trap.name().unwrap_or_default(), Some(&flight.made), trap.tid, trap.args, &rule, Some(errno), allow_with);
+                Some(-i64::from(errno))
+            }
             Verdict::Kill => {
                 self.denied_call(&flight.made, trap.tid, asked.by, None);
                 self.voice.kill();
@@ -331,6 +336,11 @@ impl Guide {
         let Some(stop) = tracer.held(tid) else { return };
         let resume = match answer.action {
             crate::Action::Pass => self.ask(flight, process, stop, seat + 1, memory, looked),
+            // Rules of the profile have the last word.
+            crate::Action::Allow if seat < self.handlers.first_rule() => {
+                let from = self.handlers.first_rule();
+                self.ask(flight, process, stop, from, memory, looked)
+            }
             action => {
                 let guest = Stopped(stop);
                 let mut trap = trap(&flight.made, process, &guest);
@@ -361,10 +371,20 @@ impl Guide {
     fn denied_call(&self, call: &Call, tid: i32, by: Option<usize>, errno: Option<u16>) {
         let name = call.name().map_or_else(|| format!("syscall {}", call.number), str::to_owned);
         let rule = format!("handler {}", self.handlers.name(by));
-        self.denied(&name, Some(call), tid, call.args, &rule, errno);
+        self.denied(&name, Some(call), tid, call.args, &rule, errno, None);
     }
 
-    fn denied(&self, syscall: &str, call: Option<&Call>, tid: i32, args: [u64; 6], rule: &str, errno: Option<u16>) {
+    #[expect(clippy::too_many_arguments, reason = "a denial has that many parts")]
+    fn denied(
+        &self,
+        syscall: &str,
+        call: Option<&Call>,
+        tid: i32,
+        args: [u64; 6],
+        rule: &str,
+        errno: Option<u16>,
+        allow_with: Option<String>,
+    ) {
         let arch = call.map(|call| call.arch).or_else(Arch::native);
         let call = DeniedCall {
             syscall: syscall.to_owned(),
@@ -372,7 +392,7 @@ impl Guide {
             rule: rule.to_owned(),
             kill: errno.is_none(),
             errno: errno.map_or(0, i32::from),
-            allow_with: None,
+            allow_with,
         };
         self.voice.denied(call, args, tid);
     }

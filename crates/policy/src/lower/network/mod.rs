@@ -71,6 +71,17 @@ impl NetworkPlan {
         filter::asked(self)
     }
 
+    /// TCP ports that some peer may be reached at; None: all, or too many to list.
+    pub fn connect_ports(&self) -> Option<Vec<u16>> {
+        self.reach.tcp_ports().and_then(|ranges| single(&ranges))
+    }
+
+    /// TCP ports that may be bound, 0 among them; None: all, or too many to list.
+    pub fn bind_ports(&self) -> Option<Vec<u16>> {
+        let ports = self.bind.as_ref().and_then(|ranges| single(ranges));
+        ports.map(|ports| ports.into_iter().chain([0]).collect())
+    }
+
     /// Whether there is anybody who cannot be reached.
     pub(super) fn limits_peers(&self) -> bool {
         !self.reach.everything || self.mediate_connect
@@ -122,7 +133,9 @@ pub(super) fn lower(
             (false, true) => connect_ports,
             (false, false) => None,
         };
-        plan.landlock_bind = if plan.mediate_bind { Some(Vec::new()) } else { bind.as_ref().and(bind_ports) };
+        // Port 0 as well: a client may choose its own address. Who listens on what comes of it is asked, or nobody can.
+        let ports = bind_ports.map(|ports| ports.into_iter().chain([0]).collect());
+        plan.landlock_bind = if plan.mediate_bind { Some(Vec::new()) } else { bind.as_ref().and(ports) };
     }
     plan.reach = reach;
     plan.bind = bind;
