@@ -28,13 +28,7 @@ pub fn bind(socket: BorrowedFd<'_>, address: &[u8]) -> Result<(), Errno> {
 }
 
 /// sendmsg(2): how many bytes were taken. An empty address or control buffer is none. Descriptors in the control buffer are the caller's.
-pub fn send(
-    socket: BorrowedFd<'_>,
-    address: &[u8],
-    data: &[u8],
-    control: &[u8],
-    flags: u32,
-) -> Result<usize, Errno> {
+pub fn send(socket: BorrowedFd<'_>, address: &[u8], data: &[u8], control: &[u8], flags: u32) -> Result<usize, Errno> {
     let mut iov = libc::iovec { iov_base: data.as_ptr().cast_mut().cast::<c_void>(), iov_len: data.len() };
     // SAFETY: plain data; zero is a value of every field.
     let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
@@ -57,6 +51,8 @@ pub fn name(socket: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
     let mut bytes = [0u8; ADDRESS_MAX];
     let mut len = ADDRESS_MAX as u32;
     // SAFETY: the kernel writes at most ADDRESS_MAX bytes, and the true length.
-    unsafe { call(libc::SYS_getsockname, [word(socket.as_raw_fd()), addr_mut(&mut bytes), addr_mut(&mut len), 0, 0, 0])? };
+    unsafe {
+        call(libc::SYS_getsockname, [word(socket.as_raw_fd()), addr_mut(&mut bytes), addr_mut(&mut len), 0, 0, 0])?
+    };
     Ok(bytes[..(len as usize).min(ADDRESS_MAX)].to_vec())
 }

@@ -44,7 +44,12 @@ pub(crate) fn resolve(network: &Network) -> Result<BTreeMap<String, Vec<IpAddr>>
         match finds.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok((name, Ok(mut addresses))) => {
                 let mut seen = Vec::new();
-                addresses.retain(|addr| !seen.contains(addr) && { seen.push(*addr); true });
+                addresses.retain(|addr| {
+                    !seen.contains(addr) && {
+                        seen.push(*addr);
+                        true
+                    }
+                });
                 names.insert(name, addresses);
             }
             Ok((name, Err(words))) => drop(failures.insert(name, words)),
@@ -56,7 +61,9 @@ pub(crate) fn resolve(network: &Network) -> Result<BTreeMap<String, Vec<IpAddr>>
             let none = format!("no answer within {} seconds", DEADLINE.as_secs());
             let words = failures.remove(name).unwrap_or(none);
             let words = words.strip_prefix("failed to lookup address information: ").unwrap_or(&words);
-            let text = format!("{key} {rule:?}: cannot resolve the host {name:?}: {words}; correct the name, or write the address");
+            let text = format!(
+                "{key} {rule:?}: cannot resolve the host {name:?}: {words}; correct the name, or write the address"
+            );
             return Err(Error::Usage(text));
         }
     }

@@ -149,6 +149,7 @@ impl FilterPlan {
         };
         let rules = table.rules.get(&number).map_or(&[][..], Vec::as_slice);
         let hit = rules.iter().position(|rule| rule.conditions.iter().all(|c| c.holds(&data.args)));
+        let mut allow_with = name.map(|name| format!("[syscalls] allow = [{name:?}]"));
         let (action, rule) = match hit {
             Some(at) => {
                 let name = self.table().names.get(&(table.arch, number)).and_then(|names| names.get(at));
@@ -158,13 +159,16 @@ impl FilterPlan {
                         None => format!("syscalls.base = {:?}: {family}", self.base),
                     },
                     Some(RuleName::Own(name)) => name.clone(),
+                    Some(RuleName::Network(name, cure)) => {
+                        allow_with = cure.map(str::to_owned);
+                        name.clone()
+                    }
                     None => String::new(),
                 };
                 (rules[at].action, name)
             }
             None => (table.default, format!("syscalls.base = {:?}: not in the allow list", self.base)),
         };
-        let allow_with = name.map(|name| format!("[syscalls] allow = [{name:?}]"));
         let (kill, errno) = match action {
             Action::Errno(e) => (false, i32::from(e)),
             Action::KillProcess | Action::KillThread | Action::Trap(_) => (true, 0),
@@ -210,6 +214,8 @@ pub(super) enum RuleName {
     Base(&'static str),
     /// In the profile's own words.
     Own(String),
+    /// A network rule: in words, and what would allow it.
+    Network(String, Option<&'static str>),
 }
 
 pub(super) struct Named {
@@ -240,7 +246,15 @@ pub(super) fn lower(
     let listener = report && caps.listener;
     if *which == Base::Default && syscalls.rules.is_empty() && network.is_none() {
         let source = Source::Stock(Stock { ptrace, missing });
-        let plan = FilterPlan { arch, source, expanded: OnceLock::new(), listener, traced, asked: Vec::new(), base: "default".to_owned() };
+        let plan = FilterPlan {
+            arch,
+            source,
+            expanded: OnceLock::new(),
+            listener,
+            traced,
+            asked: Vec::new(),
+            base: "default".to_owned(),
+        };
         say(&plan, report, sink);
         return Ok(Some(plan));
     }
@@ -279,7 +293,15 @@ pub(super) fn lower(
         table.push(syscall, rule);
     }
     let source = Source::Own(Box::new(Table { spec, names }));
-    let plan = FilterPlan { arch, source, expanded: OnceLock::new(), listener, traced, asked: network.map(NetworkPlan::asked).unwrap_or_default(), base: base_name };
+    let plan = FilterPlan {
+        arch,
+        source,
+        expanded: OnceLock::new(),
+        listener,
+        traced,
+        asked: network.map(NetworkPlan::asked).unwrap_or_default(),
+        base: base_name,
+    };
     say(&plan, report, sink);
     Ok(Some(plan))
 }

@@ -60,7 +60,8 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
     let namespaces = namespaces::lower(profile, caps, net, &mut sink);
     let ids = ids::lower(profile, caps, &namespaces, &mut sink);
     let limits = limits::lower(profile, caps, &namespaces, &ids, around, &mut sink);
-    let view = view::lower(profile, caps, host, around, &namespaces, &limits, &mut sink)?;
+    let texts = network.as_ref().map(NetworkPlan::texts).unwrap_or_default();
+    let view = view::lower(profile, caps, host, around, &namespaces, (&limits, &texts), &mut sink)?;
     let landlock = landlock::lower(caps, &namespaces, net, network.as_ref(), &view, host, &mut sink);
     let traced = (engine == EnginePlan::Ptrace).then(|| around.handled.clone());
     let filter = filter::lower(profile, caps, &namespaces, (net, network.as_ref()), host, traced, &mut sink)?;

@@ -120,7 +120,15 @@ impl Observer for Guide {
                 }
                 match self.execs.remove(&former) {
                     Some(approved) if approved.compare(tid) == Runs::Another => {
-                        self.denied("execve", None, tid, [0; 6], "the executed program is not the approved one", None, None);
+                        self.denied(
+                            "execve",
+                            None,
+                            tid,
+                            [0; 6],
+                            "the executed program is not the approved one",
+                            None,
+                            None,
+                        );
                         self.voice.kill();
                         Resume::Kill
                     }
@@ -230,7 +238,15 @@ impl Guide {
             }
             Verdict::Deny(denied) => {
                 let Denied { errno, rule, allow_with } = *denied;
-                self.denied(trap.name().unwrap_or_default(), Some(&flight.made), trap.tid, trap.args, &rule, Some(errno), allow_with);
+                self.denied(
+                    trap.name().unwrap_or_default(),
+                    Some(&flight.made),
+                    trap.tid,
+                    trap.args,
+                    &rule,
+                    Some(errno),
+                    allow_with,
+                );
                 Some(-i64::from(errno))
             }
             Verdict::Kill => {

@@ -137,7 +137,10 @@ mod tests {
         assert_eq!(parse(&[1, 0, b'/', b'x']), Err(EAFNOSUPPORT));
         assert_eq!(parse(&[0, 0]), Ok(To::Nobody));
         let long: Vec<u8> = bytes_of("192.0.2.1:80".parse().expect("an address")).into_iter().chain([9; 90]).collect();
-        assert!(matches!(parse(&long), Ok(To::Peer(_, bytes)) if bytes.len() == 16), "connect(2) takes more, and ignores it");
+        assert!(
+            matches!(parse(&long), Ok(To::Peer(_, bytes)) if bytes.len() == 16),
+            "connect(2) takes more, and ignores it"
+        );
     }
 
     #[test]

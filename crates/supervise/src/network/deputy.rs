@@ -152,7 +152,8 @@ fn wait(bell: &OwnedFd, waiting: &[Waiting]) -> Vec<Look> {
     }
     let next = waiting.iter().filter_map(|w| w.until).min();
     let pause = next.map(|until| until.saturating_duration_since(Instant::now()));
-    let pause = pause.map(|pause| Timespec { tv_sec: pause.as_secs() as i64, tv_nsec: i64::from(pause.subsec_nanos()) });
+    let pause =
+        pause.map(|pause| Timespec { tv_sec: pause.as_secs() as i64, tv_nsec: i64::from(pause.subsec_nanos()) });
     let _ = poll(&mut fds, pause.as_ref());
     let mut looks = Vec::with_capacity(waiting.len());
     for pair in fds[1..].chunks(2) {

@@ -40,8 +40,7 @@ fn shut(process: i32) -> usize {
     use std::os::fd::AsFd;
 
     use rustix::net::{AddressFamily, Shutdown, shutdown, sockopt};
-    let (Ok(pidfd), Ok(list)) =
-        (tipstaff_sys::pidfd::open(process), std::fs::read_dir(format!("/proc/{process}/fd")))
+    let (Ok(pidfd), Ok(list)) = (tipstaff_sys::pidfd::open(process), std::fs::read_dir(format!("/proc/{process}/fd")))
     else {
         return 0;
     };

@@ -74,58 +74,79 @@ pub(super) fn asked(plan: &NetworkPlan) -> Vec<Ask> {
 /// What is refused outright. Stands before the profile's own rules, which cannot open it again.
 pub(in crate::lower) fn refusals(plan: &NetworkPlan, arch: Arch) -> Vec<Named> {
     let mut rules = Vec::new();
-    let mut deny = |name: String, call: &str, conditions: Vec<Condition>, errno: u16| {
+    let mut deny = |name: String, cure: Option<&'static str>, call: &str, conditions: Vec<Condition>, errno: u16| {
         if let Some(syscall) = Sysno::by_name(arch, call) {
             let rule = Rule { conditions, action: Action::Errno(errno) };
-            rules.push(Named { name: RuleName::Own(name), syscall, rule });
+            rules.push(Named { name: RuleName::Network(name, cure), syscall, rule });
         }
     };
+    // With the whole network of the caller there are no such rules.
+    const HOST: Option<&str> = Some("--net host");
     let eq = |arg, value| Condition::w32(arg, Op::Eq, value);
     let ne = |arg, value| Condition::w32(arg, Op::Ne, value);
     let kind = |value| Condition::w32(1, Op::MaskedEq(SOCK_TYPE_MASK), value);
     let said = |what: &str| format!("network rules by address: {what}");
 
     let family = [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK].map(|family| ne(0, family)).to_vec();
-    deny(said("no sockets but IP, unix and netlink"), "socket", family, errno::EAFNOSUPPORT);
-    deny(said("no netlink but routes"), "socket", vec![eq(0, AF_NETLINK), ne(2, 0)], errno::EPROTONOSUPPORT);
+    deny(said("no sockets but IP, unix and netlink"), HOST, "socket", family, errno::EAFNOSUPPORT);
+    deny(said("no netlink but routes"), HOST, "socket", vec![eq(0, AF_NETLINK), ne(2, 0)], errno::EPROTONOSUPPORT);
     if plan.mediate_connect {
-        deny(said("no unix sockets but pairs"), "socket", vec![eq(0, AF_UNIX)], errno::EACCES);
+        deny(said("no unix sockets but pairs"), HOST, "socket", vec![eq(0, AF_UNIX)], errno::EACCES);
     }
     for domain in [AF_INET, AF_INET6] {
         for (value, wanted, protocol, word) in
             [(SOCK_STREAM, plan.tcp, IPPROTO_TCP, "tcp"), (SOCK_DGRAM, plan.udp, IPPROTO_UDP, "udp")]
         {
             if !wanted {
-                deny(format!("network.allow: no {word}:// rule"), "socket", vec![eq(0, domain), kind(value)], errno::EACCES);
+                let cure = Some(if word == "tcp" { "--net tcp://HOST:PORT" } else { "--net udp://HOST:PORT" });
+                deny(
+                    format!("network.allow: no {word}:// rule"),
+                    cure,
+                    "socket",
+                    vec![eq(0, domain), kind(value)],
+                    errno::EACCES,
+                );
             }
             let other = vec![eq(0, domain), kind(value), ne(2, 0), ne(2, protocol)];
-            deny(said("no protocols but TCP and UDP"), "socket", other, errno::EPROTONOSUPPORT);
+            deny(said("no protocols but TCP and UDP"), HOST, "socket", other, errno::EPROTONOSUPPORT);
         }
         // 0, RAW, RDM, SEQPACKET, DCCP, PACKET and what may come.
         for value in (0..=SOCK_TYPE_MASK as u32).filter(|value| ![SOCK_STREAM, SOCK_DGRAM].contains(value)) {
-            deny(said("no socket types but stream and datagram"), "socket", vec![eq(0, domain), kind(value)], errno::EPERM);
+            deny(
+                said("no socket types but stream and datagram"),
+                HOST,
+                "socket",
+                vec![eq(0, domain), kind(value)],
+                errno::EPERM,
+            );
         }
     }
     if plan.limits_peers() {
         for (call, flags) in [("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)] {
-            deny(said("no MSG_FASTOPEN"), call, vec![Condition::bits(flags, MSG_FASTOPEN)], errno::EOPNOTSUPP);
+            deny(said("no MSG_FASTOPEN"), HOST, call, vec![Condition::bits(flags, MSG_FASTOPEN)], errno::EOPNOTSUPP);
         }
         for (level, option, name) in OPTIONS {
             let words = said(&format!("no {name}"));
-            deny(words, "setsockopt", vec![eq(1, level), eq(2, option)], errno::ENOPROTOOPT);
+            deny(words, HOST, "setsockopt", vec![eq(1, level), eq(2, option)], errno::ENOPROTOOPT);
         }
     }
     if plan.bind.is_some() {
         let option = vec![eq(1, SOL_SOCKET), eq(2, SO_REUSEPORT)];
-        deny(said("no SO_REUSEPORT"), "setsockopt", option, errno::ENOPROTOOPT);
+        deny(said("no SO_REUSEPORT"), HOST, "setsockopt", option, errno::ENOPROTOOPT);
         if !plan.mediate_listen {
             // A socket without a port gets one by itself (listen(2)).
-            deny("network.bind: no port may be listened on".to_owned(), "listen", Vec::new(), errno::EACCES);
+            deny(
+                "network.bind: no port may be listened on".to_owned(),
+                Some("--bind 0"),
+                "listen",
+                Vec::new(),
+                errno::EACCES,
+            );
         }
     }
     // Rings make these calls without a filter's knowing.
     for call in ["io_uring_setup", "io_uring_enter", "io_uring_register", "socketcall"] {
-        deny(said("no way round the filter"), call, Vec::new(), errno::ENOSYS);
+        deny(said("no way round the filter"), HOST, call, Vec::new(), errno::ENOSYS);
     }
     rules
 }

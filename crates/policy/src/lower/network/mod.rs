@@ -71,6 +71,20 @@ impl NetworkPlan {
         filter::asked(self)
     }
 
+    /// Files that a box sees instead of its host's, so that allowed names mean what they meant at launch: hosts(5).
+    pub(super) fn texts(&self) -> Vec<(&'static str, String)> {
+        if self.hosts.is_empty() {
+            return Vec::new();
+        }
+        let mut text = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost\n");
+        for (name, addresses) in &self.hosts {
+            for address in addresses {
+                text.push_str(&format!("{address}\t{name}\n"));
+            }
+        }
+        vec![("/etc/hosts", text)]
+    }
+
     /// TCP ports that some peer may be reached at; None: all, or too many to list.
     pub fn connect_ports(&self) -> Option<Vec<u16>> {
         self.reach.tcp_ports().and_then(|ranges| single(&ranges))
@@ -215,3 +229,5 @@ fn hosts(rules: &[&NetRule], names: &Names) -> Vec<(String, Vec<IpAddr>)> {
     hosts
 }
 
+#[cfg(test)]
+mod tests;

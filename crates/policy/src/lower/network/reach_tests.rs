@@ -70,7 +70,10 @@ fn deny_beats_allow_in_every_clothing() {
 #[test]
 fn what_a_gateway_might_unwrap_is_not_allowed_by_it() {
     let reach = reach(&["192.0.2.1"], &[]);
-    assert!(!goes(&reach, Proto::Tcp, "[64:ff9b::192.0.2.1]:80"), "there may be no gateway, but a host of that address");
+    assert!(
+        !goes(&reach, Proto::Tcp, "[64:ff9b::192.0.2.1]:80"),
+        "there may be no gateway, but a host of that address"
+    );
 }
 
 #[test]
