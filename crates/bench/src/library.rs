@@ -52,7 +52,7 @@ fn limited(profile: Profile) -> Profile {
 
 /// One run that must end well.
 pub fn once(command: &mut Command) -> anyhow::Result<()> {
-    let report = command.spawn()?.wait()?;
+    let report = command.spawn_unwatched()?.wait()?;
     anyhow::ensure!(report.exit_code == Some(0), "the run ended with {}", report.verdict);
     Ok(())
 }

@@ -44,6 +44,7 @@ pub fn print() -> anyhow::Result<()> {
         programs: program.shown.clone(),
         core_is_piped: false,
         handled: tipstaff_abi::SyscallSet::new(caps.arch),
+        rewrites: false,
     };
     let plan = time("lower", || Ok(lower(&policy, caps, &RealHost::default(), &around)?))?;
     let armed = time("compile the filter", || {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use tipstaff_notify::{Listener, Next};
+use tipstaff_notify::Notification;
 use tipstaff_policy::lower::{DeniedCall, FilterPlan};
 use tipstaff_report::Denial;
+
+use crate::engine::Answered;
 
 /// How many different refusals are kept; more are counted under the last.
 const KINDS: usize = 1000;
@@ -24,37 +26,18 @@ pub(crate) struct Denials {
     pub dropped: u64,
 }
 
-/// What the listener said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// All answered.
-    Answered,
-    /// A call whose rule kills: the box must die, and the caller stays where it is.
-    Kill,
-    /// No task is left under the filter.
-    Ended,
-}
-
 impl Denials {
-    /// Answers what waits, at most `budget` calls, so that one box cannot hold the loop.
-    pub fn serve(&mut self, listener: &Listener, filter: &FilterPlan, budget: usize) -> Told {
-        for _ in 0..budget {
-            match listener.next() {
-                Ok(Next::Call(call)) => {
-                    let denied = filter.explain(call.data());
-                    let (kill, errno) = (denied.kill, denied.errno);
-                    self.count(denied, call.data().args, call.pid(), 1);
-                    if kill {
-                        call.leave_to_die();
-                        return Told::Kill;
-                    }
-                    let _ = call.refuse(errno);
-                }
-                Ok(Next::Nothing) | Err(_) => return Told::Answered,
-                Ok(Next::Ended) => return Told::Ended,
-            }
+    /// Answers a call that a rule of the filter has refused.
+    pub fn refuse(&mut self, call: Notification, filter: &FilterPlan) -> Answered {
+        let denied = filter.explain(call.data());
+        let (kill, errno) = (denied.kill, denied.errno);
+        self.count(denied, call.data().args, call.pid(), 1);
+        if kill {
+            call.leave_to_die();
+            return Answered::Kill;
         }
-        Told::Answered
+        let _ = call.refuse(errno);
+        Answered::Done
     }
 
     pub fn count(&mut self, denied: DeniedCall, args: [u64; 6], pid: Option<u32>, times: u64) {

@@ -20,7 +20,7 @@ mod tasks;
 mod terminal;
 mod usage;
 
-pub use engine::Ptrace;
+pub use engine::{Engine, Notify, Ptrace};
 pub use handler::{Action, Handler, Handlers, Rewriter};
 pub use network::{Network, Tighten};
 pub use relay::{Captured, Relay, Sink};

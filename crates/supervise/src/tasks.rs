@@ -39,6 +39,22 @@ fn children(pid: i32, tid: i32) -> Vec<i32> {
     text.split_ascii_whitespace().filter_map(|p| p.parse().ok()).collect()
 }
 
+/// The process of a thread; None when it is gone.
+pub(crate) fn process_of(tid: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+}
+
+/// Whether a thread has a signal to take: pending for it or its process, and not blocked.
+pub(crate) fn has_signal(tid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let set = |key| {
+        let value = status.lines().find_map(|line| line.strip_prefix(key));
+        value.and_then(|v| u64::from_str_radix(v.trim(), 16).ok()).unwrap_or(0)
+    };
+    (set("SigPnd:") | set("ShdPnd:")) & !set("SigBlk:") != 0
+}
+
 /// Open descriptors of a process: the size of its `fd` directory (Linux 6.2), or its entries. 0 when it is gone.
 pub(crate) fn descriptors(pid: i32) -> u64 {
     let path = format!("/proc/{pid}/fd");

@@ -13,22 +13,29 @@ pub fn open(pid: i32) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// A pidfd of one thread (PIDFD_THREAD, Linux 6.9), close-on-exec: [`get_fd`] then looks into this thread's own descriptor table. An older
-/// kernel knows processes only; there a thread other than the leader must share the leader's table (kcmp(2)), else EPERM.
-pub fn open_thread(tid: i32, process: i32) -> Result<OwnedFd, Errno> {
-    const PIDFD_THREAD: usize = libc::O_EXCL as usize;
-    const KCMP_FILES: usize = 2;
+/// A pidfd of one thread: PIDFD_THREAD (Linux 6.9), close-on-exec. It is readable when that thread has ended. EINVAL: an older kernel.
+pub fn open_thread(tid: i32) -> Result<OwnedFd, Errno> {
+    // PIDFD_THREAD is O_EXCL.
     // SAFETY: no pointers; the result is a new descriptor.
-    match unsafe { call(libc::SYS_pidfd_open, [tid as usize, PIDFD_THREAD, 0, 0, 0, 0]) } {
-        // SAFETY: as above.
-        Ok(fd) => Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }),
-        Err(Errno::INVAL) if tid == process => open(process),
+    unsafe {
+        let fd = call(libc::SYS_pidfd_open, [tid as usize, libc::O_EXCL as usize, 0, 0, 0, 0])?;
+        Ok(OwnedFd::from_raw_fd(fd as i32))
+    }
+}
+
+/// What [`get_fd`] is asked with for descriptors of this thread: an older kernel than 6.9 knows processes only, and there a thread other than
+/// the leader must share the leader's descriptor table (kcmp(2)), else EPERM.
+pub fn for_files(tid: i32, process: impl Fn() -> i32) -> Result<OwnedFd, Errno> {
+    const KCMP_FILES: usize = 2;
+    match open_thread(tid) {
+        Err(Errno::INVAL) if tid == process() => open(tid),
         Err(Errno::INVAL) => {
+            let process = process();
             // SAFETY: no pointers.
             let same = unsafe { call(libc::SYS_kcmp, [tid as usize, process as usize, KCMP_FILES, 0, 0, 0]) };
             if same == Ok(0) { open(process) } else { Err(Errno::PERM) }
         }
-        Err(e) => Err(e),
+        other => other,
     }
 }
 

@@ -10,6 +10,9 @@ const SET_MODE_FILTER: usize = 1;
 const GET_ACTION_AVAIL: usize = 2;
 const GET_NOTIF_SIZES: usize = 3;
 const FLAG_NEW_LISTENER: usize = 1 << 3;
+const FLAG_WAIT_KILLABLE_RECV: usize = 1 << 5;
+const ADDFD_SETFD: u32 = 1;
+const ADDFD_SEND: u32 = 2;
 
 /// SECCOMP_USER_NOTIF_FLAG_CONTINUE: the kernel runs the call. Never after a decision on guest memory.
 pub const FLAG_CONTINUE: u32 = 1;
@@ -77,6 +80,38 @@ pub fn notif_id_valid(listener: BorrowedFd<'_>, id: u64) -> bool {
     unsafe { call(libc::SYS_ioctl, [word(listener.as_raw_fd()), request, addr(&id), 0, 0, 0]).is_ok() }
 }
 
+/// struct seccomp_notif_addfd.
+#[repr(C)]
+struct NotifAddFd {
+    id: u64,
+    flags: u32,
+    srcfd: u32,
+    newfd: u32,
+    newfd_flags: u32,
+}
+
+/// Puts a copy of a descriptor of ours into the caller's table and answers with its number, both at once:
+/// SECCOMP_IOCTL_NOTIF_ADDFD with SECCOMP_ADDFD_FLAG_SEND (Linux 5.14). The kernel chooses the lowest free number, or it is `at`, which is closed
+/// first. ENOENT: the caller is gone; EMFILE: its table is full; then it still waits.
+pub fn notif_add_fd(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    fd: BorrowedFd<'_>,
+    at: Option<u32>,
+    cloexec: bool,
+) -> Result<i32, Errno> {
+    let add = NotifAddFd {
+        id,
+        flags: ADDFD_SEND | if at.is_some() { ADDFD_SETFD } else { 0 },
+        srcfd: fd.as_raw_fd().cast_unsigned(),
+        newfd: at.unwrap_or(0),
+        newfd_flags: if cloexec { libc::O_CLOEXEC.cast_unsigned() } else { 0 },
+    };
+    let request = iow(3, size_of::<NotifAddFd>());
+    // SAFETY: the kernel reads one struct seccomp_notif_addfd.
+    unsafe { call(libc::SYS_ioctl, [word(listener.as_raw_fd()), request, addr(&add), 0, 0, 0]) }.map(|fd| fd as i32)
+}
+
 /// Makes the kernel wake the other side on the same CPU (Linux 6.6): SECCOMP_IOCTL_NOTIF_SET_FLAGS with
 /// SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP. Best effort.
 pub fn notif_sync_wake_up(listener: BorrowedFd<'_>) {
@@ -107,11 +142,21 @@ struct Fprog {
 
 /// Installs a filter on the calling thread; needs no_new_privs. With `listener` the result is the listener's
 /// descriptor (close-on-exec). Child-safe.
+///
+/// Once a call has been received, only a fatal signal ends its wait (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, Linux 5.19): without that, a
+/// signal would make the kernel ask again while the first question is being answered.
 pub(crate) fn install(program: &[Insn], listener: bool) -> Result<Option<i32>, Errno> {
     let prog = Fprog { len: program.len() as u16, filter: program.as_ptr() };
-    let flags = if listener { FLAG_NEW_LISTENER } else { 0 };
     // SAFETY: `prog` points at `len` instructions, which the kernel copies. No TSYNC, so a positive result can
     // only be the listener.
-    let ret = unsafe { call(libc::SYS_seccomp, [SET_MODE_FILTER, flags, addr(&prog), 0, 0, 0])? };
-    Ok(listener.then_some(ret as i32))
+    let install = |flags| unsafe { call(libc::SYS_seccomp, [SET_MODE_FILTER, flags, addr(&prog), 0, 0, 0]) };
+    if !listener {
+        return install(0).map(|_| None);
+    }
+    let installed = match install(FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE_RECV) {
+        // An older kernel: the flag is unknown to it.
+        Err(Errno::INVAL) => install(FLAG_NEW_LISTENER),
+        other => other,
+    };
+    installed.map(|fd| Some(fd as i32))
 }

@@ -11,7 +11,7 @@ fn main() -> Result<(), Error> {
     let profile = Profile::preset("default")?.wall(Duration::from_millis(500));
     let mut running: Vec<(&str, Child)> = Vec::new();
     for time in ["0", "0.2", "60"] {
-        running.push((time, Command::new("sleep").arg(time).profile(profile.clone()).spawn()?));
+        running.push((time, Command::new("sleep").arg(time).profile(profile.clone()).spawn_unwatched()?));
     }
     while !running.is_empty() {
         let mut fds: Vec<_> = running.iter().map(|(_, child)| PollFd::new(child, PollFlags::IN)).collect();

@@ -3,14 +3,18 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use tipstaff_report::{Cause, Report, judge};
-use tipstaff_supervise::{Captured, RawMode, Session};
+use tipstaff_supervise::{Captured, RawMode};
 use tipstaff_sys::keeper::Remote;
 
 use crate::Error;
+use crate::hall::Kept;
 
 /// A running box, as [`std::process::Child`]. Dropping it ends the box.
+///
+/// A thread of this process supervises it until somebody waits, as it does all others; there is one of that kind, however many boxes there are.
 #[derive(Debug)]
 pub struct Child {
     /// Write end of the guest's standard input, when it is piped.
@@ -20,7 +24,8 @@ pub struct Child {
     /// Read end of the guest's standard error, when it is piped.
     pub stderr: Option<File>,
     pub(crate) captured: [Option<Captured>; 2],
-    pub(crate) session: Session,
+    pub(crate) kept: Arc<Kept>,
+    pub(crate) remote: Remote,
     pub(crate) raw_mode: Option<RawMode>,
     pub(crate) report: Option<Report>,
 }
@@ -59,7 +64,7 @@ impl Child {
         if let Some(report) = &self.report {
             return Ok(report.clone());
         }
-        let outcome = self.session.wait()?;
+        let outcome = self.kept.wait()?;
         Ok(self.conclude(judge(outcome)))
     }
 
@@ -73,12 +78,12 @@ impl Child {
         Ok(Output { report, stdout, stderr })
     }
 
-    /// Does what is due and gives the report once the box has ended. To be called when the child is readable.
+    /// Gives the report once the box has ended. To be called when the child is readable.
     pub fn try_wait(&mut self) -> Result<Option<Report>, Error> {
         if let Some(report) = &self.report {
             return Ok(Some(report.clone()));
         }
-        let outcome = self.session.dispatch()?;
+        let outcome = self.kept.look()?;
         Ok(outcome.map(|outcome| self.conclude(judge(outcome))))
     }
 
@@ -90,19 +95,24 @@ impl Child {
 
     /// Kills everything in the box.
     pub fn kill(&mut self) -> io::Result<()> {
-        self.session.kill(Cause::User);
-        Ok(())
+        self.kept.state().session().map(|session| session.kill(Cause::User))
     }
 
     /// A handle for other threads.
     pub fn killer(&self) -> Killer {
-        Killer(self.session.remote())
+        Killer(self.remote.clone())
     }
 }
 
 /// Readable when [`Child::try_wait`] has something to do.
 impl AsFd for Child {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.session.as_fd()
+        self.kept.polled()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kept.end();
     }
 }

@@ -5,14 +5,17 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use tipstaff_abi::Arch;
 use tipstaff_abi::caps::KernelCaps;
-use tipstaff_abi::{Arch, SyscallSet};
 use tipstaff_launch::{Armed, Failure, Launched, Program, RealHost, Request, Tracer, Wiring, launch};
 use tipstaff_policy::lower::{EnginePlan, Plan, Surroundings, lower};
 use tipstaff_policy::profile;
 use tipstaff_supervise::handler::provided::PathPolicy;
-use tipstaff_supervise::{Handler, Handlers, Network, Options, Ptrace, RawMode, Rewriter, Session, Tighten, size_of};
+use tipstaff_supervise::{
+    Engine, Handler, Handlers, Network, Notify, Options, Ptrace, RawMode, Rewriter, Session, Tighten, size_of,
+};
 
+use crate::hall::Kept;
 use crate::stdio::Kind;
 use crate::wires::{Wires, ours};
 use crate::{Child, Error, Machine, Output, Profile, Report, Stdio};
@@ -61,8 +64,6 @@ struct Prepared {
     env: Vec<(OsString, OsString)>,
     cwd: PathBuf,
     machine: &'static Machine,
-    /// The calls that the filter stops for the handlers.
-    handled: SyscallSet,
 }
 
 /// Handed through even into a clean environment.
@@ -200,7 +201,7 @@ impl Command {
 
     /// Runs to the end.
     pub fn status(&mut self) -> Result<Report, Error> {
-        self.spawn()?.wait()
+        self.spawn_unwatched()?.wait()
     }
 
     /// Runs to the end with output captured.
@@ -208,17 +209,30 @@ impl Command {
         self.stdout.get_or_insert(Kind::Capture);
         self.stderr.get_or_insert(Kind::Capture);
         self.stdin.get_or_insert(Kind::Null);
-        self.spawn()?.wait_with_output()
+        self.spawn_unwatched()?.wait_with_output()
     }
 
     /// Starts a box. When this returns the program has been executed with every restriction in force; an error means
     /// that none of it has run and nothing is left.
+    ///
+    /// Until somebody waits for it, a thread of this process supervises it.
     pub fn spawn(&mut self) -> Result<Child, Error> {
+        self.launch(true)
+    }
+
+    /// As [`Self::spawn`], but nobody supervises the box until [`Child::wait`], or the caller polls the child and calls [`Child::try_wait`] whenever
+    /// it is readable: no limit is looked at, and a call that somebody has to be asked about waits. For an event loop, and for whoever waits at once;
+    /// no thread is started.
+    pub fn spawn_unwatched(&mut self) -> Result<Child, Error> {
+        self.launch(false)
+    }
+
+    fn launch(&mut self, watched: bool) -> Result<Child, Error> {
         let prepared = match self.prepared.take() {
             Some(prepared) => prepared,
             None => self.prepare(None)?,
         };
-        match self.start(&prepared) {
+        match self.start(&prepared, watched) {
             Err(Error::Launch(failure, rules)) if failure.assumption => {
                 // The quick look assumed too much, or the step failed for a reason of its own: the full look tells.
                 let full = Machine::full();
@@ -227,7 +241,7 @@ impl Command {
                     return Err(Error::Launch(failure, rules));
                 }
                 let prepared = self.prepare(Some(full))?;
-                let child = self.start(&prepared)?;
+                let child = self.start(&prepared, watched)?;
                 self.prepared = Some(prepared);
                 Ok(child)
             }
@@ -264,12 +278,14 @@ impl Command {
         let fail = |failure| Error::Launch(failure, Vec::new());
         let program = Program::resolve(&self.argv, search, &cwd).map_err(fail)?;
         let core = std::fs::read("/proc/sys/kernel/core_pattern");
-        let handled = self.handlers(machine.caps.arch)?.wants(machine.caps.arch);
+        let handlers = self.handlers(machine.caps.arch)?;
+        let handled = handlers.wants(machine.caps.arch);
         let around = Surroundings {
             cwd: cwd.clone(),
             programs: program.shown.clone(),
             core_is_piped: core.map_or(true, |pattern| pattern.starts_with(b"|")),
-            handled: handled.clone(),
+            handled,
+            rewrites: handlers.rewrites(),
             names: crate::names::resolve(&profile.network)?,
         };
         let host = RealHost::default();
@@ -277,7 +293,7 @@ impl Command {
         host.check().map_err(fail)?;
         let plan = plan?;
         let armed = Armed::new(plan, &machine.caps).map_err(fail)?;
-        Ok(Prepared { armed, program, profile, env, cwd, machine, handled })
+        Ok(Prepared { armed, program, profile, env, cwd, machine })
     }
 
     fn environment(&self, profile: &profile::Profile) -> Vec<(OsString, OsString)> {
@@ -298,7 +314,29 @@ impl Command {
         env
     }
 
-    fn start(&mut self, prepared: &Prepared) -> Result<Child, Error> {
+    /// The engine of a box, with handlers of its own.
+    fn engine(&self, prepared: &Prepared) -> Result<Engine, Error> {
+        let plan = &prepared.armed.plan;
+        if plan.engine == EnginePlan::Native {
+            return Ok(Engine::Native);
+        }
+        let arch = prepared.machine.caps.arch;
+        let mut handlers = self.handlers(arch)?;
+        if let Some(network) = &plan.network {
+            let rules = Network::new(network.clone(), prepared.machine.caps.landlock_abi, Tighten::default());
+            handlers.push_rule(Box::new(rules), arch).map_err(|e| Error::Usage(e.to_string()))?;
+        }
+        if !handlers.wants(arch).is_subset(&plan.asked) {
+            let text = "a handler wants calls that the one made for the plan did not want";
+            return Err(Error::Usage(text.to_owned()));
+        }
+        Ok(match plan.engine {
+            EnginePlan::Notify => Engine::Notify(Box::new(Notify::new(handlers)?)),
+            _ => Engine::Ptrace(Ptrace::start(handlers)?),
+        })
+    }
+
+    fn start(&mut self, prepared: &Prepared, watched: bool) -> Result<Child, Error> {
         let rules = || prepared.armed.plan.rules.iter().map(|r| r.enforcement.clone()).collect();
         let fail = |failure| Error::Launch(failure, rules());
         let limit = prepared.armed.plan.limits.output;
@@ -325,24 +363,11 @@ impl Command {
         wiring.append(&mut self.fds);
         let terminal = wires.terminal.as_ref().map(|(from, _)| size_of(from.as_fd()));
         let request = Request { env: prepared.env.clone(), wiring, terminal };
-        let engine = match prepared.armed.plan.engine {
-            EnginePlan::Native => None,
-            EnginePlan::Ptrace => {
-                let arch = prepared.machine.caps.arch;
-                let mut handlers = self.handlers(arch)?;
-                if !handlers.wants(arch).is_subset(&prepared.handled) {
-                    let text = "a handler wants calls that the one made for the plan did not want";
-                    return Err(Error::Usage(text.to_owned()));
-                }
-                if let Some(network) = &prepared.armed.plan.network {
-                    let abi = prepared.machine.caps.landlock_abi;
-                    let rules = Network::new(network.clone(), abi, Tighten::default());
-                    handlers.push_rule(Box::new(rules), arch).map_err(|e| Error::Usage(e.to_string()))?;
-                }
-                Some(Ptrace::start(handlers)?)
-            }
+        let engine = self.engine(prepared)?;
+        let mut take = match &engine {
+            Engine::Ptrace(ptrace) => Some(|pid| ptrace.take(pid)),
+            Engine::Native | Engine::Notify(_) => None,
         };
-        let mut take = engine.as_ref().map(|engine| |pid| engine.take(pid));
         let tracer = take.as_mut().map(|take| take as &mut Tracer<'_>);
         let hierarchies = &prepared.machine.hierarchies;
         let launched: Launched =
@@ -357,7 +382,9 @@ impl Command {
         let raw_mode = options.terminal.as_ref().and_then(|(from, _)| RawMode::enter(from.as_fd()).ok());
         let session = Session::new(launched, &prepared.armed.plan, prepared.machine.caps.cpus, options)?;
         let [stdin, stdout, stderr] = wires.ends;
-        Ok(Child { stdin, stdout, stderr, captured: wires.captured, session, raw_mode, report: None })
+        let remote = session.remote();
+        let kept = if watched { Kept::watched(session)? } else { Kept::alone(session)? };
+        Ok(Child { stdin, stdout, stderr, captured: wires.captured, kept, remote, raw_mode, report: None })
     }
 }
 

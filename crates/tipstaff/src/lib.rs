@@ -15,8 +15,8 @@
 //! # }
 //! ```
 //!
-//! A box is one process tree. Its limits are enforced while somebody drives its [`Child`]: in [`Child::wait`], or by an
-//! event loop that polls the child ([`std::os::fd::AsFd`]) and calls [`Child::try_wait`]. A [`Killer`] ends it from any
+//! A box is one process tree. It is supervised by whoever waits for it ([`Child::wait`]), and until then by one thread of this process, which serves
+//! all boxes; an event loop of the host's can do it as well ([`Command::spawn_unwatched`]). A [`Killer`] ends it from any
 //! thread. Dropping a child ends its box; the end of this process, also by SIGKILL, ends every box.
 //!
 //! Spawning is safe from any thread of a threaded host: nothing is forked, no signal handler is installed, no SIGCHLD is
@@ -30,6 +30,7 @@
 mod child;
 mod command;
 mod error;
+mod hall;
 mod machine;
 mod names;
 mod profile;

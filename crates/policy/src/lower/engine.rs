@@ -1,8 +1,9 @@
 //! Which engine decides what the kernel cannot.
 
 use tipstaff_abi::SyscallSet;
+use tipstaff_abi::caps::KernelCaps;
 
-use super::network::Ask;
+use super::host::Surroundings;
 use super::plan::Cost;
 use super::sink::Sink;
 use crate::profile::{Engine, GuestPtrace, Profile};
@@ -13,45 +14,86 @@ pub enum EnginePlan {
     /// The kernel alone.
     #[default]
     Native,
+    /// Seccomp user notification: the supervisor answers from its loop (seccomp_unotify(2)). Guests keep the kernel's own ptrace.
+    Notify,
     /// A tracer: every task of the box is its tracee (ptrace(2)).
     Ptrace,
 }
 
-/// `handled`: what the handlers of this box want to see.
-pub(super) fn lower(profile: &Profile, handled: &SyscallSet, asked: &[Ask], sink: &mut Sink) -> EnginePlan {
+const NO_LISTENER: &str = "no seccomp listener can be had: the kernel is older than 5.0, or another supervisor's filter has one (EBUSY, a nested box)";
+
+/// The engine that would be asked, if anybody has to be; Native where nobody may.
+pub(super) fn available(profile: &Profile, caps: &KernelCaps, around: &Surroundings) -> EnginePlan {
+    match profile.isolation.engine.unwrap_or(Engine::Auto) {
+        Engine::Native => EnginePlan::Native,
+        Engine::Notify if caps.listener => EnginePlan::Notify,
+        Engine::Notify => EnginePlan::Native,
+        Engine::Auto if caps.listener && !around.rewrites => EnginePlan::Notify,
+        Engine::Auto | Engine::Ptrace => EnginePlan::Ptrace,
+    }
+}
+
+/// `asked`: the calls that somebody has to be asked about, for the profile's own rules and for the handlers of this box.
+pub(super) fn lower(
+    profile: &Profile,
+    caps: &KernelCaps,
+    around: &Surroundings,
+    asked: &SyscallSet,
+    sink: &mut Sink,
+) -> EnginePlan {
     let emulate = profile.isolation.guest_ptrace == Some(GuestPtrace::Emulate);
     if emulate {
         let cure = "use `--guest-ptrace native` or `deny`";
         sink.impossible("guest_ptrace = \"emulate\"", "this version does not emulate ptrace", cure);
     }
-    let calls: Vec<&str> = asked.iter().map(|ask| ask.call).collect();
-    let wish = profile.isolation.engine.unwrap_or(Engine::Auto);
-    match wish {
-        Engine::Notify => {
-            let cure = "use `--engine auto`, `native` or `ptrace`";
-            sink.impossible("engine = \"notify\"", "this version has no notify engine", cure);
-            EnginePlan::Native
-        }
-        Engine::Native if !handled.is_empty() => {
-            let cure = "use `--engine auto` or `--engine ptrace`";
+    match (profile.isolation.engine.unwrap_or(Engine::Auto), available(profile, caps, around)) {
+        (Engine::Native, _) if !asked.is_empty() => {
+            let cure = "use `--engine auto`, `notify` or `ptrace`";
             sink.impossible("engine = \"native\"", "the kernel alone asks no handler", cure);
             EnginePlan::Native
         }
-        Engine::Native if !asked.is_empty() => {
-            let why = format!("the kernel alone does not know addresses: {} must be asked about", calls.join(", "));
-            let cure = "use `--engine auto`, `--net none`, `--net host`, or rules like tcp://*:443 alone";
-            sink.impossible("engine = \"native\"", &why, cure);
+        (Engine::Native, _) => EnginePlan::Native,
+        (Engine::Auto, _) if asked.is_empty() => EnginePlan::Native,
+        (Engine::Notify, _) if around.rewrites => {
+            let why = "a handler changes calls or what they return, which only a tracer can";
+            sink.impossible("engine = \"notify\"", why, "use `--engine auto` or `ptrace`");
             EnginePlan::Native
         }
-        Engine::Auto if handled.is_empty() && asked.is_empty() => EnginePlan::Native,
-        Engine::Native => EnginePlan::Native,
-        Engine::Auto | Engine::Ptrace => {
-            sink.full("engine = \"ptrace\"", "ptrace", Cost::Traced);
-            if profile.isolation.guest_ptrace.unwrap_or(GuestPtrace::Native) == GuestPtrace::Native {
-                let why = "a task has one tracer, and that is ours: ptrace(2) of guests fails with EPERM";
-                sink.note("guest_ptrace = \"native\"", "none", why, Cost::Free);
-            }
+        (Engine::Notify, EnginePlan::Native) => {
+            sink.impossible("engine = \"notify\"", NO_LISTENER, "use `--engine auto`, `native` or `ptrace`");
+            EnginePlan::Native
+        }
+        (_, EnginePlan::Notify) => {
+            notify(asked, sink);
+            EnginePlan::Notify
+        }
+        (engine, _) => {
+            let tells = if engine == Engine::Auto && !around.rewrites { Some(NO_LISTENER) } else { None };
+            ptrace(profile, asked, tells, sink);
             EnginePlan::Ptrace
         }
+    }
+}
+
+/// The calls of a set in words.
+fn words(asked: &SyscallSet) -> String {
+    let names = asked.iter().map(|nr| nr.name(asked.arch()).unwrap_or("?")).collect::<Vec<_>>();
+    if names.is_empty() { "no call".to_owned() } else { names.join(", ") }
+}
+
+fn notify(asked: &SyscallSet, sink: &mut Sink) {
+    let mechanism = format!("seccomp notification of {}", words(asked));
+    sink.full("engine = \"notify\"", &mechanism, Cost::Notified);
+}
+
+fn ptrace(profile: &Profile, asked: &SyscallSet, instead: Option<&str>, sink: &mut Sink) {
+    let mechanism = format!("ptrace, stops at {}", words(asked));
+    match instead {
+        Some(why) => sink.full_but("engine = \"ptrace\"", &mechanism, why, Cost::Traced),
+        None => sink.full("engine = \"ptrace\"", &mechanism, Cost::Traced),
+    }
+    if profile.isolation.guest_ptrace.unwrap_or(GuestPtrace::Native) == GuestPtrace::Native {
+        let why = "a task has one tracer, and that is ours: ptrace(2) of guests fails with EPERM";
+        sink.note("guest_ptrace = \"native\"", "none", why, Cost::Free);
     }
 }

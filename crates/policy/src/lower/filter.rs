@@ -5,16 +5,16 @@ use std::sync::OnceLock;
 
 use tipstaff_abi::bpf::{Insn, SeccompData};
 use tipstaff_abi::caps::KernelCaps;
-use tipstaff_abi::{Arch, SyscallSet, Sysno, errno, family};
+use tipstaff_abi::{Arch, Sysno, errno, family};
 use tipstaff_seccomp::{Action, Condition, Filter, Op, Rule, Width};
 
 use super::host::Host;
 use super::missing::Missing;
 use super::namespaces::NamespacePlan;
-use super::network::{self, Ask, Net, NetworkPlan};
+use super::network::{self, Net, NetworkPlan};
 use super::plan::Cost;
 use super::sink::{Refusal, Sink};
-use super::traced;
+use super::stops::{self, Stops};
 use crate::base::{self, Stock};
 use crate::profile::{self, ArgCondition, Base, CompareOp, Denials, GuestPtrace, Profile, RuleAction, SyscallRule};
 
@@ -29,12 +29,12 @@ pub struct FilterPlan {
     source: Source,
     /// What [`Source::Stock`] stands for, once somebody asks.
     expanded: OnceLock<Table>,
-    /// Refused calls become notifications, so that they can be told.
+    /// There is a listener.
     pub listener: bool,
-    /// There is a tracer, and these calls stop for it.
-    traced: Option<SyscallSet>,
-    /// Calls that somebody is asked about because of the network rules.
-    asked: Vec<Ask>,
+    /// Refused calls become notifications, so that they can be told.
+    tells: bool,
+    /// There is an engine, and these are the calls it is asked about.
+    stops: Option<Stops>,
     /// What stands behind the default action.
     base: String,
 }
@@ -78,7 +78,7 @@ impl FilterPlan {
     /// Compiles. The launcher's own last two calls, sendmsg(2) for the listener and execveat(2), pass where the
     /// profile would refuse them only with the secret words in argument registers that the kernel ignores.
     pub fn compile(&self, secret: [u64; SECRET_WORDS]) -> Result<Vec<Insn>, tipstaff_seccomp::Error> {
-        if let (Source::Stock(stock), true, None) = (&self.source, self.listener, &self.traced)
+        if let (Source::Stock(stock), true, None) = (&self.source, self.tells, &self.stops)
             && let Some(program) = stock.program(self.arch)
         {
             return Ok(program.to_vec());
@@ -89,7 +89,7 @@ impl FilterPlan {
     /// The filter as it is installed: refusals told through the listener, the launcher's own calls exempt.
     pub fn installed(&self, secret: [u64; SECRET_WORDS]) -> Filter {
         let mut filter = self.spec().clone();
-        if self.listener {
+        if self.tells {
             filter.foreign = told(filter.foreign);
             for table in &mut filter.tables {
                 table.default = told(table.default);
@@ -104,13 +104,10 @@ impl FilterPlan {
             }
         }
         if let Some(table) = filter.table_mut(self.arch) {
-            if self.traced.is_some() {
-                network::insert(table, &self.asked, Action::Trace(traced::TRACE_DATA));
-            }
-            if let Some(handled) = &self.traced {
-                traced::stops(table, handled);
+            if let Some(stops) = &self.stops {
+                stops.insert(table);
                 if !self.listener {
-                    traced::no_listener(table, self.arch);
+                    stops::no_listener(table, self.arch);
                 }
             }
             let equal = |arg: u8, value| Condition { arg, width: Width::W64, op: Op::Eq, value };
@@ -133,6 +130,14 @@ impl FilterPlan {
             }
         }
         filter
+    }
+
+    /// Whether a notified call is one that the engine is asked about: it breaks no rule.
+    pub fn is_asked(&self, data: &SeccompData) -> bool {
+        let number = data.nr.cast_unsigned();
+        self.stops.as_ref().is_some_and(|stops| {
+            stops.notify() && stops.calls.contains(Sysno(number)) && Arch::of(data.arch, number) == Some(self.arch)
+        }) && matches!(self.spec().decide(data), Action::Allow | Action::Log)
     }
 
     /// The rule that a notified call broke.
@@ -182,7 +187,7 @@ impl FilterPlan {
     pub fn lets(&self, call: &str) -> bool {
         let Some(number) = Sysno::by_name(self.arch, call) else { return false };
         let data = SeccompData { nr: number.0.cast_signed(), arch: self.arch.audit_arch(), ..SeccompData::default() };
-        let handled = self.traced.as_ref().is_some_and(|handled| handled.contains(number));
+        let handled = self.stops.as_ref().is_some_and(|stops| stops.calls.contains(number));
         !handled && matches!(self.spec().decide(&data), Action::Allow | Action::Log)
     }
 
@@ -230,7 +235,7 @@ pub(super) fn lower(
     ns: &NamespacePlan,
     (net, network): (Net, Option<&NetworkPlan>),
     host: &dyn Host,
-    traced: Option<SyscallSet>,
+    stops: Option<Stops>,
     sink: &mut Sink,
 ) -> Result<Option<FilterPlan>, Refusal> {
     if !caps.seccomp {
@@ -243,18 +248,12 @@ pub(super) fn lower(
     let ptrace = profile.isolation.guest_ptrace.unwrap_or(GuestPtrace::Native) == GuestPtrace::Native;
     let missing = Missing::of(profile, caps, ns, net, sink);
     let report = profile.isolation.denials.unwrap_or(Denials::Report) == Denials::Report;
-    let listener = report && caps.listener;
+    let tells = report && caps.listener;
+    let listener = tells || stops.as_ref().is_some_and(Stops::notify);
     if *which == Base::Default && syscalls.rules.is_empty() && network.is_none() {
         let source = Source::Stock(Stock { ptrace, missing });
-        let plan = FilterPlan {
-            arch,
-            source,
-            expanded: OnceLock::new(),
-            listener,
-            traced,
-            asked: Vec::new(),
-            base: "default".to_owned(),
-        };
+        let plan =
+            FilterPlan { arch, source, expanded: OnceLock::new(), listener, tells, stops, base: "default".to_owned() };
         say(&plan, report, sink);
         return Ok(Some(plan));
     }
@@ -293,15 +292,7 @@ pub(super) fn lower(
         table.push(syscall, rule);
     }
     let source = Source::Own(Box::new(Table { spec, names }));
-    let plan = FilterPlan {
-        arch,
-        source,
-        expanded: OnceLock::new(),
-        listener,
-        traced,
-        asked: network.map(NetworkPlan::asked).unwrap_or_default(),
-        base: base_name,
-    };
+    let plan = FilterPlan { arch, source, expanded: OnceLock::new(), listener, tells, stops, base: base_name };
     say(&plan, report, sink);
     Ok(Some(plan))
 }
@@ -309,7 +300,7 @@ pub(super) fn lower(
 fn say(plan: &FilterPlan, report: bool, sink: &mut Sink) {
     let rule = format!("syscalls.base = {:?}", plan.base);
     sink.full(&rule, "seccomp", Cost::Kernel);
-    if plan.listener {
+    if plan.tells {
         sink.full("denials = \"report\"", "seccomp listener", Cost::Denied);
     } else if report {
         let why = "no listener can be had (a nested box, or an old kernel): calls are refused, but nobody is told";
@@ -335,7 +326,7 @@ fn stock_table(arch: Arch, stock: Stock) -> Table {
 #[cfg(test)]
 pub(crate) fn stock_filter(arch: Arch, stock: Stock) -> Filter {
     let (source, expanded) = (Source::Stock(stock), OnceLock::new());
-    FilterPlan { arch, source, expanded, listener: true, traced: None, asked: Vec::new(), base: "default".into() }
+    FilterPlan { arch, source, expanded, listener: true, tells: true, stops: None, base: "default".into() }
         .installed([0; SECRET_WORDS])
 }
 

@@ -39,6 +39,8 @@ pub struct Surroundings {
     pub core_is_piped: bool,
     /// Calls that handlers want to see; they need an engine that asks them.
     pub handled: SyscallSet,
+    /// A handler changes calls, or what they return: only a tracer can.
+    pub rewrites: bool,
     /// The addresses of the hosts that the profile names, as the caller's resolver said them.
     pub names: BTreeMap<String, Vec<IpAddr>>,
 }

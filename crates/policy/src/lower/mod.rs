@@ -22,11 +22,12 @@ mod namespaces;
 mod network;
 mod plan;
 mod sink;
+mod stops;
 #[cfg(test)]
 mod tests;
-mod traced;
 mod view;
 
+use tipstaff_abi::SyscallSet;
 use tipstaff_abi::caps::KernelCaps;
 
 pub use engine::EnginePlan;
@@ -42,18 +43,17 @@ pub use namespaces::NamespacePlan;
 pub use network::{Ask, NetworkPlan, OutOfReach, Peer, Reach, meant};
 pub use plan::{Cost, Plan, PlanRule};
 pub use sink::Refusal;
-pub use traced::TRACE_DATA;
+pub use stops::TRACE_DATA;
 pub use view::{View, ViewOp};
 
 use crate::profile::Profile;
 use sink::Sink;
+use stops::Stops;
 
 /// Lowers a profile. `around` says where and by whom the program is run.
 pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Surroundings) -> Result<Plan, Refusal> {
     let mut sink = Sink::new(profile.isolation.best_effort == Some(true));
     let (net, network) = network::lower(profile, caps, around, &mut sink)?;
-    let asked = network.as_ref().map(NetworkPlan::asked).unwrap_or_default();
-    let engine = engine::lower(profile, &around.handled, &asked, &mut sink);
     if !caps.pidfd {
         sink.refuse("nothing survives the box", "the kernel has no pidfd_open (Linux 5.3)", "use Linux 5.3 or later");
     }
@@ -63,10 +63,13 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
     let texts = network.as_ref().map(NetworkPlan::texts).unwrap_or_default();
     let view = view::lower(profile, caps, host, around, &namespaces, (&limits, &texts), &mut sink)?;
     let landlock = landlock::lower(caps, &namespaces, net, network.as_ref(), &view, host, &mut sink);
-    let traced = (engine == EnginePlan::Ptrace).then(|| around.handled.clone());
-    let filter = filter::lower(profile, caps, &namespaces, (net, network.as_ref()), host, traced, &mut sink)?;
+    let asks = network.as_ref().map(NetworkPlan::asked).unwrap_or_default();
+    let asked = around.handled.union(&SyscallSet::from_names(caps.arch, asks.iter().map(|ask| ask.call)));
+    let engine = engine::lower(profile, caps, around, &asked, &mut sink);
+    let stops = Stops::of(engine, &around.handled, asks);
+    let filter = filter::lower(profile, caps, &namespaces, (net, network.as_ref()), host, stops, &mut sink)?;
     let filter = filter.map(std::sync::Arc::new);
     let rules = sink.finish()?;
     let network = network.map(std::sync::Arc::new);
-    Ok(Plan { engine, namespaces, network, view, landlock, filter, limits, ids, rules })
+    Ok(Plan { engine, asked, namespaces, network, view, landlock, filter, limits, ids, rules })
 }

@@ -10,7 +10,7 @@ use tipstaff_abi::caps::{CgroupCaps, KernelCaps};
 use tipstaff_report::Level;
 
 use super::*;
-use crate::profile::{Engine, Loader, Namespaces, PathRule, RuleAction, SyscallRule};
+use crate::profile::{Denials, Engine, GuestPtrace, Loader, Namespaces, PathRule, RuleAction, SyscallRule};
 use crate::value::Setting;
 
 /// Paths and what stands there; a directory's list is what lies below it.
@@ -75,6 +75,7 @@ pub(super) fn around() -> Surroundings {
         programs: vec!["/bin/true".into()],
         core_is_piped: false,
         handled: SyscallSet::new(KernelCaps::full().arch),
+        rewrites: false,
         names: BTreeMap::new(),
     }
 }
@@ -245,7 +246,7 @@ fn here_is_never_everything() {
 fn later_engines_are_refused_even_with_best_effort() {
     let mut profile = preset("default");
     profile.isolation.best_effort = Some(true);
-    profile.isolation.engine = Some(Engine::Notify);
+    profile.isolation.guest_ptrace = Some(GuestPtrace::Emulate);
     assert!(plan(&profile, &KernelCaps::full()).is_err());
 }
 
@@ -344,13 +345,56 @@ fn clone3_stays_absent_under_a_tracer() {
 
 #[test]
 fn handlers_need_an_engine_that_asks_them() {
-    let caps = KernelCaps::full();
-    let around = Surroundings { handled: SyscallSet::from_names(caps.arch, ["openat"]), ..around() };
-    let with = |engine| {
+    let handled = SyscallSet::from_names(KernelCaps::full().arch, ["openat"]);
+    let with = |engine, rewrites, listener| {
         let mut profile = preset("default");
         profile.isolation.engine = engine;
+        let caps = KernelCaps { listener, ..KernelCaps::full() };
+        let around = Surroundings { handled: handled.clone(), rewrites, ..around() };
         lower(&profile, &caps, &Table::machine(), &around).map(|plan| plan.engine)
     };
-    assert_eq!(with(None).expect("plan"), EnginePlan::Ptrace);
-    assert!(with(Some(Engine::Native)).is_err());
+    let (notify, ptrace) = (Some(Engine::Notify), Some(Engine::Ptrace));
+    assert_eq!(with(None, false, true).expect("plan"), EnginePlan::Notify);
+    assert_eq!(with(None, true, true).expect("plan"), EnginePlan::Ptrace, "only a tracer changes calls");
+    assert_eq!(with(None, false, false).expect("plan"), EnginePlan::Ptrace, "a nested box has no listener");
+    assert_eq!(with(notify, false, true).expect("plan"), EnginePlan::Notify);
+    assert_eq!(with(ptrace, false, true).expect("plan"), EnginePlan::Ptrace);
+    assert!(with(Some(Engine::Native), false, true).is_err());
+    assert!(with(notify, true, true).is_err());
+    let told = with(notify, false, false).expect_err("no listener").to_string();
+    assert!(told.contains("nested box") && told.contains("--engine auto"), "{told}");
+}
+
+#[test]
+fn what_is_asked_about_is_notified_and_nothing_else() {
+    use tipstaff_abi::Sysno;
+    use tipstaff_abi::bpf::SeccompData;
+    use tipstaff_seccomp::Action;
+    let caps = KernelCaps::full();
+    let handled = SyscallSet::from_names(caps.arch, ["openat", "mount", "socket"]);
+    for denials in [Denials::Report, Denials::Silent] {
+        let mut profile = preset("default");
+        profile.isolation.denials = Some(denials);
+        let around = Surroundings { handled: handled.clone(), ..around() };
+        let plan = lower(&profile, &caps, &Table::machine(), &around).expect("plan");
+        let plan = plan.filter.expect("a filter");
+        assert!(plan.listener, "also where refusals are told to nobody");
+        let filter = plan.installed([7, 8, 9]);
+        let program = filter.compile().expect("compiles");
+        tipstaff_seccomp::prove(&filter, &program).expect("proves");
+        let data = |name: &str, args: [u64; 6]| {
+            let nr = Sysno::by_name(caps.arch, name).expect("a call").0.cast_signed();
+            SeccompData { nr, arch: caps.arch.audit_arch(), args, ..SeccompData::default() }
+        };
+        let openat = data("openat", [0; 6]);
+        assert!(filter.decide(&openat) == Action::Notify && plan.is_asked(&openat));
+        let socket = data("socket", [2, 1, 0, 0, 0, 0]);
+        assert!(filter.decide(&socket) == Action::Notify && plan.is_asked(&socket));
+        let mount = data("mount", [0; 6]);
+        assert!(!plan.is_asked(&mount), "refused, and nobody is asked");
+        assert_eq!(filter.decide(&mount) == Action::Notify, denials == Denials::Report);
+        for free in ["read", "close", "wait4", "waitid", "ptrace", "clone", "fork", "mmap"] {
+            assert_eq!(filter.decide(&data(free, [0; 6])), Action::Allow, "{free}");
+        }
+    }
 }

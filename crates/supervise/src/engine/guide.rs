@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use tipstaff_abi::{Arch, SyscallSet, Sysno};
-use tipstaff_policy::lower::{DeniedCall, TRACE_DATA};
+use tipstaff_policy::lower::TRACE_DATA;
 use tipstaff_trace::{Address, Call, End, Halted, Observer, Resume, Stop, Task, Tracer};
 
 use super::exec::{Approved, Runs};
 use super::pool::{Answer, Pool};
+use super::said::{another, refused, ruled};
 use super::voice::Voice;
-use crate::handler::{Asked, Denied, Entry, Guest, Handlers, Return, Snapshot, Trap, Verdict};
+use crate::handler::{Asked, Entry, Guest, Handlers, Return, Snapshot, Trap, Verdict};
 
 const ENOSYS: i64 = 38;
 /// Not an errno of programs: the kernel makes the call again as restart_syscall(2), from what it has kept itself.
@@ -64,6 +65,15 @@ impl Guest for Stopped<'_> {
     fn stack(&self) -> Option<u64> {
         self.0.registers().ok().map(|registers| registers.sp())
     }
+
+    fn process(&self, tid: i32) -> Option<i32> {
+        Some(tid)
+    }
+
+    /// Nobody else gets the number of a tracee that we have not waited for.
+    fn is_waiting(&self) -> bool {
+        true
+    }
 }
 
 /// A call that a thread waits with.
@@ -72,7 +82,7 @@ fn trap<'a>(call: &Call, process: i32, guest: &'a Stopped<'a>) -> Trap<'a> {
         arch: call.arch,
         number: call.number,
         args: call.args,
-        pid: process,
+        pid: process.into(),
         tid: guest.0.tid(),
         guest,
         looked: false.into(),
@@ -120,15 +130,7 @@ impl Observer for Guide {
                 }
                 match self.execs.remove(&former) {
                     Some(approved) if approved.compare(tid) == Runs::Another => {
-                        self.denied(
-                            "execve",
-                            None,
-                            tid,
-                            [0; 6],
-                            "the executed program is not the approved one",
-                            None,
-                            None,
-                        );
+                        self.not_approved(tid);
                         self.voice.kill();
                         Resume::Kill
                     }
@@ -237,16 +239,9 @@ impl Guide {
                 Some(-i64::from(errno))
             }
             Verdict::Deny(denied) => {
-                let Denied { errno, rule, allow_with } = *denied;
-                self.denied(
-                    trap.name().unwrap_or_default(),
-                    Some(&flight.made),
-                    trap.tid,
-                    trap.args,
-                    &rule,
-                    Some(errno),
-                    allow_with,
-                );
+                let errno = denied.errno;
+                let call = ruled(trap.name(), flight.made.number, flight.made.arch, *denied);
+                self.voice.denied(call, flight.made.args, trap.tid);
                 Some(-i64::from(errno))
             }
             Verdict::Kill => {
@@ -385,31 +380,11 @@ impl Guide {
     }
 
     fn denied_call(&self, call: &Call, tid: i32, by: Option<usize>, errno: Option<u16>) {
-        let name = call.name().map_or_else(|| format!("syscall {}", call.number), str::to_owned);
-        let rule = format!("handler {}", self.handlers.name(by));
-        self.denied(&name, Some(call), tid, call.args, &rule, errno, None);
+        let denied = refused(call.name(), call.number, call.arch, self.handlers.name(by), errno);
+        self.voice.denied(denied, call.args, tid);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a denial has that many parts")]
-    fn denied(
-        &self,
-        syscall: &str,
-        call: Option<&Call>,
-        tid: i32,
-        args: [u64; 6],
-        rule: &str,
-        errno: Option<u16>,
-        allow_with: Option<String>,
-    ) {
-        let arch = call.map(|call| call.arch).or_else(Arch::native);
-        let call = DeniedCall {
-            syscall: syscall.to_owned(),
-            arch: arch.map_or("", |arch| arch.name()).to_owned(),
-            rule: rule.to_owned(),
-            kill: errno.is_none(),
-            errno: errno.map_or(0, i32::from),
-            allow_with,
-        };
-        self.voice.denied(call, args, tid);
+    fn not_approved(&self, tid: i32) {
+        self.voice.denied(another(Arch::native()), [0; 6], tid);
     }
 }

@@ -1,4 +1,4 @@
-//! What the tracer's thread tells the session.
+//! What an engine's threads tell the session.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -44,6 +44,11 @@ impl Voice {
         self.news.as_fd()
     }
 
+    /// Makes the session listen.
+    pub fn wake(&self) {
+        let _ = rustix::io::write(&*self.news, &1u64.to_ne_bytes());
+    }
+
     pub fn hear(&self) -> Said {
         let mut count = [0u8; 8];
         let _ = rustix::io::read(&*self.news, &mut count);
@@ -52,7 +57,7 @@ impl Voice {
 
     fn say(&self, what: impl FnOnce(&mut Said)) {
         what(&mut self.said.lock().unwrap_or_else(PoisonError::into_inner));
-        let _ = rustix::io::write(&*self.news, &1u64.to_ne_bytes());
+        self.wake();
     }
 
     /// Wakes nobody: the session listens at the end of the box at the latest, and wants these for its report alone. A program that is

@@ -40,7 +40,7 @@ impl Fake {
             arch,
             number,
             args: words,
-            pid: me,
+            pid: me.into(),
             tid: me,
             guest: self,
             looked: false.into(),
@@ -68,5 +68,13 @@ impl Guest for Fake {
 
     fn stack(&self) -> Option<u64> {
         Some(self.stack.get()).filter(|sp| *sp != 0)
+    }
+
+    fn process(&self, tid: i32) -> Option<i32> {
+        Some(tid)
+    }
+
+    fn is_waiting(&self) -> bool {
+        true
     }
 }

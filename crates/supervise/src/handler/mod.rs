@@ -136,7 +136,17 @@ pub trait Handler: Send {
     /// Decides.
     fn on_syscall(&mut self, trap: &mut Trap<'_>) -> Action;
 
-    /// A thread that made calls is gone; its number may be another's soon.
+    /// The box has started, and this process is the ancestor of all that will ever be in it; it runs no code of the guest. As it is numbered outside.
+    fn on_start(&mut self, ancestor: i32) {
+        let _ = ancestor;
+    }
+
+    /// It keeps something by thread, and wants to be told when one is gone: [`Self::on_gone`].
+    fn keeps_threads(&self) -> bool {
+        false
+    }
+
+    /// A thread that made calls is gone; its number may be another's soon. For those who [keep](Self::keeps_threads) something.
     fn on_gone(&mut self, tid: i32) {
         let _ = tid;
     }

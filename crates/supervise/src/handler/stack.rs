@@ -168,6 +168,32 @@ impl Handlers {
         fault
     }
 
+    /// The box has started. What a panic said.
+    pub(crate) fn start(&mut self, ancestor: i32) -> Option<String> {
+        let mut fault = None;
+        for seat in &mut self.seats {
+            let Who::Handler(handler) = &mut seat.who else { continue };
+            if let Err(words) = caught(|| handler.on_start(ancestor)) {
+                fault = Some(format!("handler {}: {words}", handler.name()));
+            }
+        }
+        fault
+    }
+
+    /// Somebody wants to be told of threads that are gone.
+    pub(crate) fn keeps_threads(&self) -> bool {
+        self.seats.iter().any(|seat| match &seat.who {
+            Who::Handler(handler) => handler.keeps_threads(),
+            Who::Rewriter(_) => true,
+        })
+    }
+
+    /// Somebody changes calls: only a tracer can serve them.
+    #[must_use]
+    pub fn rewrites(&self) -> bool {
+        self.seats.iter().any(|seat| matches!(seat.who, Who::Rewriter(_)))
+    }
+
     /// A thread is gone. What a panic said.
     pub(crate) fn gone(&mut self, tid: i32) -> Option<String> {
         let mut fault = None;

@@ -17,6 +17,13 @@ pub trait Guest {
 
     /// The caller's stack pointer; None if it is gone.
     fn stack(&self) -> Option<u64>;
+
+    /// The process of this thread; None if it is gone.
+    fn process(&self, tid: i32) -> Option<i32>;
+
+    /// Whether the caller still waits for the decision: what was found out under its number before is then true of it, and not of whoever has
+    /// got its number.
+    fn is_waiting(&self) -> bool;
 }
 
 /// A call that waits for its decision, the same under every engine.
@@ -24,7 +31,8 @@ pub struct Trap<'a> {
     pub(crate) arch: Arch,
     pub(crate) number: u32,
     pub(crate) args: [u64; 6],
-    pub(crate) pid: i32,
+    /// 0: not asked for yet.
+    pub(crate) pid: Cell<i32>,
     pub(crate) tid: i32,
     pub(crate) guest: &'a dyn Guest,
     /// Guest memory was read: a decision may rest on it.
@@ -63,10 +71,20 @@ impl Trap<'_> {
         self.args
     }
 
-    /// The caller's process, as it is numbered outside the box.
+    /// The caller's process, as it is numbered outside the box; the thread's own number if it is gone.
     #[must_use]
     pub fn pid(&self) -> i32 {
-        self.pid
+        if self.pid.get() == 0 {
+            self.pid.set(self.guest.process(self.tid).unwrap_or(self.tid));
+        }
+        self.pid.get()
+    }
+
+    /// Whether the caller still waits for the decision. Whoever acts on its behalf, with something that was got by its number (a descriptor, a
+    /// directory of proc(5)), asks this after getting it and before acting.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.guest.is_waiting()
     }
 
     /// The calling thread, as it is numbered outside the box.

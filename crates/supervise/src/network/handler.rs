@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tipstaff_abi::errno::{EACCES, EAFNOSUPPORT, EINVAL, ENOTSOCK, EOPNOTSUPP, EPERM, ETIMEDOUT};
+use tipstaff_abi::errno::{EACCES, EAFNOSUPPORT, EINTR, EINVAL, ENOTSOCK, EOPNOTSUPP, EPERM, ETIMEDOUT};
 use tipstaff_abi::{Arch, SyscallSet};
 use tipstaff_policy::lower::NetworkPlan;
 use tipstaff_policy::value::Proto;
@@ -155,7 +155,7 @@ impl Network {
         };
         let data = message::data(trap, &header, socket.stream).map_err(failed)?;
         let mut message = Message { to, data, ..Message::default() };
-        let process = pidfd::open_thread(trap.tid(), trap.pid()).map_err(|_| Action::Errno(EPERM))?;
+        let process = pidfd::for_files(trap.tid(), || trap.pid()).map_err(|_| Action::Errno(EPERM))?;
         let fetch = |number| pidfd::get_fd(process.as_fd(), number).map_err(|e| e.0 as u16);
         message::controls(trap, &header, socket.domain == AF_UNIX, &mut message, fetch).map_err(failed)?;
         Ok(message)
@@ -227,8 +227,12 @@ impl Network {
 /// Duplicates the socket that the call names. Err: what the kernel would say of the number.
 fn socket(trap: &Trap<'_>) -> Result<Socket, Action> {
     use rustix::net::sockopt;
-    let caller = pidfd::open_thread(trap.tid(), trap.pid()).map_err(|_| Action::Errno(EPERM))?;
+    let caller = pidfd::for_files(trap.tid(), || trap.pid()).map_err(|_| Action::Errno(EPERM))?;
     let fd = pidfd::get_fd(caller.as_fd(), trap.args()[0] as i32).map_err(|e| failed(e.0 as u16))?;
+    // Until here the number may have become another's.
+    if !trap.is_waiting() {
+        return Err(failed(EINTR));
+    }
     let not = |_| failed(ENOTSOCK);
     let domain = i32::from(sockopt::socket_domain(&fd).map_err(not)?.as_raw());
     let kind = sockopt::socket_type(&fd).map_err(not)?.as_raw();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tipstaff::handler::Trap;
-use tipstaff::policy::profile::PathRule;
+use tipstaff::policy::profile::{Engine, PathRule};
 use tipstaff::{Action, Arch, Command, Handler, Output, Profile, SyscallSet};
 use tipstaff_testkit::guest;
 
@@ -14,10 +14,27 @@ pub fn boxed(name: &str, args: &[&str]) -> Command {
     command
 }
 
+/// These tests are two programs, and demand the same of both: one under the engine that is chosen for them (notify, unless calls are changed), one under ptrace.
+pub const ENGINE: Engine = if is(env!("CARGO_CRATE_NAME"), "handlers_ptrace") { Engine::Ptrace } else { Engine::Auto };
+
+const fn is(name: &str, other: &str) -> bool {
+    name.len() == other.len()
+}
+
+/// Not under this engine, and why.
+pub fn only(engine: Engine, why: &str) -> bool {
+    let here = ENGINE == engine;
+    if !here {
+        eprintln!("under engine {engine} alone: {why}");
+    }
+    here
+}
+
 /// The preset `default`, and the directory of the guests.
 pub fn with_guests() -> Profile {
     let mut profile = Profile::preset("default").expect("a preset");
     let program = guest("calls");
+    profile.0.isolation.engine = Some(ENGINE);
     profile.0.filesystem.exec.push(PathRule::new(program.parent().expect("a directory")));
     profile
 }

@@ -178,7 +178,7 @@ fn say(plan: &NetworkPlan, network: &profile::Network, alone: bool, sink: &mut S
         if alone {
             sink.full(&rule, "landlock, seccomp", Cost::Kernel);
         } else if plan.mediate_connect {
-            sink.full_but(&rule, "on behalf, seccomp", &why, Cost::Asked);
+            sink.full_but(&rule, "on behalf, seccomp", &why, Cost::Notified);
         } else {
             sink.full(&rule, "not isolated, as asked", Cost::Free);
         }
@@ -190,7 +190,7 @@ fn say(plan: &NetworkPlan, network: &profile::Network, alone: bool, sink: &mut S
     match (alone, asked.is_empty()) {
         (false, false) => {
             let why = format!("asked about, and made on the guest's behalf: {asked}");
-            sink.full_but(&rule, "on behalf, landlock, seccomp", &why, Cost::Asked);
+            sink.full_but(&rule, "on behalf, landlock, seccomp", &why, Cost::Notified);
         }
         _ => sink.full(&rule, "landlock, seccomp", Cost::Kernel),
     }

@@ -206,6 +206,10 @@ impl Handler for Inject {
         if self.delay.is_zero() { action } else { Action::after(self.delay, action) }
     }
 
+    fn keeps_threads(&self) -> bool {
+        true
+    }
+
     fn on_gone(&mut self, tid: i32) {
         self.seen.remove(&tid);
     }

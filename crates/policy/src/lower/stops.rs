@@ -1,24 +1,56 @@
-//! What a filter must add for a tracer: stops for the calls that handlers want, and no way round the tracer.
+//! What a filter must add for an engine: the calls about which it is asked, and no way round a tracer.
 
 use tipstaff_abi::{Arch, SyscallSet, Sysno, errno};
 use tipstaff_seccomp::{Action, Condition, Op, Rule, Table, Width};
 
+use super::EnginePlan;
+use super::network::{self, Ask};
+
 /// The data of every RET_TRACE of ours ("TS"). The tracer tells calls by their number; other data comes from a guest's own filter.
 pub const TRACE_DATA: u16 = 0x5453;
 
-/// Makes the wanted calls stop, where they would pass. A call that the profile refuses stays refused, and nobody is asked.
-pub(super) fn stops(table: &mut Table, handled: &SyscallSet) {
-    for nr in handled.iter().filter(|_| handled.arch() == table.arch) {
-        let default = table.default;
-        let rules = table.rules.entry(nr.0).or_default();
-        for rule in rules.iter_mut().filter(|rule| passes(rule.action)) {
-            rule.action = Action::Trace(TRACE_DATA);
+/// The calls about which an engine is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stops {
+    pub calls: SyscallSet,
+    /// The calls that the network rules ask about, with their conditions.
+    asks: Vec<Ask>,
+    /// How the filter asks.
+    action: Action,
+}
+
+impl Stops {
+    pub fn of(engine: EnginePlan, calls: &SyscallSet, asks: Vec<Ask>) -> Option<Self> {
+        let action = match engine {
+            EnginePlan::Native => return None,
+            EnginePlan::Notify => Action::Notify,
+            EnginePlan::Ptrace => Action::Trace(TRACE_DATA),
+        };
+        Some(Self { calls: calls.clone(), asks, action })
+    }
+
+    /// They are asked through the listener.
+    pub fn notify(&self) -> bool {
+        self.action == Action::Notify
+    }
+
+    /// Makes the wanted calls stop, where they would pass. A call that the profile refuses stays refused, and nobody is asked.
+    pub fn insert(&self, table: &mut Table) {
+        network::insert(table, &self.asks, self.action);
+        for nr in self.calls.iter().filter(|_| self.calls.arch() == table.arch) {
+            let default = table.default;
+            let rules = table.rules.entry(nr.0).or_default();
+            for rule in rules.iter_mut().filter(|rule| passes(rule.action)) {
+                rule.action = self.action;
+            }
+            if passes(default) && rules.last().is_none_or(|rule| !rule.conditions.is_empty()) {
+                rules.push(Rule { conditions: Vec::new(), action: self.action });
+            }
         }
-        if passes(default) && rules.last().is_none_or(|rule| !rule.conditions.is_empty()) {
-            rules.push(Rule { conditions: Vec::new(), action: Action::Trace(TRACE_DATA) });
+        if !self.notify() {
+            untraced(table);
         }
     }
-    untraced(table);
 }
 
 fn passes(action: Action) -> bool {

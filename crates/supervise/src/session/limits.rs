@@ -1,0 +1,204 @@
+//! What may be over its limit, and when it is looked at next.
+
+use tipstaff_policy::lower::{MemoryBy, ProcessesBy};
+use tipstaff_report::{Cause, Event, Limit};
+use tipstaff_sys::clock;
+
+use super::{MS, Session};
+use crate::{memory, tasks};
+
+impl Session {
+    pub(super) fn first_deadlines(&mut self, started: u64) {
+        let ns = |d: std::time::Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+        self.due.wall = self.limits.wall.map(|d| started.saturating_add(ns(d)));
+        self.due.idle = self.limits.idle.map(|d| started.saturating_add((ns(d) / 8).clamp(MS, 100 * MS)));
+        // The first looks come early: a limit may be smaller than what a program burns at its start.
+        self.due.cpu = self.limits.cpu.map(|d| started.saturating_add((ns(d) / self.cpus).clamp(MS, 500 * MS)));
+        self.due.memory = Some(started + MS);
+    }
+
+    pub(super) fn out_of_memory(&mut self) {
+        let Some(group) = &self.cgroup else { return };
+        if let Some((fd, false)) = group.oom_fd() {
+            let mut count = [0u8; 8];
+            let _ = rustix::io::read(fd, &mut count);
+        }
+        // v1 signals before the kernel has chosen a victim: the event itself is the evidence. v2 wakes for other
+        // counters of the file too.
+        if group.memory_version() == Some(tipstaff_cgroup::Version::V2) && group.oom_kills() == 0 {
+            return;
+        }
+        self.memory_over(None);
+    }
+
+    fn memory_over(&mut self, observed: Option<u64>) {
+        let at = self.elapsed();
+        let Some((limit, _)) = self.limits.memory else { return };
+        self.event(Event::new(Limit::Memory, limit, observed, at));
+        self.kill(Cause::Memory);
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        if !self.events.iter().any(|e| e.limit == event.limit) {
+            self.events.push(event);
+        }
+    }
+
+    pub(super) fn elapsed(&self) -> u64 {
+        clock::monotonic_ns().saturating_sub(self.keeper.started_ns())
+    }
+
+    pub(super) fn deadlines(&mut self) {
+        let now = clock::monotonic_ns();
+        if self.due.next().is_some_and(|at| at <= now) {
+            self.look(now);
+        }
+        self.unpark();
+    }
+
+    fn look(&mut self, now: u64) {
+        let due = |at: Option<u64>| at.is_some_and(|at| at <= now);
+        if due(self.due.hard_kill) {
+            self.keeper.kill_hard();
+            self.due.hard_kill = None;
+        }
+        if due(self.due.wall) {
+            self.time_over(Cause::Wall, Limit::Wall, now - self.keeper.started_ns());
+            return;
+        }
+        if due(self.due.cpu) {
+            self.look_at_cpu(now);
+        }
+        if due(self.due.idle) {
+            self.look_at_idle(now);
+        }
+        if due(self.due.memory) {
+            self.look_at_memory(now);
+        }
+        if due(self.due.signals) {
+            self.look_at_signals(now);
+        }
+    }
+
+    fn time_over(&mut self, cause: Cause, limit: Limit, observed: u64) {
+        let at = self.elapsed();
+        let ns = |d: Option<std::time::Duration>| d.map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
+        let value = match limit {
+            Limit::Cpu => ns(self.limits.cpu),
+            Limit::Wall => ns(self.limits.wall),
+            _ => ns(self.limits.idle),
+        };
+        self.event(Event::new(limit, value, Some(observed), at));
+        self.kill(cause);
+    }
+
+    /// Nobody burns more than one second per second and CPU, so the limit cannot be reached before what remains has
+    /// been burnt on all of them at once.
+    fn look_at_cpu(&mut self, now: u64) {
+        let Some(limit) = self.limits.cpu else { return };
+        let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        let used = self.collected.cpu.read(&self.keeper, self.cgroup.as_ref());
+        if used > limit {
+            self.time_over(Cause::Cpu, Limit::Cpu, used);
+        } else {
+            let pause = ((limit - used) / self.cpus).max(MS);
+            self.due.cpu = Some(clock::monotonic_ns().max(now) + pause);
+        }
+    }
+
+    fn look_at_idle(&mut self, now: u64) {
+        let Some(limit) = self.limits.idle else { return };
+        let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        let used = self.collected.cpu.read(&self.keeper, self.cgroup.as_ref());
+        let (since, before) = self.idle_since;
+        // Switching to a task and back costs it some microseconds even if it only goes back to sleep.
+        if used > before + MS / 10 {
+            self.idle_since = (now, used);
+        } else if now.saturating_sub(since) >= limit {
+            self.time_over(Cause::Idle, Limit::Idle, now.saturating_sub(since));
+            return;
+        }
+        self.due.idle = Some(now + (limit / 8).clamp(MS, 100 * MS));
+    }
+
+    /// Limits that answer the program with an errno and tell nobody else.
+    pub(super) fn look_at_quiet_limits(&mut self) {
+        let pid = self.keeper.pid();
+        if let Some(limit) = self.limits.open_files {
+            let most = tasks::below(pid).iter().map(|process| tasks::descriptors(process.pid)).max().unwrap_or(0);
+            if most >= limit {
+                let at = self.elapsed();
+                self.event(Event::new(Limit::OpenFiles, limit, Some(most), at));
+            }
+        }
+        if self.limits.disk.is_some() {
+            self.note_disk(memory::disk_left(pid));
+        }
+    }
+
+    pub(super) fn note_disk(&mut self, left: Option<u64>) {
+        // tmpfs gives out whole pages.
+        const PAGE: u64 = 4096;
+        if let (Some(limit), Some(left)) = (self.limits.disk, left)
+            && left < PAGE
+        {
+            let at = self.elapsed();
+            self.event(Event::new(Limit::Disk, limit, Some(limit - left), at));
+        }
+    }
+
+    /// The last sample: what a program that was faster than the first left on the private disk is memory as well.
+    pub(super) fn note_memory_on_disk(&mut self) {
+        if let (Some((limit, MemoryBy::Sampling)), Some((used, _))) = (self.limits.memory, self.keeper.disk())
+            && used > limit
+        {
+            let at = self.elapsed();
+            self.event(Event::new(Limit::Memory, limit, Some(used), at));
+            self.cause.get_or_insert((Cause::Memory, at));
+        }
+    }
+
+    fn look_at_memory(&mut self, now: u64) {
+        self.look_at_quiet_limits();
+        let longest = if self.limits.open_files.is_some() { 20 * MS } else { 1000 * MS };
+        if let Some(group) = self.cgroup.as_ref().filter(|g| g.memory_version().is_some()) {
+            self.collected.group_peak.look(group);
+            if group.oom_kills() > 0 {
+                self.memory_over(None);
+                return;
+            }
+            self.memory_pause = (self.memory_pause * 2).min(longest.min(100 * MS));
+            self.due.memory = Some(now + self.memory_pause);
+            return;
+        }
+        let limit = self.limits.memory.map(|(bytes, _)| bytes);
+        let sample = memory::sample(self.keeper.pid(), limit);
+        self.collected.sampled_peak = self.collected.sampled_peak.max(Some(sample.bytes).filter(|b| *b > 0));
+        self.note_tasks(sample.tasks);
+        if let Some(limit) = limit {
+            if sample.bytes > limit {
+                self.memory_over(Some(sample.bytes));
+                return;
+            }
+            // Page faults fill at most some 2 bytes per nanosecond and CPU.
+            let pause = ((limit - sample.bytes) / (2 * self.cpus)).clamp(MS, 50 * MS);
+            // A look must not cost more than a tenth of the time, whatever the box holds.
+            let cost = clock::monotonic_ns().saturating_sub(now);
+            self.due.memory = Some(clock::monotonic_ns() + pause.max(cost * 10));
+        } else {
+            self.memory_pause = (self.memory_pause * 2).min(longest);
+            self.due.memory = Some(now + self.memory_pause);
+        }
+    }
+
+    fn note_tasks(&mut self, tasks: u64) {
+        self.collected.tasks_peak = self.collected.tasks_peak.max(tasks);
+        if let Some((limit, by)) = self.limits.processes
+            && by != ProcessesBy::Cgroup
+            && tasks >= limit
+        {
+            let at = self.elapsed();
+            self.event(Event::new(Limit::Processes, limit, Some(tasks), at));
+        }
+    }
+}

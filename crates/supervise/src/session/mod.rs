@@ -1,0 +1,358 @@
+//! The loop over one box.
+
+mod due;
+mod end;
+mod limits;
+mod streams;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::time::Timespec;
+use tipstaff_launch::Launched;
+use tipstaff_notify::{Listener, Next};
+use tipstaff_policy::lower::{FilterPlan, LimitPlan, Plan};
+use tipstaff_report::{Cause, Event, Outcome};
+use tipstaff_sys::clock;
+use tipstaff_sys::keeper::{Keeper, Remote};
+
+use crate::denials::Denials;
+use crate::engine::{Answered, Engine, Said};
+use crate::relay::{Relay, Sink};
+use crate::usage::Collected;
+use due::Due;
+
+/// What a session relays and listens to beside its box.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// The guest's output streams.
+    pub relays: Vec<Relay>,
+    /// Output counts against the limit (a terminal's does not, unless a limit is set).
+    pub count_output: bool,
+    /// The box has a terminal: our standard input feeds it, its output goes to our standard output.
+    pub terminal: Option<(OwnedFd, OwnedFd)>,
+    /// Asks the handlers; a tracer has taken the box's first process.
+    pub engine: Engine,
+    /// A signalfd: SIGWINCH resizes the terminal, everything else goes to the guest; a second SIGINT kills.
+    pub signals: Option<OwnedFd>,
+}
+
+mod token {
+    pub const KEEPER: u64 = 0;
+    pub const CHANGED: u64 = 1;
+    pub const TIMER: u64 = 2;
+    pub const LISTENER: u64 = 3;
+    pub const OOM: u64 = 4;
+    pub const SIGNALS: u64 = 5;
+    pub const INPUT: u64 = 6;
+    pub const ENGINE: u64 = 7;
+    pub const THREADS: u64 = 8;
+    pub const RELAY: u64 = 16;
+}
+
+const MS: u64 = 1_000_000;
+/// The kill of a keeper that does not answer, after this.
+const HARD_KILL_NS: u64 = 1000 * MS;
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+/// Notifications answered in one go.
+const BUDGET: usize = 64;
+/// How soon a signal is seen that a caller should take whose call is being decided.
+const SIGNALS_EVERY: u64 = 10 * MS;
+
+/// One box under supervision.
+#[derive(Debug)]
+pub struct Session {
+    keeper: Keeper,
+    cgroup: Option<tipstaff_cgroup::Cgroup>,
+    listener: Option<Listener>,
+    filter: Option<Arc<FilterPlan>>,
+    limits: LimitPlan,
+    rules: Vec<tipstaff_report::Enforcement>,
+    epoll: OwnedFd,
+    options: Options,
+    /// Our standard input and the master of the box's terminal.
+    input: Option<(OwnedFd, OwnedFd)>,
+    /// Relays that wait for their reader, by index.
+    parked: Vec<bool>,
+    due: Due,
+    /// More than one call waited when we looked last.
+    crowded: bool,
+    cpus: u64,
+    memory_pause: u64,
+    idle_since: (u64, u64),
+    interrupts: u32,
+    cause: Option<(Cause, u64)>,
+    events: Vec<Event>,
+    denials: Denials,
+    collected: Collected,
+    counted_output: u64,
+    /// What failed in a handler or in the engine.
+    fault: Option<String>,
+    outcome: Option<Outcome>,
+    done: bool,
+}
+
+impl Session {
+    /// Takes a launched box over. `cpus` is how many CPUs the box can use at once.
+    pub fn new(launched: Launched, plan: &Plan, cpus: u32, mut options: Options) -> io::Result<Self> {
+        let Launched { keeper, cgroup, channel, terminal } = launched;
+        // The guest has executed, so its listener is in the channel already.
+        let listener = channel.map(|channel| tipstaff_notify::receive(channel.as_fd())).transpose()?;
+        let mut input = None;
+        if let (Some(channel), Some((from, to))) = (terminal, options.terminal.take()) {
+            let master = tipstaff_notify::receive_fd(channel.as_fd())?;
+            options.relays.push(Relay::new(master.try_clone()?, Sink::Fd(to))?);
+            input = Some((from, master));
+        }
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let started = keeper.started_ns();
+        let mut session = Self {
+            parked: vec![false; options.relays.len()],
+            limits: plan.limits.clone(),
+            filter: plan.filter.clone(),
+            rules: plan.rules.iter().map(|r| r.enforcement.clone()).collect(),
+            due: Due::new()?,
+            crowded: false,
+            cpus: u64::from(cpus.max(1)),
+            memory_pause: MS,
+            idle_since: (started, 0),
+            interrupts: 0,
+            cause: None,
+            events: Vec::new(),
+            denials: Denials::default(),
+            collected: Collected::default(),
+            counted_output: 0,
+            fault: None,
+            outcome: None,
+            done: false,
+            keeper,
+            cgroup,
+            listener,
+            epoll,
+            input,
+            options,
+        };
+        if let Engine::Notify(notify) = &mut session.options.engine {
+            notify.start(session.keeper.pid());
+        }
+        session.register()?;
+        session.first_deadlines(started);
+        session.due.arm();
+        Ok(session)
+    }
+
+    fn register(&self) -> io::Result<()> {
+        let add = |fd: BorrowedFd<'_>, token, flags| epoll::add(&self.epoll, fd, EventData::new_u64(token), flags);
+        add(self.keeper.pidfd(), token::KEEPER, EventFlags::IN)?;
+        add(self.keeper.changed(), token::CHANGED, EventFlags::IN)?;
+        add(self.due.timer(), token::TIMER, EventFlags::IN)?;
+        if let Some(listener) = &self.listener {
+            add(listener.as_fd(), token::LISTENER, EventFlags::IN)?;
+        }
+        if let Some(news) = self.options.engine.news() {
+            add(news, token::ENGINE, EventFlags::IN)?;
+        }
+        if let Engine::Notify(notify) = &self.options.engine
+            && let Some(ends) = notify.ends()
+        {
+            add(ends, token::THREADS, EventFlags::IN)?;
+        }
+        if let Some((fd, priority)) = self.cgroup.as_ref().and_then(|g| g.oom_fd()) {
+            add(fd, token::OOM, if priority { EventFlags::PRI } else { EventFlags::IN })?;
+        }
+        if let Some(signals) = &self.options.signals {
+            add(signals.as_fd(), token::SIGNALS, EventFlags::IN)?;
+        }
+        if let Some((from, _)) = &self.input {
+            // A regular file cannot be polled; then there is no terminal behind it either.
+            let _ = add(from.as_fd(), token::INPUT, EventFlags::IN);
+        }
+        for (index, relay) in self.options.relays.iter().enumerate() {
+            if let Some(source) = relay.source() {
+                add(source, token::RELAY + index as u64, EventFlags::IN)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A handle that kills or signals from any thread.
+    pub fn remote(&self) -> Remote {
+        self.keeper.remote()
+    }
+
+    /// Ends the run; the first cause is the one that counts.
+    pub fn kill(&mut self, cause: Cause) {
+        let now = clock::monotonic_ns();
+        // A program that ended first ended by itself; but what it wrote before that was too much all the same.
+        if self.cause.is_none() && (self.keeper.status().is_none() || cause == Cause::Output) {
+            self.cause = Some((cause, now.saturating_sub(self.keeper.started_ns())));
+        }
+        self.keeper.kill();
+        self.due.hard_kill.get_or_insert(now + HARD_KILL_NS);
+        self.due.only_the_kill();
+    }
+
+    /// Sends a signal to the guest's process group.
+    pub fn signal(&self, number: i32) {
+        self.keeper.remote().signal(number);
+    }
+
+    /// Waits for the end.
+    pub fn wait(&mut self) -> io::Result<Outcome> {
+        let mut pause = Some(NOW);
+        loop {
+            if let Some(outcome) = self.turn(pause.as_ref())? {
+                return Ok(outcome);
+            }
+            pause = None;
+        }
+    }
+
+    /// Does what is due, without waiting. The outcome comes once, when the box is empty.
+    pub fn dispatch(&mut self) -> io::Result<Option<Outcome>> {
+        self.turn(Some(&NOW))
+    }
+
+    /// Waits for something to do and does it.
+    fn turn(&mut self, pause: Option<&Timespec>) -> io::Result<Option<Outcome>> {
+        if self.done {
+            return Ok(self.outcome.take());
+        }
+        let mut events = [const { std::mem::MaybeUninit::<epoll::Event>::uninit() }; 16];
+        let mut tokens = [(0, EventFlags::empty()); 16];
+        let ready = match epoll::wait(&self.epoll, &mut events, pause) {
+            Ok((ready, _)) => {
+                tokens.iter_mut().zip(&*ready).for_each(|(token, event)| *token = (event.data.u64(), event.flags));
+                ready.len()
+            }
+            Err(rustix::io::Errno::INTR) => 0,
+            Err(e) => return Err(e.into()),
+        };
+        let mut ended = false;
+        for (token, flags) in &tokens[..ready] {
+            ended |= *token == token::KEEPER;
+            self.handle(*token, *flags);
+        }
+        self.deadlines();
+        if self.keeper.is_empty() || (ended && self.keeper.is_lost()) {
+            let outcome = self.conclude();
+            self.done = true;
+            return Ok(Some(outcome));
+        }
+        self.due.arm();
+        Ok(None)
+    }
+
+    fn handle(&mut self, token: u64, flags: EventFlags) {
+        match token {
+            token::CHANGED => self.keeper.acknowledge(),
+            token::TIMER => self.due.fired(),
+            token::LISTENER if flags.contains(EventFlags::IN) => self.serve_listener(),
+            // No task is left under the filter: nothing will ever come, and the event would stay.
+            token::LISTENER => {
+                if let Some(listener) = &self.listener {
+                    let _ = epoll::delete(&self.epoll, listener);
+                }
+            }
+            token::OOM => self.out_of_memory(),
+            token::SIGNALS => self.take_signals(),
+            token::INPUT => self.feed(),
+            token::ENGINE => {
+                let said = self.options.engine.hear();
+                self.hear(said);
+                self.settle();
+            }
+            token::THREADS => {
+                if let Engine::Notify(notify) = &mut self.options.engine {
+                    notify.part();
+                }
+            }
+            token if token >= token::RELAY => self.relay((token - token::RELAY) as usize),
+            _ => {}
+        }
+    }
+
+    /// Answers what waits, at most [`BUDGET`] calls, so that one box cannot hold a loop over many.
+    fn serve_listener(&mut self) {
+        for served in 0..BUDGET {
+            let (Some(listener), Some(filter)) = (&self.listener, &self.filter) else { return };
+            // The loop has been told of the first one. Behind it there is mostly none, and looking costs a system call.
+            let next = match served {
+                0 => listener.next_of_ready(),
+                1 if !self.crowded => return self.watch_waiting(),
+                _ => listener.next(),
+            };
+            let call = match next {
+                Ok(Next::Call(call)) => call,
+                Ok(Next::Nothing) | Err(_) => {
+                    self.crowded = served > 1;
+                    return self.watch_waiting();
+                }
+                Ok(Next::Ended) => return,
+            };
+            let answered = match &mut self.options.engine {
+                Engine::Notify(notify) if filter.is_asked(call.data()) => notify.serve(call, &mut self.denials),
+                _ => self.denials.refuse(call, filter),
+            };
+            if answered == Answered::Kill {
+                return self.kill(Cause::Policy);
+            }
+        }
+        self.crowded = true;
+        self.watch_waiting();
+    }
+
+    fn settle(&mut self) {
+        if let Engine::Notify(notify) = &mut self.options.engine
+            && notify.settle(&mut self.denials) == Answered::Kill
+        {
+            self.kill(Cause::Policy);
+        }
+    }
+
+    /// While calls wait for slow decisions, their callers' signals are looked at.
+    fn watch_waiting(&mut self) {
+        if let Engine::Notify(notify) = &self.options.engine
+            && notify.has_waiting()
+        {
+            self.due.signals.get_or_insert_with(|| clock::monotonic_ns() + SIGNALS_EVERY);
+        }
+    }
+
+    fn look_at_signals(&mut self, now: u64) {
+        self.due.signals = None;
+        if let Engine::Notify(notify) = &mut self.options.engine {
+            notify.interrupt();
+            self.due.signals = notify.has_waiting().then_some(now + SIGNALS_EVERY);
+        }
+    }
+
+    fn hear(&mut self, said: Said) {
+        for (call, (args, pid, times)) in said.denied {
+            self.denials.count(call, args, Some(pid), times);
+        }
+        self.denials.dropped += said.dropped;
+        if let Some(words) = said.fault {
+            self.fault.get_or_insert(words);
+        }
+        if let Some(at) = said.kill {
+            // The tracer has said so before it killed, and we may hear of the end first.
+            if self.cause.is_none() && self.keeper.ended_ns().is_none_or(|ended| at <= ended) {
+                self.cause = Some((Cause::Policy, at.saturating_sub(self.keeper.started_ns())));
+            }
+            self.kill(Cause::Policy);
+        }
+        if let Some(words) = said.lost {
+            self.fault.get_or_insert(words);
+            self.kill(Cause::SupervisorFault);
+        }
+    }
+}
+
+impl AsFd for Session {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
