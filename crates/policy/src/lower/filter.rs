@@ -136,7 +136,7 @@ impl FilterPlan {
     pub fn is_asked(&self, data: &SeccompData) -> bool {
         let number = data.nr.cast_unsigned();
         self.stops.as_ref().is_some_and(|stops| {
-            stops.notify() && stops.calls.contains(Sysno(number)) && Arch::of(data.arch, number) == Some(self.arch)
+            stops.notify() && stops.asks_about(Sysno(number)) && Arch::of(data.arch, number) == Some(self.arch)
         }) && matches!(self.spec().decide(data), Action::Allow | Action::Log)
     }
 
@@ -187,7 +187,7 @@ impl FilterPlan {
     pub fn lets(&self, call: &str) -> bool {
         let Some(number) = Sysno::by_name(self.arch, call) else { return false };
         let data = SeccompData { nr: number.0.cast_signed(), arch: self.arch.audit_arch(), ..SeccompData::default() };
-        let handled = self.stops.as_ref().is_some_and(|stops| stops.calls.contains(number));
+        let handled = self.stops.as_ref().is_some_and(|stops| stops.asks_about(number));
         !handled && matches!(self.spec().decide(&data), Action::Allow | Action::Log)
     }
 

@@ -12,7 +12,7 @@ pub const TRACE_DATA: u16 = 0x5453;
 /// The calls about which an engine is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stops {
-    pub calls: SyscallSet,
+    calls: SyscallSet,
     /// The calls that the network rules ask about, with their conditions.
     asks: Vec<Ask>,
     /// How the filter asks.
@@ -27,6 +27,12 @@ impl Stops {
             EnginePlan::Ptrace => Action::Trace(TRACE_DATA),
         };
         Some(Self { calls: calls.clone(), asks, action })
+    }
+
+    /// Whether a call can be asked about, by its number.
+    pub fn asks_about(&self, number: Sysno) -> bool {
+        self.calls.contains(number)
+            || number.name(self.calls.arch()).is_some_and(|name| self.asks.iter().any(|ask| ask.call == name))
     }
 
     /// They are asked through the listener.

@@ -77,7 +77,7 @@ impl NetworkPlan {
             return Vec::new();
         }
         let mut text = String::from("127.0.0.1\tlocalhost\n::1\tlocalhost\n");
-        for (name, addresses) in &self.hosts {
+        for (name, addresses) in self.hosts.iter().filter(|(name, _)| name != "localhost") {
             for address in addresses {
                 text.push_str(&format!("{address}\t{name}\n"));
             }
