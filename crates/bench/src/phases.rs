@@ -58,9 +58,14 @@ pub fn print() -> anyhow::Result<()> {
         armed.insns().map_or(0, <[_]>::len)
     );
     let guests = Guests::build()?;
-    for (name, profile) in
-        [("light", library::light()?), ("default", Profile::preset("default")?), ("full", library::full()?)]
-    {
+    let profiles = [
+        ("lightest", library::lightest(&guests.bare)),
+        ("light", library::light()?),
+        ("default", Profile::preset("default")?),
+        ("narrow full", library::limited(library::narrow(&guests.bare))),
+        ("full", library::full()?),
+    ];
+    for (name, profile) in profiles {
         let mut command = Command::new(&guests.bare);
         command.profile(profile);
         let (mut spawns, mut waits, mut drops) = (Vec::new(), Vec::new(), Vec::new());

@@ -40,3 +40,32 @@ unsafe extern "C" fn segments(info: *mut libc::dl_phdr_info, _size: libc::size_t
     }
     1
 }
+
+#[cfg(test)]
+mod tests {
+    /// Resident KiB of this program's executable mapping.
+    fn resident() -> u64 {
+        let name = std::env::current_exe().expect("our name");
+        let maps = std::fs::read_to_string("/proc/self/smaps").expect("smaps");
+        let mut ours = false;
+        let mut sum = 0;
+        for line in maps.lines() {
+            if line.contains('-') && line.split(' ').nth(1).is_some_and(|flags| flags.len() == 4) {
+                ours = line.contains(" r-xp ") && line.ends_with(name.to_str().expect("UTF-8"));
+            } else if let (true, Some(size)) = (ours, line.strip_prefix("Rss:")) {
+                sum += size.trim().trim_end_matches(" kB").parse::<u64>().expect("a number");
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn pages_go_and_come_back() {
+        // Once, so that what it needs itself is there.
+        resident();
+        let before = resident();
+        super::release_program();
+        let after = resident();
+        assert!(before > 0 && after < before, "{after} KiB of {before} KiB");
+    }
+}
