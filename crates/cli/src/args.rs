@@ -20,10 +20,22 @@ pub struct Cli {
     command: Command,
 }
 
+/// `run` alone: a parser that knows every subcommand's options takes longer to build than all else that `run` does before it launches.
+#[derive(Debug, Parser)]
+#[command(name = "tipstaff", version, args_override_self = true, max_term_width = 100, disable_help_subcommand = true)]
+struct RunCli {
+    #[command(subcommand)]
+    command: RunOnly,
+}
+
+#[derive(Debug, Subcommand)]
+enum RunOnly {
+    Run(Box<Run>),
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a program in a box and report what happened.
     Run(Box<Run>),
     /// Show what a program does, system call by system call, with everything that it starts.
     Trace(Box<trace::args::Trace>),
@@ -61,7 +73,7 @@ pub enum ProfileAction {
     },
 }
 
-/// `tipstaff run …`
+/// Run a program in a box and report what happened.
 #[derive(Debug, Args)]
 #[command(args_override_self = true, override_usage = "tipstaff run [OPTIONS] [--] CMD [ARG]...")]
 pub struct Run {
@@ -276,10 +288,12 @@ fn split(pair: &OsString) -> Result<(OsString, OsString), String> {
 
 /// Parses the command line; Err is the exit status of what has been said already.
 pub fn parse() -> Result<Command, u8> {
-    match Cli::try_parse() {
-        Ok(cli) => Ok(cli.command),
-        Err(e) => Err(refuse(&e)),
-    }
+    let parsed = if std::env::args_os().nth(1).is_some_and(|word| word == "run") {
+        RunCli::try_parse().map(|RunCli { command: RunOnly::Run(run) }| Command::Run(run))
+    } else {
+        Cli::try_parse().map(|cli| cli.command)
+    };
+    parsed.map_err(|e| refuse(&e))
 }
 
 fn refuse(e: &clap::Error) -> u8 {
