@@ -219,10 +219,11 @@ impl Context {
     }
 }
 
-/// Writes to an eventfd of ours.
-fn put(eventfd: &OwnedFd, value: u64) {
+/// Writes to an eventfd of ours, whose reader waits for nothing else: a write that fails is tried again. False when it was of no use.
+fn put(eventfd: &OwnedFd, value: u64) -> bool {
     // SAFETY: eight bytes of a local.
-    let _ = unsafe { call_retry(libc::SYS_write, [word(eventfd.as_raw_fd()), addr(&value), 8, 0, 0, 0]) };
+    let write = || unsafe { call_retry(libc::SYS_write, [word(eventfd.as_raw_fd()), addr(&value), 8, 0, 0, 0]) };
+    (0..3).any(|_| write().is_ok())
 }
 
 /// Empties an eventfd of ours, which does not block.
@@ -298,7 +299,10 @@ impl Keeper {
         let (pid, pidfd) = cloned.map_err(|e| StartError::new(Stage::Clone, e, &context.launch))?;
         let mut keeper = Self { context, pidfd, pid, reaped: false };
         if let Some(prepared) = &keeper.context.launch.prepared {
-            put(prepared, if prepare().is_ok() { GO } else { STAY });
+            let answer = if prepare().is_ok() { GO } else { STAY };
+            if !put(prepared, answer) {
+                keeper.end_keeper();
+            }
         }
         match keeper.wait_started(hold) {
             Ok(()) => Ok(keeper),
@@ -335,7 +339,9 @@ impl Keeper {
             if let (Some((arrived, open)), false) = (gate, fds[2].revents().is_empty()) {
                 take(arrived);
                 at_gate = hold(self.pid).err();
-                put(open, if at_gate.is_some() { STAY } else { GO });
+                if !put(open, if at_gate.is_some() { STAY } else { GO }) {
+                    self.end_keeper();
+                }
             }
             if gone && self.context.state.load(SeqCst) == STARTING {
                 self.finish();
@@ -441,6 +447,12 @@ impl Keeper {
             self.context.order(COMMAND_KILL);
             return;
         }
+        self.end_keeper();
+    }
+
+    /// SIGKILL to the keeper. While it starts, that ends all there is of the box: without a namespace that ends with it, the guest has set its
+    /// death signal before it waits for anything.
+    fn end_keeper(&self) {
         let _ = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
     }
 
