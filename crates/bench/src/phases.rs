@@ -44,6 +44,7 @@ pub fn print() -> anyhow::Result<()> {
         programs: program.shown.clone(),
         core_is_piped: false,
         handled: tipstaff_abi::SyscallSet::new(caps.arch),
+        names: Default::default(),
         rewrites: false,
         names: Default::default(),
     };
@@ -71,7 +72,7 @@ pub fn print() -> anyhow::Result<()> {
         let (mut spawns, mut waits, mut drops) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..TIMES {
             let begun = Instant::now();
-            let mut child = command.spawn()?;
+            let mut child = command.spawn_unwatched()?;
             let spawned = Instant::now();
             child.wait()?;
             let waited = Instant::now();

@@ -148,7 +148,7 @@ fn attempt(run: &Run) -> Result<Report, Error> {
         };
     }
     command.args(args).profile(profile).forward_signals(signals()?);
-    wait(command.spawn()?)
+    wait(command.spawn_unwatched()?)
 }
 
 /// Waits for the end. What the start needed of our own code is given back when the run lasts: a box may run for hours beside many
