@@ -46,7 +46,6 @@ pub fn print() -> anyhow::Result<()> {
         handled: tipstaff_abi::SyscallSet::new(caps.arch),
         names: Default::default(),
         rewrites: false,
-        names: Default::default(),
     };
     let plan = time("lower", || Ok(lower(&policy, caps, &RealHost::default(), &around)?))?;
     let armed = time("compile the filter", || {
