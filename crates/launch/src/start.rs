@@ -7,7 +7,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tipstaff_abi::bpf::Insn;
 use tipstaff_abi::caps::KernelCaps;
 use tipstaff_cgroup::{Cgroup, Hierarchies, Wanted};
-use tipstaff_policy::lower::{MemoryBy, Plan, ProcessesBy, SECRET_WORDS};
+use tipstaff_policy::lower::{MemoryBy, Plan, ProcessesBy, SECRET_WORDS, ThrottleBy};
 use tipstaff_sys::keeper::{Keeper, Launch, Leftover, Stage, StartError, eventfd, keeper_fds, raise_above};
 use tipstaff_sys::probe::ns;
 use tipstaff_sys::shared::CloneSpec;
@@ -194,6 +194,7 @@ fn cgroups(plan: &Plan, hierarchies: &Hierarchies) -> Result<Option<Cgroup>, Fai
         memory: limits.memory.filter(|(_, by)| *by == MemoryBy::Cgroup).map(|(bytes, _)| bytes),
         pids: limits.processes.filter(|(_, by)| *by == ProcessesBy::Cgroup).map(|(n, _)| n),
         cpu: limits.cpu_by_cgroup,
+        cpu_percent: limits.cpu_percent.filter(|(_, by)| *by == ThrottleBy::Cgroup).map(|(percent, _)| percent),
     };
     if wanted == Wanted::default() {
         return Ok(None);
