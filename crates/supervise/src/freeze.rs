@@ -99,7 +99,7 @@ impl Freezer {
         if now.saturating_sub(self.since) > PATIENCE_NS {
             if self.all_at_once {
                 // Whoever the keeper's step has stopped and no look has seen yet is let go too.
-                let seen = look(keeper.pid());
+                let (seen, _) = look(keeper.pid());
                 for process in &seen {
                     if !process.is_dead() && !self.theirs.contains(&process.id()) {
                         self.take(process);
@@ -132,9 +132,9 @@ impl Freezer {
     /// One look at everybody. How many tasks are still in the kernel, if everything stands still and did so the last time.
     fn pass(&mut self, keeper: &Keeper) -> Option<u64> {
         self.passes += 1;
-        let seen = look(keeper.pid());
+        let (seen, steady) = look(keeper.pid());
         let engine = tipstaff_sys::ids::pid();
-        let mut all_quiet = true;
+        let mut all_quiet = steady;
         let mut in_kernel = 0;
         let quiet: BTreeMap<i32, bool> = seen
             .iter()
@@ -178,7 +178,7 @@ impl Freezer {
         if !all_quiet && self.passes > ALONE && keeper.remote().signal_everybody(SIGSTOP) {
             self.all_at_once = true;
         }
-        let now: BTreeSet<Id> = seen.iter().filter(|p| !p.is_dead()).map(Seen::id).collect();
+        let now = ids(&seen);
         let same = self.before.as_ref() == Some(&now);
         self.before = all_quiet.then_some(now);
         (all_quiet && same).then_some(in_kernel)
@@ -209,8 +209,8 @@ impl Freezer {
 
 /// A process at one look.
 #[derive(Debug)]
-struct Seen {
-    stat: Stat,
+pub(crate) struct Seen {
+    pub stat: Stat,
     /// State letters of its threads.
     threads: Vec<u8>,
     depth: u32,
@@ -221,7 +221,7 @@ impl Seen {
         (self.stat.pid, self.stat.start)
     }
 
-    fn is_dead(&self) -> bool {
+    pub fn is_dead(&self) -> bool {
         self.threads.iter().all(|state| matches!(state, b'Z' | b'X'))
     }
 
@@ -255,8 +255,15 @@ impl Seen {
     }
 }
 
-/// Everybody below the keeper, parents before children.
-fn look(keeper: i32) -> Vec<Seen> {
+/// What names each of them, the dead too: where somebody is reaped, somebody has been running.
+pub(crate) fn ids(seen: &[Seen]) -> BTreeSet<(i32, u64)> {
+    seen.iter().map(Seen::id).collect()
+}
+
+/// Everybody below the keeper, parents before children; and whether everybody who was listed was still there when we got to him. Where one was not,
+/// he may have made another one that no list has shown.
+pub(crate) fn look(keeper: i32) -> (Vec<Seen>, bool) {
+    let mut steady = true;
     let mut seen: Vec<Seen> = Vec::new();
     let mut level = tasks::children(keeper, keeper);
     let mut known: BTreeSet<i32> = BTreeSet::new();
@@ -264,7 +271,14 @@ fn look(keeper: i32) -> Vec<Seen> {
     while !level.is_empty() && seen.len() < 65_536 {
         let mut next = Vec::new();
         for pid in level {
-            let Some(stat) = stat::of(pid).filter(|_| known.insert(pid)) else { continue };
+            // Listed twice: its parent has ended, and it was handed on.
+            if !known.insert(pid) {
+                continue;
+            }
+            let Some(stat) = stat::of(pid) else {
+                steady = false;
+                continue;
+            };
             let mut threads = Vec::new();
             for tid in stat::threads(pid) {
                 if let Some(thread) = stat::of_thread(pid, tid) {
@@ -276,12 +290,14 @@ fn look(keeper: i32) -> Vec<Seen> {
             let ours = stat.ppid == keeper || known.contains(&stat.ppid);
             if ours && !threads.is_empty() {
                 seen.push(Seen { stat, threads, depth });
+            } else {
+                steady = false;
             }
         }
         level = next;
         depth += 1;
     }
-    seen
+    (seen, steady)
 }
 
 /// By process group, those of its members whose parent is in another group of the same session: they keep the group from being

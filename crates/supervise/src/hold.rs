@@ -7,7 +7,7 @@ use tipstaff_sys::keeper::Keeper;
 use tipstaff_sys::rlimit::{self, RLIMIT_NPROC, Rlimit};
 use tipstaff_sys::{Errno, ids};
 
-use crate::{stat, tasks};
+use crate::{freeze, stat, tasks};
 
 /// Looks until no process without the limit is found.
 const LOOKS: u32 = 200;
@@ -56,27 +56,35 @@ impl Hold {
 
     fn limit_each(keeper: &Keeper) -> Result<Self, String> {
         let mut before = BTreeMap::new();
+        let mut last = None;
         for _ in 0..LOOKS {
-            let mut new = false;
-            for process in tasks::below(keeper.pid()) {
-                let Some(stat) = stat::of(process.pid) else { continue };
-                let id = (stat.pid, stat.start);
-                let (soft, hard) = match rlimit::get_of(process.pid, RLIMIT_NPROC) {
+            let (seen, steady) = freeze::look(keeper.pid());
+            let now = freeze::ids(&seen);
+            // Somebody came or went: a process that is only there to make the next may have passed unseen.
+            let mut new = !steady || last.as_ref() != Some(&now);
+            last = Some(now);
+            for process in seen.iter().filter(|process| !process.is_dead()) {
+                let (pid, id) = (process.stat.pid, (process.stat.pid, process.stat.start));
+                let (soft, hard) = match rlimit::get_of(pid, RLIMIT_NPROC) {
+                    Ok(limits) => limits,
                     Err(Errno::SRCH) => continue,
-                    got => got.map_err(|e| format!("RLIMIT_NPROC of process {}: {e}", process.pid))?,
+                    Err(e) => {
+                        Self::Rlimits(before).end(keeper, None);
+                        return Err(format!("RLIMIT_NPROC of process {pid}: {e}"));
+                    }
                 };
-                if soft == 0 || stat.state == b'Z' {
+                if soft == 0 {
                     continue;
                 }
                 new = true;
                 // A child that was born of a held parent has 0 and no entry: it gets what the first had.
                 before.entry(id).or_insert((soft, hard));
                 let hard = if ids::uid() == 0 { 0 } else { hard };
-                match rlimit::set_of(process.pid, &Rlimit { resource: RLIMIT_NPROC, soft: 0, hard }) {
+                match rlimit::set_of(pid, &Rlimit { resource: RLIMIT_NPROC, soft: 0, hard }) {
                     Ok(()) | Err(Errno::SRCH) => {}
                     Err(e) => {
                         Self::Rlimits(before).end(keeper, None);
-                        return Err(format!("RLIMIT_NPROC of process {}: {e}", process.pid));
+                        return Err(format!("RLIMIT_NPROC of process {pid}: {e}"));
                     }
                 }
             }
