@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bad_input;
+mod control;
 mod env;
 mod exits;
 mod fault_drill;

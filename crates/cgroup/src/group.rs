@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::files::{Gauge, field, write};
-use crate::{Hierarchies, MemoryReading, Place, Version, sweep};
+use crate::{Hierarchies, MemoryReading, Place, Version, control, sweep};
 
 /// What a box needs of control groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Wanted {
     pub pids: Option<u64>,
     /// CPU accounting.
     pub cpu: bool,
+    /// CPU bandwidth in percent of one CPU.
+    pub cpu_percent: Option<u64>,
 }
 
 /// A step on a group that failed: which, where, why.
@@ -62,15 +64,16 @@ pub struct CpuReading {
 /// The directories of one box, one per hierarchy. Dropping removes them if they are empty.
 #[derive(Debug)]
 pub struct Cgroup {
-    dirs: Vec<Dir>,
+    pub(crate) dirs: Vec<Dir>,
     cpu: Option<(Version, Gauge)>,
     memory: Option<MemoryGauges>,
-    pids: Option<PathBuf>,
+    pub(crate) pids: Option<PathBuf>,
 }
 
 #[derive(Debug)]
-struct Dir {
-    path: PathBuf,
+pub(crate) struct Dir {
+    pub(crate) version: Version,
+    pub(crate) path: PathBuf,
     /// Locked (flock(2), shared) while we live: nobody sweeps it, whatever PID namespace he looks from.
     _lock: OwnedFd,
 }
@@ -120,6 +123,7 @@ impl Reserved {
             (wanted.memory.is_some(), &hierarchies.memory),
             (wanted.pids.is_some(), &hierarchies.pids),
             (wanted.cpu, &hierarchies.cpu),
+            (wanted.cpu_percent.is_some(), &hierarchies.bandwidth),
         ];
         let mut places: Vec<Place> = Vec::new();
         for place in all.into_iter().filter(|(wanted, _)| *wanted).filter_map(|(_, place)| place.as_ref()) {
@@ -170,7 +174,7 @@ fn held(path: &Path) -> Result<OwnedFd, Error> {
 }
 
 /// Tries each step in turn and says which failed.
-fn step<T>(step: &'static str, path: &Path, result: io::Result<T>) -> Result<T, Error> {
+pub(crate) fn step<T>(step: &'static str, path: &Path, result: io::Result<T>) -> Result<T, Error> {
     result.map_err(|source| Error { step, path: path.to_path_buf(), source })
 }
 
@@ -193,13 +197,20 @@ impl Cgroup {
             let file = if place.version == Version::V1 { "cpuacct.usage" } else { "cpu.stat" };
             group.cpu = Some((place.version, step("open the CPU account", &dir, Gauge::open(&dir, file))?));
         }
+        if let (Some(percent), Some(place)) = (wanted.cpu_percent, &hierarchies.bandwidth) {
+            let dir = group.dir(place, name, "cpu bandwidth")?;
+            control::bound_cpu(place.version, &dir, percent)?;
+        }
         Ok(group)
     }
 
     /// The box's directory below `place`, made if another controller of the same hierarchy has not made it.
     fn dir(&mut self, place: &Place, name: &str, controller: &str) -> Result<PathBuf, Error> {
         let path = place.dir.join(name);
-        if place.version == Version::V2 && controller != "cpu" {
+        let account = controller == "cpu";
+        // The account is there without the controller, the bandwidth is not.
+        let controller = if controller == "cpu bandwidth" { "cpu" } else { controller };
+        if place.version == Version::V2 && !account {
             let handed = std::fs::read_to_string(place.dir.join("cgroup.subtree_control")).unwrap_or_default();
             if !handed.split_whitespace().any(|c| c == controller) {
                 let value = format!("+{controller}");
@@ -210,7 +221,7 @@ impl Cgroup {
             return Ok(path);
         }
         let lock = held(&path)?;
-        self.dirs.push(Dir { path: path.clone(), _lock: lock });
+        self.dirs.push(Dir { version: place.version, path: path.clone(), _lock: lock });
         Ok(path)
     }
 

@@ -6,6 +6,7 @@
 //! when the supervisor was killed; a later process sweeps what a killed machine left ([`Hierarchies::sweep`]).
 #![forbid(unsafe_code)]
 
+mod control;
 mod discover;
 mod files;
 mod group;

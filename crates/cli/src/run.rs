@@ -148,6 +148,10 @@ fn attempt(run: &Run) -> Result<Report, Error> {
         };
     }
     command.args(args).profile(profile).forward_signals(signals()?);
+    command.profile_name(run.options.profile.as_deref().unwrap_or(OsStr::new("default")));
+    if let Some(name) = &run.name {
+        command.name(name);
+    }
     wait(command.spawn_unwatched()?)
 }
 

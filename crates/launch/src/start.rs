@@ -8,7 +8,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tipstaff_abi::bpf::Insn;
 use tipstaff_abi::caps::KernelCaps;
 use tipstaff_cgroup::{Cgroup, Hierarchies, Reserved, Version, Wanted};
-use tipstaff_policy::lower::{MemoryBy, Plan, ProcessesBy, SECRET_WORDS};
+use tipstaff_policy::lower::{MemoryBy, Plan, ProcessesBy, SECRET_WORDS, ThrottleBy};
 use tipstaff_sys::child::SetupOp;
 use tipstaff_sys::keeper::{Keeper, Launch, Leftover, Stage, StartError, eventfd, keeper_fds, raise_above};
 use tipstaff_sys::probe::ns;
@@ -222,6 +222,7 @@ fn wanted(plan: &Plan) -> Wanted {
         memory: limits.memory.filter(|(_, by)| *by == MemoryBy::Cgroup).map(|(bytes, _)| bytes),
         pids: limits.processes.filter(|(_, by)| *by == ProcessesBy::Cgroup).map(|(n, _)| n),
         cpu: limits.cpu_by_cgroup,
+        cpu_percent: limits.cpu_percent.filter(|(_, by)| *by == ThrottleBy::Cgroup).map(|(percent, _)| percent),
     }
 }
 

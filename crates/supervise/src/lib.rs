@@ -11,18 +11,23 @@
 mod cpu;
 mod denials;
 mod engine;
+mod freeze;
 pub mod handler;
+mod hold;
 mod memory;
 mod network;
 mod relay;
 mod session;
+mod stat;
 mod tasks;
 mod terminal;
+mod throttle;
 mod usage;
 
 pub use engine::{Engine, Notify, Ptrace};
+pub use freeze::Frozen;
 pub use handler::{Action, Handler, Handlers, Rewriter};
 pub use network::{Network, Tighten};
 pub use relay::{Captured, Relay, Sink};
-pub use session::{Options, Session};
+pub use session::{Attendant, Look, LookProcess, Options, Session};
 pub use terminal::{RawMode, size_of};

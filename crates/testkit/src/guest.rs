@@ -17,6 +17,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("callcount", include_str!("../guests/callcount.c")),
     ("calls", include_str!("../guests/calls.c")),
     ("copy", include_str!("../guests/copy.c")),
+    ("custody", include_str!("../guests/custody.c")),
     ("daemonize", include_str!("../guests/daemonize.c")),
     ("environ", include_str!("../guests/environ.c")),
     ("execas", include_str!("../guests/execas.c")),

@@ -1,5 +1,6 @@
 //! The loop over one box.
 
+mod custody;
 mod due;
 mod end;
 mod limits;
@@ -22,6 +23,7 @@ use crate::denials::Denials;
 use crate::engine::{Answered, Engine, Said};
 use crate::relay::{Relay, Sink};
 use crate::usage::Collected;
+pub use custody::{Attendant, Look, LookProcess};
 use due::Due;
 
 /// What a session relays and listens to beside its box.
@@ -49,6 +51,7 @@ mod token {
     pub const INPUT: u64 = 6;
     pub const ENGINE: u64 = 7;
     pub const THREADS: u64 = 8;
+    pub const ATTENDANT: u64 = 9;
     pub const RELAY: u64 = 16;
 }
 
@@ -77,6 +80,8 @@ pub struct Session {
     /// Relays that wait for their reader, by index.
     parked: Vec<bool>,
     due: Due,
+    custody: custody::Custody,
+    attendant: Option<Box<dyn Attendant>>,
     /// More than one call waited when we looked last.
     crowded: bool,
     cpus: u64,
@@ -114,6 +119,8 @@ impl Session {
             filter: plan.filter.clone(),
             rules: plan.rules.iter().map(|r| r.enforcement.clone()).collect(),
             due: Due::new()?,
+            custody: custody::Custody::new(plan, u64::from(cpus.max(1)), started),
+            attendant: None,
             crowded: false,
             cpus: u64::from(cpus.max(1)),
             memory_pause: MS,
@@ -236,9 +243,16 @@ impl Session {
             self.handle(*token, *flags);
         }
         self.deadlines();
+        if let Some(mut attendant) = self.attendant.take() {
+            attendant.turned(self);
+            self.attendant = Some(attendant);
+        }
         if self.keeper.is_empty() || (ended && self.keeper.is_lost()) {
             let outcome = self.conclude();
             self.done = true;
+            if let Some(attendant) = self.attendant.take() {
+                attendant.ended();
+            }
             return Ok(Some(outcome));
         }
         self.due.arm();
@@ -269,6 +283,7 @@ impl Session {
                     notify.part();
                 }
             }
+            token::ATTENDANT => self.attended(),
             token if token >= token::RELAY => self.relay((token - token::RELAY) as usize),
             _ => {}
         }

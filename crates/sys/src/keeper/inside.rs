@@ -205,6 +205,11 @@ fn orders(context: &Context) -> u32 {
             let _ = signal::kill_raw(guest, signal);
         }
     }
+    let everybody = context.everybody.swap(0, SeqCst);
+    if everybody != 0 && !context.launch.subreaper {
+        // -1 is everybody but ourselves, only because we are PID 1 of a namespace.
+        let _ = signal::kill_raw(-1, everybody);
+    }
     context.command.load(SeqCst)
 }
 

@@ -159,6 +159,7 @@ struct Context {
     errno: AtomicI32,
     command: AtomicU32,
     forward: AtomicI32,
+    everybody: AtomicI32,
     guest_pid: AtomicI32,
     status: AtomicI32,
     has_status: AtomicBool,
@@ -209,6 +210,17 @@ impl Remote {
     pub fn signal(&self, signal: i32) {
         self.0.forward.store(signal, SeqCst);
         poke(self.0.command_fd.as_raw_fd());
+    }
+
+    /// Sends a signal to everybody in the box in one step that no fork outruns (kill(2) of -1). False without a PID namespace,
+    /// where there is no such step.
+    pub fn signal_everybody(&self, signal: i32) -> bool {
+        if self.0.launch.subreaper {
+            return false;
+        }
+        self.0.everybody.store(signal, SeqCst);
+        poke(self.0.command_fd.as_raw_fd());
+        true
     }
 }
 
@@ -279,6 +291,7 @@ impl Keeper {
             errno: AtomicI32::new(0),
             command: AtomicU32::new(0),
             forward: AtomicI32::new(0),
+            everybody: AtomicI32::new(0),
             guest_pid: AtomicI32::new(0),
             status: AtomicI32::new(0),
             has_status: AtomicBool::new(false),
