@@ -5,7 +5,7 @@ use tipstaff_seccomp::Action;
 use super::*;
 use crate::lower::tests::{Table, around, preset};
 use crate::lower::{EnginePlan, Plan, SECRET_WORDS, TRACE_DATA, ViewOp, lower};
-use crate::profile::{Engine, RuleAction, SyscallRule};
+use crate::profile::{Engine, PathRule, RuleAction, SyscallRule};
 
 fn profile(allow: &[&str], deny: &[&str], bind: &[(u16, u16)]) -> Profile {
     let mut profile = preset("default");
@@ -209,7 +209,7 @@ fn allowed_names_stand_in_the_boxs_hosts() {
     let mut around = around();
     around.names.insert("example.test".into(), vec!["192.0.2.7".parse().expect("an address")]);
     let mut profile = profile(&["tcp://example.test:80"], &[], &[]);
-    profile.filesystem.read.push(crate::profile::PathRule::new("/etc"));
+    profile.filesystem.read.push(PathRule::new("/etc"));
     let plan = lower(&profile, &KernelCaps::full(), &host, &around).expect("lowers");
     let text = plan.view.ops.iter().find_map(|op| match op {
         ViewOp::Text(path, text) if path.ends_with("hosts") => Some(text.as_str()),
@@ -223,7 +223,7 @@ fn the_kernel_alone_is_refused_where_it_does_not_suffice() {
     let mut profile = profile(&["tcp://192.0.2.1:443"], &[], &[]);
     profile.isolation.engine = Some(Engine::Native);
     let refusal = lowered(&profile, &KernelCaps::full()).expect_err("refused");
-    assert!(refusal.message.contains("connect, listen must be asked about"), "{}", refusal.message);
+    assert!(refusal.message.contains("asked about connect, listen"), "{}", refusal.message);
 }
 
 #[test]
