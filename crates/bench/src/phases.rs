@@ -45,6 +45,7 @@ pub fn print() -> anyhow::Result<()> {
         core_is_piped: false,
         handled: tipstaff_abi::SyscallSet::new(caps.arch),
         rewrites: false,
+        names: Default::default(),
     };
     let plan = time("lower", || Ok(lower(&policy, caps, &RealHost::default(), &around)?))?;
     let armed = time("compile the filter", || {
