@@ -169,9 +169,12 @@ both!(too_many_rules, |user| {
 });
 
 both!(what_later_issues_bring_is_refused_clearly, |user| {
-    for (option, value) in [("--engine", "notify"), ("--net", "tcp://example.org:443")] {
-        refused(&witness().option(option, value).as_user(user).go(), 125, &[option.trim_start_matches('-')]);
-    }
+    refused(&witness().option("--guest-ptrace", "emulate").as_user(user).go(), 125, &["guest_ptrace"]);
+    witness().option("--engine", "notify").as_user(user).go().expect_ok();
+    // Somebody else's filter has the one listener that a chain may have.
+    let without = Machine::Without(Without::Listener);
+    let ran = witness().option("--engine", "notify").as_user(user).on(without).go();
+    refused(&ran, 125, &["listener", "nested", "--engine auto"]);
     witness().option("--engine", "native").as_user(user).go().expect_ok();
     witness().option("--engine", "ptrace").as_user(user).go().expect_ok();
     let without = Machine::Without(Without::Ptrace);

@@ -73,6 +73,20 @@ impl Listener {
         self.next_of_ready()
     }
 
+    /// The next call, or the end. Waits; a signal handler of ours does not end that.
+    pub fn wait(&self) -> io::Result<Next> {
+        loop {
+            match self.next()? {
+                Next::Nothing => {}
+                other => return Ok(other),
+            }
+            match poll(&mut [PollFd::new(&*self.fd, PollFlags::IN)], None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
     /// The call that waits, after poll(2) or epoll has said POLLIN. Such a RECV does not block, if nobody else receives: each waiting call has raised
     /// the semaphore that RECV lowers, and one that is gone meanwhile leaves it raised (ENOENT).
     pub fn next_of_ready(&self) -> io::Result<Next> {

@@ -1,5 +1,5 @@
-//! A program that its own tracer starts: cloned, held before its first step until the tracer has seized it, then steps, a SIGSTOP of its
-//! own for the tracer to take, filter and execve(2).
+//! A program that its own supervisor starts: cloned, held before its first step until the supervisor lets it go (a tracer has seized it by then), then
+//! steps, for a tracer a SIGSTOP of its own to take, filter and execve(2).
 //!
 //! The child shares our memory ([`crate::shared`]) until it executes or ends. When it has let go, the kernel itself writes a zero
 //! (set_tid_address(2)), so nothing that it stands on is freed too early.
@@ -24,6 +24,8 @@ use crate::{pidfd, seccomp};
 pub struct Program {
     /// Steps before the filter, without one that executes.
     pub steps: Vec<GuestOp>,
+    /// It stops (SIGSTOP) behind the steps: its tracer sees what follows call by call.
+    pub stop: bool,
     /// The signals that the program starts with blocked.
     pub mask: SigSet,
     /// A filter. [`GuestOp::NoNewPrivs`] must be among the steps where CAP_SYS_ADMIN is missing.
@@ -97,11 +99,13 @@ extern "C" fn main(arg: *mut c_void) -> ! {
     }
     // Handlers of the host must not run here, and what Rust's runtime ignores is not the program's business.
     signal::reset_handlers_and_sigpipe();
-    // From here on call by call; a hundred calls before this run free. SIGSTOP cannot be blocked, and the tracer takes it away.
-    // SAFETY: integers.
-    let me = unsafe { call(libc::SYS_getpid, [0; 6]) }.unwrap_or(0);
-    // SAFETY: integers.
-    let _ = unsafe { call(libc::SYS_kill, [me, libc::SIGSTOP as usize, 0, 0, 0, 0]) };
+    if program.stop {
+        // From here on call by call; a hundred calls before this run free. SIGSTOP cannot be blocked, and the tracer takes it away.
+        // SAFETY: integers.
+        let me = unsafe { call(libc::SYS_getpid, [0; 6]) }.unwrap_or(0);
+        // SAFETY: integers.
+        let _ = unsafe { call(libc::SYS_kill, [me, libc::SIGSTOP as usize, 0, 0, 0, 0]) };
+    }
     signal::set_mask(program.mask);
     if let Some(filter) = &program.filter {
         match seccomp::install(&filter.insns, filter.listener) {

@@ -229,6 +229,7 @@ impl Launch {
         let mask = self.mask.unwrap_or_else(|| signal::block(SigSet::default()));
         let program = Program {
             steps,
+            stop: true,
             mask,
             filter: self.filter.as_ref().map(|f| Filter { insns: f.insns.clone(), listener: f.listener }),
             path,
