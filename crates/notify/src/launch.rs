@@ -107,8 +107,9 @@ fn sent(child: &Traced, ours: &OwnedFd) -> io::Result<Listener> {
         }
     }
     match child.failure() {
-        Some((_, errno)) => Err(errno.into()),
-        None => receive(ours.as_fd()),
+        // An exec that has failed already is told by `Running::wait`, as one that fails later.
+        Some((Step::Op(_) | Step::Filter, errno)) => Err(errno.into()),
+        Some((Step::Exec, _)) | None => receive(ours.as_fd()),
     }
 }
 

@@ -55,7 +55,8 @@ pub(super) fn lower(
         }
         (Engine::Native, _) if !asked.is_empty() => {
             let cure = "use `--engine auto`, `notify` or `ptrace`";
-            sink.impossible("engine = \"native\"", "the kernel alone asks no handler", cure);
+            let why = format!("{} must be asked about, and the kernel alone asks nobody", words(asked));
+            sink.impossible("engine = \"native\"", &why, cure);
             EnginePlan::Native
         }
         (Engine::Native, _) => EnginePlan::Native,
