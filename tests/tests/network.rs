@@ -271,6 +271,27 @@ both!(real_programs_reach_by_name_and_no_further, |user| {
     }
 });
 
+both!(a_pair_of_datagram_sockets_is_no_way_to_the_hosts, |user| {
+    let scratch = tipstaff_testkit::Scratch::new(user);
+    let path = scratch.join("datagrams");
+    let host = std::os::unix::net::UnixDatagram::bind(&path).expect("bind");
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).expect("own socket");
+    host.set_read_timeout(Some(std::time::Duration::from_millis(200))).expect("a time");
+    let script = "import socket, sys
+try: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].sendto(b'x', sys.argv[1])
+except OSError as e: print(type(e).__name__)";
+    let words = ["python3", "-c", script, path.to_str().expect("a path of the kit")];
+    let mut byte = [0; 4];
+    plain(words).as_user(user).go().expect_stdout("");
+    assert!(host.recv(&mut byte).is_ok(), "the control");
+    for net in ["none", "tcp://*:443", "192.0.2.1"] {
+        let ran =
+            run(words).profile("default").option("--read", "/").option("--read", scratch.path()).option("--net", net);
+        ran.as_user(user).go().expect_stdout("PermissionError\n");
+        assert!(host.recv(&mut byte).is_err(), "{net}");
+    }
+});
+
 both!(bad_rules_are_one_line, |user| {
     let refused = |options: &[(&str, &str)], words: &[&str]| {
         let mut command = run(["exit"]).as_user(user);

@@ -47,12 +47,6 @@ pub(super) fn lower(
         sink.impossible("guest_ptrace = \"emulate\"", "this version does not emulate ptrace", cure);
     }
     match (profile.isolation.engine.unwrap_or(Engine::Auto), available(profile, caps, around)) {
-        (Engine::Native, _) if !asked.is_empty() && around.handled.is_empty() => {
-            let why = format!("the kernel alone knows no addresses: somebody must be asked about {}", words(asked));
-            let cure = "use `--engine auto`, `--net none`, `--net host`, or rules like `tcp://*:443` alone";
-            sink.impossible("engine = \"native\"", &why, cure);
-            EnginePlan::Native
-        }
         (Engine::Native, _) if !asked.is_empty() => {
             let cure = "use `--engine auto`, `notify` or `ptrace`";
             let why = format!("{} must be asked about, and the kernel alone asks nobody", words(asked));
