@@ -15,6 +15,8 @@ mod leftovers;
 mod limits;
 mod matrix;
 mod net;
+mod network;
+mod network_drill;
 mod programs;
 mod report;
 mod review;

@@ -139,6 +139,17 @@ fn sockets_are_tcp_udp_pairs_and_routes() {
 }
 
 #[test]
+fn a_pair_whose_datagrams_name_others_is_refused() {
+    let tcp = plan(&["tcp://192.0.2.1"], &[], &[]);
+    for kind in [2, 3, HIGH | 2] {
+        assert_eq!(says(&tcp, "socketpair", [1, kind, 0, 0, 0, 0]), Action::Notify, "{kind:#x}: refused");
+    }
+    for kind in [1, 5, 1 | 0o2004000] {
+        assert_eq!(says(&tcp, "socketpair", [1, kind, 0, 0, 0, 0]), Action::Allow, "{kind:#x}");
+    }
+}
+
+#[test]
 fn options_that_lead_elsewhere_are_refused() {
     let plan = plan(&["tcp://192.0.2.1"], &[], &[]);
     let option = |level: u64, name: u64| says(&plan, "setsockopt", [3, level, name, 1, 4, 0]);
