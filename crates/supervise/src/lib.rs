@@ -16,6 +16,7 @@ pub mod handler;
 mod hold;
 mod memory;
 mod network;
+mod procfs;
 mod relay;
 mod session;
 mod stat;

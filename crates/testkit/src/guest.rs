@@ -42,6 +42,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("lifecycle", include_str!("../guests/lifecycle.c")),
     ("manycalls", include_str!("../guests/manycalls.c")),
     ("memfd", include_str!("../guests/memfd.c")),
+    ("memhog", include_str!("../guests/memhog.c")),
     ("napper", include_str!("../guests/napper.c")),
     ("netprobe", include_str!("../guests/netprobe.c")),
     ("netrace", include_str!("../guests/netrace.c")),

@@ -21,6 +21,7 @@ use tipstaff_sys::keeper::{Keeper, Remote};
 
 use crate::denials::Denials;
 use crate::engine::{Answered, Engine, Said};
+use crate::memory::Sampler;
 use crate::relay::{Relay, Sink};
 use crate::usage::Collected;
 pub use custody::{Attendant, Look, LookProcess};
@@ -86,6 +87,7 @@ pub struct Session {
     crowded: bool,
     cpus: u64,
     memory_pause: u64,
+    sampler: Sampler,
     idle_since: (u64, u64),
     interrupts: u32,
     cause: Option<(Cause, u64)>,
@@ -124,6 +126,7 @@ impl Session {
             crowded: false,
             cpus: u64::from(cpus.max(1)),
             memory_pause: MS,
+            sampler: Sampler::new(plan.limits.memory.map(|(bytes, _)| bytes), u64::from(cpus), started),
             idle_since: (started, 0),
             interrupts: 0,
             cause: None,

@@ -1,0 +1,182 @@
+//! Shared memory of a box: its tmpfs, its memfds, its shared mappings, and what is on its way between two processes.
+//!
+//! The kernel tells no sum of this per user or per process tree. What it does tell is how much there is on the whole machine (sysinfo(2),
+//! `sharedram`), in a fraction of a microsecond. So a look through all descriptors and mappings is made only when the machine's
+//! figure has grown since the last one, or when that is a second ago; and what cannot be found by looking (pages that nobody maps any more,
+//! memfds in flight) counts as far as the machine's figure has grown beyond everything that was found.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use super::mapped::{self, Mapped};
+use crate::procfs::read;
+
+/// Descriptors that one look goes through. What is behind them counts as hidden.
+const DESCRIPTORS: usize = 16_384;
+/// The kernel adds its counters up with this delay: 125 pages per CPU (mm/vmstat.c), on a few CPUs.
+const SLACK: u64 = 2 << 20;
+
+/// What the last look found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shared {
+    /// Bytes on the private tmpfs and in memfds.
+    files: u64,
+    /// The machine's figure less what was found, at its lowest: what others have.
+    others: u64,
+    /// CLOCK_MONOTONIC of the last look, in nanoseconds.
+    at: u64,
+    /// [`mapped::kernel_tmpfs`].
+    device: Option<String>,
+}
+
+impl Shared {
+    /// At the start of a box: all there is belongs to others.
+    pub fn new() -> Self {
+        Self { others: machine(), device: mapped::kernel_tmpfs(), ..Self::default() }
+    }
+
+    /// At most this much is there now, if `mapped` bytes of it are mapped (a page counted in every process).
+    pub fn bound(&self, mapped: u64) -> u64 {
+        self.files + mapped.max(self.unexplained(self.files))
+    }
+
+    /// The last look is too old to be believed: others may have given back what this box has taken since.
+    pub fn is_old(&self, now: u64) -> bool {
+        now.saturating_sub(self.at) > 1_000_000_000
+    }
+
+    fn unexplained(&self, found: u64) -> u64 {
+        machine().saturating_sub(self.others).saturating_sub(found).saturating_sub(SLACK)
+    }
+
+    /// Looks through everything; bytes of shared memory. `mapped` bytes of it are mapped (a page counted in every process). Where all that
+    /// can be there fits into `room`, mappings are not looked at, and the answer is an upper bound.
+    pub fn look(&mut self, keeper: i32, pids: &[i32], mapped: u64, room: u64, now: u64, buffer: &mut Vec<u8>) -> u64 {
+        let open = Open::of(pids);
+        self.files = tmpfs_used(keeper) + open.memfds.values().sum::<u64>();
+        self.at = now;
+        self.learn(self.files);
+        let upper = self.bound(mapped);
+        if upper <= room || upper == self.files {
+            return upper;
+        }
+        let mut maps = Mapped::default();
+        if let (true, Some(device)) = (mapped > 0, &self.device) {
+            let counted: BTreeSet<u64> = open.memfds.keys().copied().collect();
+            maps = mapped::look(pids, device, &counted, buffer);
+        }
+        let found = self.files + maps.resident;
+        self.learn(found);
+        let hidden = self.unexplained(found);
+        if hidden == 0 {
+            return found;
+        }
+        let potential = if open.cut || in_flight(&open.sockets, buffer) { u64::MAX } else { maps.potential };
+        found + hidden.min(potential)
+    }
+
+    /// At least this much is the box's: others have the rest at most.
+    fn learn(&mut self, found: u64) {
+        self.others = self.others.min(machine().saturating_sub(found));
+    }
+}
+
+/// Shared memory of the whole machine, in bytes: sysinfo(2).
+fn machine() -> u64 {
+    let info = rustix::system::sysinfo();
+    info.sharedram.saturating_mul(u64::from(info.mem_unit))
+}
+
+/// What the box's processes have open.
+#[derive(Debug, Default)]
+struct Open {
+    /// Blocks of memfds, in bytes, by inode: however many descriptors lead to one, it counts once.
+    memfds: BTreeMap<u64, u64>,
+    /// Sockets, as process and descriptor.
+    sockets: Vec<(i32, String)>,
+    /// There were more than [`DESCRIPTORS`].
+    cut: bool,
+}
+
+impl Open {
+    fn of(pids: &[i32]) -> Self {
+        let mut open = Self::default();
+        let mut left = DESCRIPTORS;
+        for pid in pids {
+            let Ok(fds) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
+            for fd in fds.flatten() {
+                if left == 0 {
+                    open.cut = true;
+                    return open;
+                }
+                left -= 1;
+                let path = fd.path();
+                let Ok(to) = fs::read_link(&path) else { continue };
+                let to = to.as_os_str().as_encoded_bytes();
+                if to.starts_with(b"/memfd:") {
+                    if let Ok(meta) = fs::metadata(&path) {
+                        open.memfds.insert(meta.ino(), meta.blocks() * 512);
+                    }
+                } else if to.starts_with(b"socket:") {
+                    open.sockets.push((*pid, fd.file_name().to_string_lossy().into_owned()));
+                }
+            }
+        }
+        open
+    }
+}
+
+/// Descriptors wait in a unix socket to be received (`scm_fds` in proc_pid_fdinfo(5), Linux 5.13): they are in no process's table.
+fn in_flight(sockets: &[(i32, String)], buffer: &mut Vec<u8>) -> bool {
+    sockets.iter().any(|(pid, fd)| {
+        let text = read(&format!("/proc/{pid}/fdinfo/{fd}"), buffer);
+        text.is_some_and(|text| text.lines().filter_map(|l| l.strip_prefix("scm_fds:")).any(|n| n.trim() != "0"))
+    })
+}
+
+/// What lies on the box's private tmpfs. Its own /tmp is seen through the keeper's root.
+fn tmpfs_used(keeper: i32) -> u64 {
+    private_disk(keeper).map_or(0, |fs| (fs.f_blocks - fs.f_bfree) * fs.f_bsize.unsigned_abs())
+}
+
+/// What is left of the private disk.
+pub(crate) fn disk_left(keeper: i32) -> Option<u64> {
+    private_disk(keeper).map(|fs| fs.f_bavail * fs.f_bsize.unsigned_abs())
+}
+
+fn private_disk(keeper: i32) -> Option<rustix::fs::StatFs> {
+    const TMPFS_MAGIC: i64 = 0x0102_1994;
+    rustix::fs::statfs(format!("/proc/{keeper}/root/run")).ok().filter(|fs| fs.f_type == TMPFS_MAGIC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_memfd_counts_its_blocks_once() {
+        let memfd = rustix::fs::memfd_create("once", rustix::fs::MemfdFlags::CLOEXEC).expect("memfd");
+        let _second = memfd.try_clone().expect("dup");
+        rustix::io::write(&memfd, &[1u8; 8192]).expect("write");
+        let inode = rustix::fs::fstat(&memfd).expect("fstat").st_ino;
+        let open = Open::of(&[std::process::id().cast_signed()]);
+        assert_eq!(open.memfds.get(&inode), Some(&8192));
+    }
+
+    #[test]
+    fn a_descriptor_in_flight_is_seen() {
+        let me = std::process::id().cast_signed();
+        let (one, two) = std::os::unix::net::UnixStream::pair().expect("socketpair");
+        let number = |s: &std::os::unix::net::UnixStream| std::os::fd::AsRawFd::as_raw_fd(s).to_string();
+        let sockets = [(me, number(&one)), (me, number(&two))];
+        assert!(!in_flight(&sockets, &mut Vec::new()));
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = rustix::net::SendAncillaryBuffer::new(&mut space);
+        let fds = [std::os::fd::AsFd::as_fd(&one)];
+        assert!(control.push(rustix::net::SendAncillaryMessage::ScmRights(&fds)));
+        let data = [std::io::IoSlice::new(b"x")];
+        rustix::net::sendmsg(&one, &data, &mut control, rustix::net::SendFlags::empty()).expect("sendmsg");
+        assert!(in_flight(&sockets, &mut Vec::new()));
+    }
+}
