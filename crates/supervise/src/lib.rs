@@ -12,6 +12,7 @@ mod cpu;
 mod denials;
 mod engine;
 mod freeze;
+mod forks;
 pub mod handler;
 mod hold;
 mod memory;
@@ -27,6 +28,7 @@ mod usage;
 
 pub use engine::{Engine, Notify, Ptrace};
 pub use freeze::Frozen;
+pub use forks::{Forks, Refused};
 pub use handler::{Action, Handler, Handlers, Rewriter};
 pub use network::{Network, Tighten};
 pub use relay::{Captured, Relay, Sink};

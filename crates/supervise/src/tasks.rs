@@ -10,6 +10,8 @@ use crate::procfs;
 pub(crate) struct Process {
     /// Number in our PID namespace.
     pub pid: i32,
+    /// Its parent.
+    pub parent: i32,
     /// Start time, in clock ticks since boot: a number that is used again is another process.
     pub started: u64,
     /// Its threads.
@@ -75,6 +77,7 @@ fn stat(pid: i32, buffer: &mut Vec<u8>) -> Option<Process> {
     let field = |number: usize| fields[number - 3];
     Some(Process {
         pid,
+        parent: i32::try_from(field(4)).unwrap_or(0),
         started: field(22),
         threads: field(20),
         faults: field(10) + field(12),

@@ -21,6 +21,7 @@ use tipstaff_sys::keeper::{Keeper, Remote};
 
 use crate::denials::Denials;
 use crate::engine::{Answered, Engine, Said};
+use crate::forks::Refused;
 use crate::memory::Sampler;
 use crate::relay::{Relay, Sink};
 use crate::usage::Collected;
@@ -38,6 +39,8 @@ pub struct Options {
     pub terminal: Option<(OwnedFd, OwnedFd)>,
     /// Asks the handlers; a tracer has taken the box's first process.
     pub engine: Engine,
+    /// Where a handler counts the tasks, what it refused.
+    pub forks: Option<Arc<Refused>>,
     /// A signalfd: SIGWINCH resizes the terminal, everything else goes to the guest; a second SIGINT kills.
     pub signals: Option<OwnedFd>,
 }
