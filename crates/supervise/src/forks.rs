@@ -267,28 +267,45 @@ mod tests {
         Ledger { limit, arch: Arch::X86_64, keeper, bound: limit, allowed, known }
     }
 
+    /// A thread that does nothing but run, until it is told to end.
+    fn running<T>(test: impl FnOnce(i32) -> T) -> T {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let end = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                sender.send(rustix::thread::gettid().as_raw_nonzero().get()).expect("told");
+                while !end.load(Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+            let result = test(receiver.recv().expect("told"));
+            end.store(true, Relaxed);
+            result
+        })
+    }
+
     #[test]
-    fn up_to_the_limit_and_no_further_while_all_are_under_way() {
-        // Nobody is below a thread that forks nothing; the callers are this test's own thread, which runs.
-        let mut ledger = ledger(3);
-        let me = rustix::thread::gettid().as_raw_nonzero().get();
-        assert_eq!(ledger.decide(me), Decision::Allow);
-        // The same thread asks again: its first call has ended, and nothing came of it.
-        assert_eq!(ledger.decide(me), Decision::Allow);
-        assert_eq!(ledger.decide(me), Decision::Allow);
-        assert_eq!(ledger.decide(me), Decision::Allow, "a look finds nobody");
-        // Another one asks while we may be within ours.
-        ledger.bound = ledger.limit;
-        assert_eq!(ledger.look(), 1);
-        ledger.limit = 1;
-        assert_eq!(ledger.decide(i32::MAX), Decision::Doubt);
+    fn who_asks_again_is_done_and_who_runs_is_in_doubt() {
+        running(|tid| {
+            // Nobody is below this process, so that nothing ever comes of what is allowed.
+            let mut ledger = ledger(2);
+            for _ in 0..10 {
+                assert_eq!(ledger.decide(tid), Decision::Allow);
+            }
+            ledger.bound = ledger.limit;
+            assert_eq!(ledger.look(), 1);
+            assert_eq!(ledger.decide(i32::MAX), Decision::Allow, "one may be on its way: there is room for another");
+            assert_eq!(ledger.decide(i32::MAX), Decision::Allow, "who is not there has none on its way");
+            ledger.limit = 1;
+            assert_eq!(ledger.decide(i32::MAX), Decision::Doubt);
+            assert_eq!(ledger.decide(tid), Decision::Allow);
+        });
     }
 
     #[test]
     fn who_is_gone_or_waits_elsewhere_is_done() {
         assert!(is_done(i32::MAX, Arch::X86_64));
-        let me = rustix::thread::gettid().as_raw_nonzero().get();
-        assert!(!is_done(me, Arch::X86_64), "it runs");
+        running(|tid| assert!(!is_done(tid, Arch::X86_64), "it runs"));
         let (sender, receiver) = std::sync::mpsc::channel();
         let waiting = std::thread::spawn(move || {
             sender.send(rustix::thread::gettid().as_raw_nonzero().get()).expect("told");

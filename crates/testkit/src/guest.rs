@@ -30,6 +30,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("forkbomb", include_str!("../guests/forkbomb.c")),
     ("forkhog", include_str!("../guests/forkhog.c")),
     ("forklimit", include_str!("../guests/forklimit.c")),
+    ("forkrace", include_str!("../guests/forkrace.c")),
     ("forkroads", include_str!("../guests/forkroads.c")),
     ("forkspin", include_str!("../guests/forkspin.c")),
     ("fsprobe", include_str!("../guests/fsprobe.c")),

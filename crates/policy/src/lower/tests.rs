@@ -5,9 +5,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tipstaff_abi::SyscallSet;
+use tipstaff_abi::bpf::SeccompData;
 use tipstaff_abi::caps::{CgroupCaps, KernelCaps};
+use tipstaff_abi::errno::ENOSYS;
+use tipstaff_abi::{Arch, SyscallSet, Sysno};
 use tipstaff_report::Level;
+use tipstaff_seccomp::Action;
 
 use super::*;
 use crate::profile::{Denials, Engine, GuestPtrace, Loader, Namespaces, PathRule, RuleAction, SyscallRule};
@@ -164,6 +167,8 @@ fn what_is_missing_is_refused_or_named_never_silent() {
 #[test]
 fn best_effort_turns_refusals_into_named_weaknesses() {
     let mut profile = preset("judge");
+    // Nobody but the kernel may be asked, and it cannot count.
+    profile.isolation.engine = Some(Engine::Native);
     let caps = KernelCaps { cgroup: CgroupCaps::NONE, ..KernelCaps::full() };
     let refusal = plan(&profile, &caps).expect_err("uid 0 has no process limit without a control group");
     assert!(refusal.message.contains("limits.processes"), "{refusal}");
@@ -187,6 +192,30 @@ fn a_share_of_a_cpu_is_the_kernels_where_it_can_be() {
     profile.limits.cpu_percent = Some(Setting::At(201));
     let refusal = plan(&profile, &KernelCaps::full()).expect_err("two CPUs are 200 percent");
     assert!(refusal.message.contains("2 CPUs"), "{refusal}");
+}
+
+#[test]
+fn where_the_kernel_cannot_count_tasks_the_supervisor_is_asked() {
+    let caps = KernelCaps { cgroup: CgroupCaps::NONE, ..KernelCaps::full() };
+    let counted = plan(&preset("judge"), &caps).expect("counted");
+    assert_eq!(counted.limits.processes.map(|(_, by)| by), Some(ProcessesBy::Counted));
+    assert_eq!(counted.engine, EnginePlan::Notify);
+    let asked: Vec<_> = counted.asked.iter().filter_map(|nr| nr.name(Arch::X86_64)).collect();
+    assert_eq!(asked, ["clone", "fork", "vfork"]);
+    let filter = counted.filter.expect("a filter").installed([0; SECRET_WORDS]);
+    let decide = |name: &str, flags| {
+        let nr = Sysno::by_name(Arch::X86_64, name).expect("a call").0.cast_signed();
+        let args = [flags, 0, 0, 0, 0, 0];
+        filter.decide(&SeccompData { nr, arch: Arch::X86_64.audit_arch(), args, ..SeccompData::default() })
+    };
+    for call in asked {
+        assert_eq!(decide(call, 17), Action::Notify, "{call}");
+    }
+    assert_eq!(decide("clone3", 0), Action::Errno(ENOSYS));
+    // Without a limit of tasks nobody is asked about any.
+    let mut profile = preset("judge");
+    profile.limits.processes = None;
+    assert_eq!(plan(&profile, &caps).expect("native").engine, EnginePlan::Native);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Shared memory that has no file name: shared anonymous mappings, and memfds whose descriptors are closed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 
 use rustix::fs::{MemfdFlags, fstat, memfd_create};
 
@@ -13,6 +14,8 @@ struct Object {
     mapped: u64,
     /// Where the highest mapping of it ends: it cannot be larger.
     extent: u64,
+    /// One of its mappings: process, first address, end.
+    place: (i32, u64, u64),
 }
 
 /// What a look at all mappings found.
@@ -24,38 +27,57 @@ pub(super) struct Mapped {
     pub potential: u64,
 }
 
-/// The device of the kernel's own tmpfs, on which memfds, shared anonymous mappings and System V segments lie, as
-/// proc_pid_maps(5) writes it.
-pub(super) fn kernel_tmpfs() -> Option<String> {
+/// The device of the kernel's own tmpfs, on which memfds, shared anonymous mappings and System V segments lie.
+pub(super) fn kernel_tmpfs() -> Option<u64> {
     let memfd = memfd_create("tipstaff", MemfdFlags::CLOEXEC).ok()?;
-    let device = fstat(&memfd).ok()?.st_dev;
-    Some(format!("{:02x}:{:02x}", rustix::fs::major(device), rustix::fs::minor(device)))
+    Some(fstat(&memfd).ok()?.st_dev)
+}
+
+/// A device as proc_pid_maps(5) writes it.
+fn written(device: u64) -> String {
+    format!("{:02x}:{:02x}", rustix::fs::major(device), rustix::fs::minor(device))
 }
 
 /// Looks at every mapping of the processes. Objects in `counted` (by inode) are left out: a descriptor told all of them.
-pub(super) fn look(pids: &[i32], device: &str, counted: &BTreeSet<u64>, buffer: &mut Vec<u8>) -> Mapped {
+pub(super) fn look(pids: &[i32], device: u64, counted: &BTreeSet<u64>, buffer: &mut Vec<u8>) -> Mapped {
     let mut objects: BTreeMap<u64, Object> = BTreeMap::new();
+    let device = written(device);
     for pid in pids {
         if let Some(text) = read(&format!("/proc/{pid}/smaps"), buffer) {
-            collect(&text, device, &mut objects);
+            collect(&text, *pid, &device, &mut objects);
         }
     }
     let mut found = Mapped::default();
     for object in objects.iter().filter(|(inode, _)| !counted.contains(inode)).map(|(_, object)| object) {
-        found.resident += object.mapped.min(object.extent);
-        found.potential += object.extent.saturating_sub(object.mapped);
+        match object.blocks() {
+            Some(bytes) => found.resident += bytes,
+            None => {
+                found.resident += object.mapped.min(object.extent);
+                found.potential += object.extent.saturating_sub(object.mapped);
+            }
+        }
     }
     found
 }
 
-fn collect(text: &str, device: &str, objects: &mut BTreeMap<u64, Object>) {
+impl Object {
+    /// All of it, whoever maps how much: proc_pid_map_files(5) leads to the object, for root (CAP_SYS_ADMIN, or CAP_CHECKPOINT_RESTORE).
+    fn blocks(&self) -> Option<u64> {
+        let (pid, start, end) = self.place;
+        let object = std::fs::metadata(format!("/proc/{pid}/map_files/{start:x}-{end:x}")).ok()?;
+        Some(object.blocks() * 512)
+    }
+}
+
+fn collect(text: &str, pid: i32, device: &str, objects: &mut BTreeMap<u64, Object>) {
     let mut current = None;
     for line in text.lines() {
-        if let Some((inode, extent)) = header(line) {
+        if let Some(Header { inode, offset, start, end }) = header(line) {
             current = inode.strip_prefix(device).and_then(|inode| inode.trim().parse().ok());
             if let Some(inode) = current {
                 let object: &mut Object = objects.entry(inode).or_default();
-                object.extent = object.extent.max(extent);
+                object.extent = object.extent.max(offset.saturating_add(end - start));
+                object.place = (pid, start, end);
             }
         } else if let (Some(inode), Some(rest)) = (current, line.strip_prefix("Pss:")) {
             let kib: u64 = rest.trim().trim_end_matches(" kB").parse().unwrap_or(0);
@@ -64,8 +86,16 @@ fn collect(text: &str, device: &str, objects: &mut BTreeMap<u64, Object>) {
     }
 }
 
-/// "start-end perms offset device inode path": device with inode, and where in the file the mapping ends. None for a line of figures.
-fn header(line: &str) -> Option<(&str, u64)> {
+struct Header<'a> {
+    /// "device inode".
+    inode: &'a str,
+    offset: u64,
+    start: u64,
+    end: u64,
+}
+
+/// "start-end perms offset device inode path". None for a line of figures.
+fn header(line: &str) -> Option<Header<'_>> {
     let mut words = line.split(' ');
     let (start, end) = words.next()?.split_once('-')?;
     let hex = |text| u64::from_str_radix(text, 16).ok();
@@ -76,7 +106,7 @@ fn header(line: &str) -> Option<(&str, u64)> {
     let from = device.as_ptr() as usize - line.as_ptr() as usize;
     let inode = words.next()?;
     let to = inode.as_ptr() as usize - line.as_ptr() as usize + inode.len();
-    Some((line.get(from..to)?, offset.saturating_add(end - start)))
+    Some(Header { inode: line.get(from..to)?, offset, start, end: end.max(start) })
 }
 
 #[cfg(test)]
@@ -101,9 +131,9 @@ Pss:                 100 kB
     #[test]
     fn only_the_kernels_own_tmpfs_is_collected() {
         let mut objects = BTreeMap::new();
-        collect(SMAPS, "00:01", &mut objects);
-        let first = Object { mapped: 1 << 20, extent: 4 << 20 };
-        let second = Object { mapped: 512 << 10, extent: 2 << 20 };
+        collect(SMAPS, 7, "00:01", &mut objects);
+        let first = Object { mapped: 1 << 20, extent: 4 << 20, place: (7, 0x7f00_0000_0000, 0x7f00_0040_0000) };
+        let second = Object { mapped: 512 << 10, extent: 2 << 20, place: (7, 0x7f00_0050_0000, 0x7f00_0060_0000) };
         assert_eq!(objects, BTreeMap::from([(77, first), (78, second)]));
     }
 
@@ -112,12 +142,12 @@ Pss:                 100 kB
         let memfd = memfd_create("seen", MemfdFlags::CLOEXEC).expect("memfd");
         rustix::fs::ftruncate(&memfd, 1 << 20).expect("size");
         let inode = fstat(&memfd).expect("fstat").st_ino;
-        let device = kernel_tmpfs().expect("device");
+        let device = written(kernel_tmpfs().expect("device"));
         let me = std::process::id().cast_signed();
         // Not mapped: nothing of it stands in smaps, whoever else maps something.
         let mut objects = BTreeMap::new();
         let mut buffer = Vec::new();
-        collect(&read(&format!("/proc/{me}/smaps"), &mut buffer).expect("smaps"), &device, &mut objects);
+        collect(&read(&format!("/proc/{me}/smaps"), &mut buffer).expect("smaps"), me, &device, &mut objects);
         assert!(!objects.contains_key(&inode));
     }
 }
