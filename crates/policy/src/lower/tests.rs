@@ -312,12 +312,12 @@ fn a_notified_call_is_explained_by_its_rule() {
     use tipstaff_abi::bpf::SeccompData;
     let plan = plan(&preset("default"), &KernelCaps::full()).expect("plan").filter.expect("a filter");
     let arch = KernelCaps::full().arch;
-    let mount = tipstaff_abi::Sysno::by_name(arch, "mount").expect("mount").0 as i32;
+    let mount = Sysno::by_name(arch, "mount").expect("mount").0 as i32;
     let data = SeccompData { nr: mount, arch: arch.audit_arch(), ..SeccompData::default() };
     let denied = plan.explain(&data);
     assert_eq!((denied.syscall.as_str(), denied.kill, denied.errno), ("mount", false, 1));
     assert!(denied.rule.contains("mount") && denied.allow_with.is_some(), "{denied:?}");
-    let foreign = SeccompData { nr: 20, arch: tipstaff_abi::Arch::I386.audit_arch(), ..SeccompData::default() };
+    let foreign = SeccompData { nr: 20, arch: Arch::I386.audit_arch(), ..SeccompData::default() };
     assert!(plan.explain(&foreign).kill);
 }
 
@@ -366,7 +366,7 @@ fn a_tracer_sees_what_handlers_want_and_nothing_that_is_refused() {
 #[test]
 fn clone3_stays_absent_under_a_tracer() {
     use tipstaff_abi::bpf::SeccompData;
-    use tipstaff_abi::{Sysno, errno};
+
     use tipstaff_seccomp::Action;
     let caps = KernelCaps::full();
     let mut profile = preset("default");
@@ -374,8 +374,8 @@ fn clone3_stays_absent_under_a_tracer() {
     profile.syscalls.rules.push(rule);
     for (engine, handled, right) in [
         (Engine::Native, &[][..], Action::Allow),
-        (Engine::Ptrace, &[], Action::Errno(errno::ENOSYS)),
-        (Engine::Ptrace, &["clone3"], Action::Errno(errno::ENOSYS)),
+        (Engine::Ptrace, &[], Action::Errno(ENOSYS)),
+        (Engine::Ptrace, &["clone3"], Action::Errno(ENOSYS)),
     ] {
         profile.isolation.engine = Some(engine);
         let handled = SyscallSet::from_names(caps.arch, handled.iter().copied());
