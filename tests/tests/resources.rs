@@ -122,6 +122,22 @@ both_without!(system_v_segments_cannot_hide_from_samples, |user, machine| {
     }
 });
 
+both_without!(pages_that_nobody_maps_cannot_wait_in_pipes_and_sockets, |user, machine| {
+    for (kind, call, errno) in [("spliced", "vmsplice", "ENOSYS"), ("zerocopy", "setsockopt", "ENOPROTOOPT")] {
+        let ran = hog(kind, 256, 500).as_user(user).on(machine).go();
+        if ran.report["memory_source"] != "pss_sampling" {
+            skip!("this user has a memory control group");
+        }
+        ran.expect_exit(3).expect_stdout(format!("0 {errno}\n"));
+        let denied = &ran.report["denials"][0];
+        ran.check(denied["syscall"] == call && denied["rule"] == "limits.memory, sampled", "the rule is named");
+        plain(["memhog", kind, "16", "0"]).as_user(user).go().expect_exit(0).expect_stdout("OK\n");
+        // Where nothing is sampled, nothing is refused.
+        let free = run(["memhog", kind, "16", "0"]).memory("unlimited").as_user(user).on(machine).go();
+        free.expect_ok().expect_stdout("OK\n");
+    }
+});
+
 both_without!(what_is_reserved_is_not_used, |user, machine| {
     let ran = hog("reserved", 1024, 100).as_user(user).on(machine).go();
     ran.expect_ok().expect_stdout("OK\n");

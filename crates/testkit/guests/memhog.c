@@ -6,6 +6,7 @@
 #include <sys/ipc.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
@@ -71,7 +72,7 @@ static int receive_fd(int socket) {
   return fd;
 }
 static void pair(int sockets[2]) {
-  if (socketpair(AF_UNIX, SOCK_DGRAM, 0, sockets)) refused(0);
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets)) refused(0);
 }
 
 static void anonymous(void) { touch(map((size_t)(wanted * MiB), MAP_PRIVATE | MAP_ANONYMOUS, -1), (size_t)(wanted * MiB)); }
@@ -280,6 +281,25 @@ static void reserved(void) {
   if (memory == MAP_FAILED) refused(0);
   touch(memory, MiB);
 }
+/* One page of every huge page in a pipe, nothing mapped. */
+static void spliced(void) {
+  int ends[2] = {-1, -1};
+  for (long had = 0; had < wanted; had += 2) {
+    if (had % 32 == 0 && pipe2(ends, O_NONBLOCK)) refused(had);
+    char *memory = map(4 * MiB, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    char *whole = (char *)(((uintptr_t)memory + 2 * MiB - 1) & ~(uintptr_t)(2 * MiB - 1));
+    madvise(whole, 2 * MiB, MADV_HUGEPAGE);
+    touch(whole, 2 * MiB);
+    struct iovec one = {whole, 4096};
+    if (vmsplice(ends[1], &one, 1, 0) < 0) refused(had);
+    munmap(memory, 4 * MiB);
+  }
+}
+/* The same with a socket's send queue: the option that allows it. */
+static void zerocopy(void) {
+  int one = 1, socket_of = socket(AF_INET, SOCK_STREAM, 0);
+  if (socket_of < 0 || setsockopt(socket_of, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof one)) refused(0);
+}
 /* In pipes, one MiB each where the kernel allows that. */
 static void pipes(void) {
   long had = 0;
@@ -300,7 +320,7 @@ static const struct kind {
              {"dev_shm", in_dev_shm}, {"tmp", in_tmp}, {"sysv_attached", sysv_attached}, {"sysv_detached", sysv_detached},
              {"copies", copies}, {"sharers", sharers}, {"tables", tables}, {"crowd", crowd}, {"stacks", stacks},
              {"mremap", grown_by_mremap}, {"mremap_kept", kept_by_mremap}, {"brk", grown_by_brk}, {"unlocked", unlocked},
-             {"reserved", reserved}, {"pipes", pipes}};
+             {"reserved", reserved}, {"spliced", spliced}, {"zerocopy", zerocopy}, {"pipes", pipes}};
 
 int main(int argc, char **argv) {
   wanted = number(argc, argv, 2, 64);

@@ -80,7 +80,7 @@ impl Sampler {
         let alone = processes.len() < 2;
         let cheap = self.cheap(processes);
         let sum = |of: fn(&Figures) -> u64| cheap.iter().map(|(_, figures)| of(figures)).sum::<u64>();
-        let kernel = sum(|f| f.tables) + tasks * KERNEL_STACK;
+        let kernel = sum(|f| f.tables + f.pool) + tasks * KERNEL_STACK;
         let mapped = sum(|f| f.shared);
         let (mut private, mut shared) = (self.private_bound(&cheap), self.shared.bound(mapped));
         let limit = self.limit.unwrap_or(u64::MAX);

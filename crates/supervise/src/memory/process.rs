@@ -8,6 +8,8 @@ use crate::tasks::Process;
 pub(super) struct Figures {
     /// Anonymous pages, in bytes. Pages that a fork shares are counted in every process.
     pub anonymous: u64,
+    /// Pages of a pool of huge pages (hugetlb), in bytes.
+    pub pool: u64,
     /// Pages of tmpfs, memfds and shared anonymous mappings that are mapped here, in bytes.
     pub shared: u64,
     /// Page tables of all levels, in bytes.
@@ -21,7 +23,7 @@ pub(super) fn figures(process: &Process, buffer: &mut Vec<u8>) -> Option<Figures
     let text = procfs::read(&format!("/proc/{}/status", process.pid), buffer)?;
     let get = |key| kib(&text, key);
     let (anonymous, shared, tables) = (get("RssAnon:"), get("RssShmem:"), get("VmPTE:"));
-    Some(Figures { anonymous, shared, tables, faults: process.faults })
+    Some(Figures { anonymous, pool: get("HugetlbPages:"), shared, tables, faults: process.faults })
 }
 
 /// Proportional set size of the anonymous pages: a page that n processes share counts 1/n in each. Walks the page tables.
