@@ -19,6 +19,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("copy", include_str!("../guests/copy.c")),
     ("custody", include_str!("../guests/custody.c")),
     ("daemonize", include_str!("../guests/daemonize.c")),
+    ("deepdirs", include_str!("../guests/deepdirs.c")),
     ("environ", include_str!("../guests/environ.c")),
     ("execas", include_str!("../guests/execas.c")),
     ("execrace", include_str!("../guests/execrace.c")),

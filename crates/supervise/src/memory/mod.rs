@@ -82,7 +82,7 @@ impl Sampler {
         let sum = |of: fn(&Figures) -> u64| cheap.iter().map(|(_, figures)| of(figures)).sum::<u64>();
         let kernel = sum(|f| f.tables + f.pool) + tasks * KERNEL_STACK;
         let mapped = sum(|f| f.shared);
-        let (mut private, mut shared) = (self.private_bound(&cheap), self.shared.bound(mapped));
+        let (mut private, mut shared) = (self.private_bound(&cheap), self.shared.bound(keeper, mapped));
         let limit = self.limit.unwrap_or(u64::MAX);
         let over = |private: u64, shared: u64| private + shared + kernel > limit;
         // What only raises the peak is worth a dear look as long as looks are cheap.

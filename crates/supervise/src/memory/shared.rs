@@ -17,11 +17,14 @@ const DESCRIPTORS: usize = 16_384;
 /// The kernel adds its counters up with this delay: 125 pages per CPU (mm/vmstat.c), on a few CPUs.
 const SLACK: u64 = 2 << 20;
 
+/// What a file on tmpfs takes without any contents: an inode and a directory entry.
+const INODE: u64 = 1024;
+
 /// What the last look found.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shared {
-    /// Bytes on the private tmpfs and in memfds.
-    files: u64,
+    /// Bytes in memfds.
+    memfds: u64,
     /// The machine's figure less what was found, at its lowest: what others have.
     others: u64,
     /// CLOCK_MONOTONIC of the last look, in nanoseconds.
@@ -37,8 +40,10 @@ impl Shared {
     }
 
     /// At most this much is there now, if `mapped` bytes of it are mapped (a page counted in every process).
-    pub fn bound(&self, mapped: u64) -> u64 {
-        self.files + mapped.max(self.unexplained(self.files))
+    pub fn bound(&self, keeper: i32, mapped: u64) -> u64 {
+        let (pages, names) = tmpfs_used(keeper);
+        let files = pages + self.memfds;
+        names + files + mapped.max(self.unexplained(files))
     }
 
     /// The last look is too old to be believed: others may have given back what this box has taken since.
@@ -54,11 +59,12 @@ impl Shared {
     /// can be there fits into `room`, mappings are not looked at, and the answer is an upper bound.
     pub fn look(&mut self, keeper: i32, pids: &[i32], mapped: u64, room: u64, now: u64, buffer: &mut Vec<u8>) -> u64 {
         let open = Open::of(pids);
-        self.files = tmpfs_used(keeper) + open.memfds.values().sum::<u64>();
+        let (pages, names) = tmpfs_used(keeper);
+        self.memfds = open.memfds.values().sum();
         self.at = now;
-        self.learn(self.files);
-        let upper = self.bound(mapped);
-        if upper <= room || upper == self.files {
+        self.learn(pages + self.memfds);
+        let upper = self.bound(keeper, mapped);
+        if upper <= room || upper == names + pages + self.memfds {
             return upper;
         }
         let mut counted: BTreeSet<u64> = open.memfds.keys().copied().collect();
@@ -66,16 +72,16 @@ impl Shared {
             Some(device) => flight::look(&open.sockets, device, buffer),
             None => Flight { unknown: true, ..Flight::default() },
         };
-        self.files +=
+        self.memfds +=
             flight.memfds.iter().filter(|(inode, _)| counted.insert(**inode)).map(|(_, bytes)| bytes).sum::<u64>();
         let mut maps = Mapped::default();
         if let (true, Some(device)) = (mapped > 0, self.device) {
             maps = mapped::look(pids, device, &counted, buffer);
         }
-        let found = self.files + maps.resident;
+        let found = pages + self.memfds + maps.resident;
         self.learn(found);
         let potential = if open.cut || flight.unknown { u64::MAX } else { maps.potential };
-        found + self.unexplained(found).min(potential)
+        names + found + self.unexplained(found).min(potential)
     }
 
     /// At least this much is the box's: others have the rest at most.
@@ -129,9 +135,11 @@ impl Open {
     }
 }
 
-/// What lies on the box's private tmpfs. Its own /tmp is seen through the keeper's root.
-fn tmpfs_used(keeper: i32) -> u64 {
-    private_disk(keeper).map_or(0, |fs| (fs.f_blocks - fs.f_bfree) * fs.f_bsize.unsigned_abs())
+/// What lies on the box's private tmpfs, in bytes: pages, and names. Its own /tmp is seen through the keeper's root.
+fn tmpfs_used(keeper: i32) -> (u64, u64) {
+    let names = |fs: &rustix::fs::StatFs| fs.f_files.saturating_sub(fs.f_ffree) * INODE;
+    let pages = |fs: &rustix::fs::StatFs| (fs.f_blocks - fs.f_bfree) * fs.f_bsize.unsigned_abs();
+    private_disk(keeper).map_or((0, 0), |fs| (pages(&fs), names(&fs)))
 }
 
 /// What is left of the private disk.
