@@ -240,7 +240,7 @@ fn nothing_drifts(user: User, machine: Machine, by: &str) {
 roads!(nothing_drifts_after_many_short_lives, nothing_drifts);
 
 fn no_race_gets_one_too_many(user: User, machine: Machine, by: &str) {
-    let ran = tasks(&["forkrace", "6", "700"], 16).as_user(user).on(machine).go();
+    let ran = tasks(&["forkrace", "12", "1000"], 16).as_user(user).on(machine).go();
     takes_road!(ran, by);
     ran.expect_ok();
     let out = ran.out();
@@ -318,7 +318,7 @@ mod bombs {
 
     bomb!(forks, ["forkbomb"], "time_limit", |run| run.processes(32).cpu("500ms"));
     bomb!(threads, ["threadbomb"], "process_limit", |run| run.processes(32));
-    bomb!(memory, ["hog", "4096"], "memory_limit");
+    bomb!(memory, ["memhog", "anonymous", "4096", "60000"], "memory_limit");
     bomb!(memory_of_many, ["forkhog", "8", "40"], "memory_limit");
     bomb!(memory_in_files, ["deepdirs", "many"], "memory_limit", |run| run.cpu("60s").wall("60s"));
     bomb!(descriptors, ["fdexhaust", "10"], "ok", |run| run.option("--open-files", "64"));

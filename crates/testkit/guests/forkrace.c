@@ -25,7 +25,7 @@ int main(int argc, char **argv) {
           long now = __sync_add_and_fetch(&s->alive, 1), most;
           while (now > (most = s->most) && !__sync_bool_compare_and_swap(&s->most, most, now)) {
           }
-          struct timespec t = {0, rand_r(&seed) % 2000000};
+          struct timespec t = {0, rand_r(&seed) % 10000000};
           nanosleep(&t, NULL);
           __sync_sub_and_fetch(&s->alive, 1);
           _exit(0);

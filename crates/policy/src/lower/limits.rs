@@ -193,9 +193,9 @@ fn memory(caps: &KernelCaps, sink: &mut Sink) -> MemoryBy {
         sink.full("limits.memory", "memory control group", Cost::Kernel);
         MemoryBy::Cgroup
     } else {
-        let why = "no control group: a bound. A spike shorter than a sample, shared memory that is neither mapped nor open, and \
-                   socket buffers pass unseen";
-        sink.full_but("limits.memory", "PSS samples and tmpfs sizes", why, Cost::Sampling);
+        let why = "no control group: a bound. A spike shorter than the pause between two samples, and what pipes and sockets \
+                   hold, pass unseen";
+        sink.full_but("limits.memory", "PSS samples, memfds and tmpfs sizes", why, Cost::Sampling);
         MemoryBy::Sampling
     }
 }

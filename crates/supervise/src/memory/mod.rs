@@ -82,13 +82,14 @@ impl Sampler {
         let sum = |of: fn(&Figures) -> u64| cheap.iter().map(|(_, figures)| of(figures)).sum::<u64>();
         let kernel = sum(|f| f.tables + f.pool) + tasks * KERNEL_STACK;
         let mapped = sum(|f| f.shared);
-        let (mut private, mut shared) = (self.private_bound(&cheap), self.shared.bound(keeper, mapped));
+        let bound = self.shared.bound(keeper, mapped);
+        let (mut private, mut shared) = (self.private_bound(&cheap), bound.certain + bound.doubtful);
         let limit = self.limit.unwrap_or(u64::MAX);
         let over = |private: u64, shared: u64| private + shared + kernel > limit;
         // What only raises the peak is worth a dear look as long as looks are cheap.
         let higher = private + shared + kernel > self.peak + self.peak / 64;
         let worth = over(private, shared) || higher && self.pace.is_rich();
-        if worth && shared > 0 || self.shared.is_old(now) && self.limit.is_some() {
+        if worth && bound.doubtful > 0 || self.shared.is_old(now) && self.limit.is_some() {
             let pids: Vec<i32> = processes.iter().map(|process| process.pid).collect();
             let room = if self.pace.is_rich() { 0 } else { limit.saturating_sub(private + kernel) };
             shared = self.shared.look(keeper, &pids, mapped, room, now, &mut self.buffer);

@@ -31,19 +31,31 @@ pub(super) struct Shared {
     at: u64,
     /// [`mapped::kernel_tmpfs`].
     device: Option<u64>,
+    /// We may look at objects by their mappings.
+    sees_all: bool,
+}
+
+/// What may be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bound {
+    /// It is there.
+    pub certain: u64,
+    /// It may be less: a look tells.
+    pub doubtful: u64,
 }
 
 impl Shared {
     /// At the start of a box: all there is belongs to others.
     pub fn new() -> Self {
-        Self { others: machine(), device: mapped::kernel_tmpfs(), ..Self::default() }
+        let sees_all = rustix::process::geteuid().is_root();
+        Self { others: machine(), device: mapped::kernel_tmpfs(), sees_all, ..Self::default() }
     }
 
     /// At most this much is there now, if `mapped` bytes of it are mapped (a page counted in every process).
-    pub fn bound(&self, keeper: i32, mapped: u64) -> u64 {
+    pub fn bound(&self, keeper: i32, mapped: u64) -> Bound {
         let (pages, names) = tmpfs_used(keeper);
-        let files = pages + self.memfds;
-        names + files + mapped.max(self.unexplained(files))
+        let hidden = self.unexplained(pages + self.memfds);
+        Bound { certain: pages + names, doubtful: self.memfds + mapped.max(hidden) }
     }
 
     /// The last look is too old to be believed: others may have given back what this box has taken since.
@@ -58,13 +70,15 @@ impl Shared {
     /// Looks through everything; bytes of shared memory. `mapped` bytes of it are mapped (a page counted in every process). Where all that
     /// can be there fits into `room`, mappings are not looked at, and the answer is an upper bound.
     pub fn look(&mut self, keeper: i32, pids: &[i32], mapped: u64, room: u64, now: u64, buffer: &mut Vec<u8>) -> u64 {
-        let open = Open::of(pids);
-        let (pages, names) = tmpfs_used(keeper);
-        self.memfds = open.memfds.values().sum();
+        let was_old = self.is_old(now);
         self.at = now;
+        let open = Open::of(pids);
+        self.memfds = open.memfds.values().sum();
+        let (pages, names) = tmpfs_used(keeper);
         self.learn(pages + self.memfds);
-        let upper = self.bound(keeper, mapped);
-        if upper <= room || upper == names + pages + self.memfds {
+        let hidden = self.unexplained(pages + self.memfds);
+        let upper = names + pages + self.memfds + mapped.max(hidden);
+        if upper <= room {
             return upper;
         }
         let mut counted: BTreeSet<u64> = open.memfds.keys().copied().collect();
@@ -72,10 +86,11 @@ impl Shared {
             Some(device) => flight::look(&open.sockets, device, buffer),
             None => Flight { unknown: true, ..Flight::default() },
         };
-        self.memfds +=
-            flight.memfds.iter().filter(|(inode, _)| counted.insert(**inode)).map(|(_, bytes)| bytes).sum::<u64>();
+        let waiting = flight.memfds.iter().filter(|(inode, _)| counted.insert(**inode));
+        self.memfds += waiting.map(|(_, bytes)| bytes).sum::<u64>();
         let mut maps = Mapped::default();
-        if let (true, Some(device)) = (mapped > 0, self.device) {
+        // What is mapped without a page in any process is seen by root alone, and otherwise counts only where the machine's figure has grown.
+        if let (true, Some(device)) = (mapped > 0 || hidden > 0 || was_old && self.sees_all, self.device) {
             maps = mapped::look(pids, device, &counted, buffer);
         }
         let found = pages + self.memfds + maps.resident;
