@@ -17,16 +17,20 @@ pub(super) struct Stops {
     asks: Vec<Ask>,
     /// How the filter asks.
     action: Action,
+    /// New tasks are counted, or followed by a tracer: none may come past.
+    follows: bool,
 }
 
 impl Stops {
-    pub fn of(engine: EnginePlan, calls: &SyscallSet, asks: Vec<Ask>) -> Option<Self> {
+    /// `counts`: an engine counts tasks.
+    pub fn of(engine: EnginePlan, calls: &SyscallSet, asks: Vec<Ask>, counts: bool) -> Option<Self> {
         let action = match engine {
             EnginePlan::Native => return None,
             EnginePlan::Notify => Action::Notify,
             EnginePlan::Ptrace => Action::Trace(TRACE_DATA),
         };
-        Some(Self { calls: calls.clone(), asks, action })
+        let follows = counts || engine == EnginePlan::Ptrace;
+        Some(Self { calls: calls.clone(), asks, action, follows })
     }
 
     /// Whether a call can be asked about, by its number.
@@ -53,6 +57,9 @@ impl Stops {
                 rules.push(Rule { conditions: Vec::new(), action: self.action });
             }
         }
+        if self.follows {
+            no_clone3(table);
+        }
         if !self.notify() {
             untraced(table);
         }
@@ -63,19 +70,23 @@ fn passes(action: Action) -> bool {
     matches!(action, Action::Allow | Action::Log)
 }
 
+/// clone3(2) keeps its flags in memory, where nobody can check them: it is absent, also where a profile allows it. C libraries fall back to
+/// clone(2).
+fn no_clone3(table: &mut Table) {
+    let Some(clone3) = Sysno::by_name(table.arch, "clone3") else { return };
+    let default = table.default;
+    let rules = table.rules.entry(clone3.0).or_default();
+    let asks = |action| matches!(action, Action::Trace(_) | Action::Notify);
+    let reached = |rule: &Rule| passes(rule.action) || asks(rule.action);
+    rules.iter_mut().filter(|rule| reached(rule)).for_each(|rule| rule.action = Action::Errno(errno::ENOSYS));
+    if passes(default) && rules.last().is_none_or(|rule| !rule.conditions.is_empty()) {
+        rules.push(Rule { conditions: Vec::new(), action: Action::Errno(errno::ENOSYS) });
+    }
+}
+
 /// clone(2) with CLONE_UNTRACED: a child that its maker's tracer would not get. It stops, and the tracer takes the flag out of the register.
-/// clone3(2) keeps its flags in memory, where nobody can check them: it is absent, also where a profile allows it.
 fn untraced(table: &mut Table) {
     const CLONE_UNTRACED: u64 = 0x0080_0000;
-    if let Some(clone3) = Sysno::by_name(table.arch, "clone3") {
-        let default = table.default;
-        let rules = table.rules.entry(clone3.0).or_default();
-        let reached = |rule: &Rule| passes(rule.action) || matches!(rule.action, Action::Trace(_));
-        rules.iter_mut().filter(|rule| reached(rule)).for_each(|rule| rule.action = Action::Errno(errno::ENOSYS));
-        if passes(default) && rules.last().is_none_or(|rule| !rule.conditions.is_empty()) {
-            rules.push(Rule { conditions: Vec::new(), action: Action::Errno(errno::ENOSYS) });
-        }
-    }
     let Some(clone) = Sysno::by_name(table.arch, "clone") else { return };
     let default = table.default;
     let rules = table.rules.entry(clone.0).or_default();
