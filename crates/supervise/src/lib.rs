@@ -11,8 +11,8 @@
 mod cpu;
 mod denials;
 mod engine;
-mod freeze;
 mod forks;
+mod freeze;
 pub mod handler;
 mod hold;
 mod memory;
@@ -27,8 +27,8 @@ mod throttle;
 mod usage;
 
 pub use engine::{Engine, Notify, Ptrace};
-pub use freeze::Frozen;
 pub use forks::{Forks, Refused};
+pub use freeze::Frozen;
 pub use handler::{Action, Handler, Handlers, Rewriter};
 pub use network::{Network, Tighten};
 pub use relay::{Captured, Relay, Sink};
