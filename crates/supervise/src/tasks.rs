@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::procfs;
+use crate::{procfs, stat};
 
 /// A process of the box, as proc_pid_stat(5) tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(crate) fn below(keeper: i32) -> Vec<Process> {
         if found.len() >= 16_384 {
             break;
         }
-        let Some(mut process) = stat(pid, &mut buffer) else { continue };
+        let Some(mut process) = process(pid, &mut buffer) else { continue };
         if process.threads <= 1 {
             add_children(pid, pid, &mut buffer, &mut queue);
         } else if let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) {
@@ -64,24 +64,16 @@ fn add_children(pid: i32, tid: i32, buffer: &mut Vec<u8>, into: &mut Vec<i32>) {
     }
 }
 
-fn stat(pid: i32, buffer: &mut Vec<u8>) -> Option<Process> {
+fn process(pid: i32, buffer: &mut Vec<u8>) -> Option<Process> {
     const TICK_NS: u64 = 10_000_000;
-    let text = procfs::read(&format!("/proc/{pid}/stat"), buffer)?;
-    // The name in parentheses may hold anything, a parenthesis too: what follows the last one is regular.
-    let (_, rest) = text.rsplit_once(')')?;
-    let mut fields = [0u64; 20];
-    // Field 3 (state) is the first here.
-    for (field, word) in fields.iter_mut().zip(rest.split_ascii_whitespace()) {
-        *field = word.parse().unwrap_or(0);
-    }
-    let field = |number: usize| fields[number - 3];
+    let stat = stat::of_in(pid, buffer)?;
     Some(Process {
         pid,
-        parent: i32::try_from(field(4)).unwrap_or(0),
-        started: field(22),
-        threads: field(20),
-        faults: field(10) + field(12),
-        waited_for_ns: (field(16) + field(17)) * TICK_NS,
+        parent: stat.ppid,
+        started: stat.start,
+        threads: stat.threads,
+        faults: stat.faults,
+        waited_for_ns: stat.waited_for * TICK_NS,
     })
 }
 
@@ -118,10 +110,10 @@ mod tests {
     fn our_own_figures_are_there() {
         let me = std::process::id().cast_signed();
         let mut buffer = Vec::new();
-        let before = stat(me, &mut buffer).expect("we are alive");
+        let before = process(me, &mut buffer).expect("we are alive");
         assert!(before.faults > 0 && before.started > 0 && before.threads > 0, "{before:?}");
         let held = vec![1u8; 16 << 20];
-        let after = stat(me, &mut buffer).expect("we are alive");
+        let after = process(me, &mut buffer).expect("we are alive");
         assert!(after.faults > before.faults && after.started == before.started, "{before:?} {after:?}");
         drop(held);
     }
@@ -144,7 +136,7 @@ mod tests {
         std::io::Write::write_all(&mut go, b"\n").expect("go");
         assert_eq!(next(), "reaped");
         assert_eq!(below(parent), []);
-        assert_eq!(stat(pid, &mut Vec::new()), None);
+        assert_eq!(process(pid, &mut Vec::new()), None);
         drop(go);
         shell.wait().expect("wait");
     }
