@@ -10,6 +10,7 @@ use crate::place;
 /// Every guest and every tool: name and source.
 pub const GUESTS: &[(&str, &str)] = &[
     ("args", include_str!("../guests/args.c")),
+    ("asker", include_str!("../guests/asker.c")),
     ("bantracer", include_str!("../guests/bantracer.c")),
     ("bighole", include_str!("../guests/bighole.c")),
     ("burn", include_str!("../guests/burn.c")),
