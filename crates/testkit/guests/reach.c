@@ -1,5 +1,5 @@
 /* reach TARGET...: what this process can do to others: "parent", "child" (one of its own: the control) or a number. A line each: PTRACE_SEIZE, process_vm_readv,
- * process_vm_writev, pidfd_getfd of its standard output, opening its /proc/PID/mem and /proc/PID/fd, and how many listeners are among its descriptors. Proves that supervisor
+ * process_vm_writev, pidfd_getfd of its standard output, opening its /proc/PID/mem, reading its /proc/PID/fd/1, and how many listeners are among its descriptors. Proves that supervisor
  * and keeper are out of a guest's reach (E7, N24). */
 #include "guest.h"
 #include <dirent.h>
@@ -30,9 +30,10 @@ static void reach(const char *name, pid_t pid) {
   int pidfd = (int)syscall(434 /* pidfd_open */, pid, 0);
   printf(" getfd %s", errname(pidfd < 0 ? -1 : syscall(438 /* pidfd_getfd */, pidfd, 1, 0)));
   snprintf(path, sizeof path, "/proc/%d/mem", pid);
-  printf(" mem %s", errname(open(path, O_RDWR)));
-  snprintf(path, sizeof path, "/proc/%d/fd", pid);
-  printf(" fd %s", errname(open(path, O_RDONLY | O_DIRECTORY)));
+  printf(" mem %s", errname(open(path, O_RDONLY)));
+  char target[256];
+  snprintf(path, sizeof path, "/proc/%d/fd/1", pid);
+  printf(" fd %s", errname(readlink(path, target, sizeof target)));
   printf(" listeners %d", listeners(pid));
   printf(" seize %s\n", errname(ptrace(PTRACE_SEIZE, pid, 0, 0)));
   fflush(stdout);

@@ -7,9 +7,8 @@ use tipstaff::handler::Trap;
 use tipstaff::policy::profile::{Engine, PathRule};
 use tipstaff::{Action, Arch, Command, Handler, Profile, SyscallSet};
 
-/// What whoever supervises processes and network wants to hear of.
-pub const SUPERVISED: [&str; 10] =
-    ["fork", "vfork", "clone", "execve", "execveat", "connect", "bind", "sendto", "sendmsg", "sendmmsg"];
+/// What whoever supervises programs and network wants to hear of. Not of new processes: see the figures of `eintr`.
+pub const SUPERVISED: [&str; 7] = ["execve", "execveat", "connect", "bind", "sendto", "sendmsg", "sendmmsg"];
 
 /// Gives getppid(2) its own argument back.
 pub struct Echo;

@@ -81,7 +81,7 @@ fn notified(programs: &Programs, effort: Effort) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Microseconds of a call, as the program itself has found.
+/// Microseconds of a call, the median of a run, as the program itself has found: a mean would be that of what else runs on the machine.
 fn each(cpu: Option<&str>, words: &[std::ffi::OsString]) -> anyhow::Result<f64> {
     let mut command = match cpu {
         Some(cpu) => {
@@ -102,7 +102,7 @@ fn each(cpu: Option<&str>, words: &[std::ffi::OsString]) -> anyhow::Result<f64> 
         "{words:?} ended with {}: {text}",
         output.status
     );
-    Ok(number(&text, "mean")? / 1000.0)
+    Ok(number(&text, "p50")? / 1000.0)
 }
 
 /// Our side of the first row, in a process of its own, so that it can be kept on one CPU.
@@ -133,7 +133,7 @@ fn wait_idly(child: &mut tipstaff::Child) -> anyhow::Result<tipstaff::Report> {
     }
 }
 
-/// A shell that starts programs, under a handler that hears of every new process, program and connection.
+/// A shell that starts programs, under a handler that hears of every program and connection.
 fn pipeline(programs: &Programs, effort: Effort) -> anyhow::Result<()> {
     let words = ["/bin/dash", "-c", PIPELINES];
     let mut bare = crate::bare::Bare::new(&words, 0)?;
@@ -148,6 +148,6 @@ fn pipeline(programs: &Programs, effort: Effort) -> anyhow::Result<()> {
     ];
     let us = measure::compare(effort, &mut subjects)?;
     measure::row("200 shell pipelines, box with limits; floor: bare", us[0], us[1], None);
-    measure::row("  and a handler for processes and network", us[0], us[2], Some(1.25));
+    measure::row("  and a handler for programs and network", us[0], us[2], Some(1.25));
     Ok(())
 }

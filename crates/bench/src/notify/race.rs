@@ -95,13 +95,12 @@ fn once(programs: &Programs, call: &str, flips: usize, rule: bool) -> anyhow::Re
     ];
     let mut profile = profile(programs.dir())?;
     (profile.0.limits.cpu, profile.0.limits.wall) = (Some(Setting::Unlimited), Some(Setting::Unlimited));
-    profile.0.filesystem.write.push(PathRule::new(&ours));
-    profile.0.filesystem.exec.push(PathRule::new(&ours));
+    // Without the rule both are in one mount: between two a rename is EXDEV.
+    let allowed = if rule { ours.as_path() } else { dir.path() };
+    profile.0.filesystem.write.push(PathRule::new(allowed));
+    profile.0.filesystem.exec.push(PathRule::new(allowed));
     if rule {
         profile.0.filesystem.deny.push(PathRule::new(&theirs));
-    } else {
-        profile.0.filesystem.write.push(PathRule::new(&theirs));
-        profile.0.filesystem.exec.push(PathRule::new(&theirs));
     }
     let mut command = boxed(&words, profile)?;
     let refused = Arc::new(AtomicU64::new(0));
