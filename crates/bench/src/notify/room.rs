@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tipstaff::Child;
+use tipstaff::{Child, Command};
 
 use super::boxes::{Hears, SUPERVISED, boxed, profile};
 use super::programs::Programs;
@@ -15,12 +15,16 @@ fn rss() -> u64 {
     system::status(std::process::id(), "VmRSS").unwrap_or(0)
 }
 
-/// A box with `children` processes that do nothing, each of which has made a call that was heard.
-fn sleeper(programs: &Programs, children: u64) -> anyhow::Result<Child> {
+/// Boxes with `children` processes each that do nothing, and have made calls that were heard.
+fn sleepers(programs: &Programs, children: u64) -> anyhow::Result<Command> {
     let script = format!("i=0; while [ $i -lt {children} ]; do sleep 1000 & i=$((i+1)); done; echo up; wait");
     let mut command = boxed(&["/bin/sh", "-c", &script], profile(programs.dir())?)?;
     command.handler(|| Hears { threads: true, ..Hears::of(&SUPERVISED) });
     command.stdin(tipstaff::Stdio::null()).stdout(tipstaff::Stdio::piped());
+    Ok(command)
+}
+
+fn up(command: &mut Command) -> anyhow::Result<Child> {
     let mut child = command.spawn()?;
     let mut text = [0; 3];
     if let Some(out) = &mut child.stdout {
@@ -31,12 +35,13 @@ fn sleeper(programs: &Programs, children: u64) -> anyhow::Result<Child> {
 
 pub fn rows(programs: &Programs) -> anyhow::Result<()> {
     // What the first box costs is the library's.
-    let mut boxes = vec![sleeper(programs, 1)?];
+    let mut command = sleepers(programs, 1)?;
+    let mut boxes = vec![up(&mut command)?];
     let first = rss();
     let mut last = (1, first);
     for count in BOXES.into_iter().skip(1) {
         while boxes.len() < count {
-            boxes.push(sleeper(programs, 1)?);
+            boxes.push(up(&mut command)?);
         }
         let now = rss();
         let each = (now.saturating_sub(last.1)) as f64 / (count - last.0) as f64;
@@ -48,7 +53,7 @@ pub fn rows(programs: &Programs) -> anyhow::Result<()> {
     boxes.clear();
     measure::figure("500 boxes dropped", &format!("{:.1?}", begun.elapsed()), None);
     let before = rss();
-    let crowd = sleeper(programs, PROCESSES)?;
+    let crowd = up(&mut sleepers(programs, PROCESSES)?)?;
     std::thread::sleep(Duration::from_millis(100));
     let each = rss().saturating_sub(before) as f64 * 1024.0 / PROCESSES as f64;
     measure::figure("supervisor's memory per process of a box of 500", &format!("{each:.0} B"), Some(each <= 200.0));
