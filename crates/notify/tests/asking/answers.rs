@@ -1,11 +1,8 @@
 //! What an answer is to its caller, and what becomes of callers that are gone.
-#![forbid(unsafe_code)]
-
-mod asked;
 
 use std::os::fd::AsFd;
 
-use asked::{Asker, KILLABLE, PLAIN, await_readable, signal, until};
+use crate::asker::{Asker, KILLABLE, PLAIN, await_readable, signal, until};
 use rustix::process::Signal;
 use tipstaff_notify::{Gone, Next, NotRegisters};
 use tipstaff_testkit::{Machine, User, also_elsewhere};
@@ -14,7 +11,7 @@ const ORDINARY: [(User, Machine); 1] = [(User::Ordinary, Machine::Full)];
 
 #[test]
 fn every_answer_arrives() {
-    also_elsewhere("every_answer_arrives", &ORDINARY, || {
+    also_elsewhere("answers::every_answer_arrives", &ORDINARY, || {
         let mut asker = Asker::new(KILLABLE, &["call"; 5]);
         let call = asker.call();
         assert_eq!(call.pid(), Some(asker.pid().cast_unsigned()));
@@ -70,7 +67,7 @@ fn memory_ends_where_it_ends() {
 
 #[test]
 fn memory_that_may_not_be_read_is_none() {
-    also_elsewhere("memory_that_may_not_be_read_is_none", &ORDINARY, || {
+    also_elsewhere("answers::memory_that_may_not_be_read_is_none", &ORDINARY, || {
         let mut asker = Asker::new(KILLABLE, &["text=hidden", "secret"]);
         let mut text = [0; 6];
         let call = asker.call();
@@ -102,7 +99,7 @@ fn a_descriptor_arrives_as_it_is() {
 
 #[test]
 fn callers_die_at_every_stage() {
-    also_elsewhere("callers_die_at_every_stage", &ORDINARY, || {
+    also_elsewhere("answers::callers_die_at_every_stage", &ORDINARY, || {
         for kind in [KILLABLE, PLAIN] {
             let mut asker = Asker::new(kind, &["child", "child", "child", "child", "child", "child", "call"]);
             // Before it is received.
@@ -162,7 +159,7 @@ fn the_end_is_told_once_and_for_all() {
 
 #[test]
 fn the_listener_is_not_the_guests() {
-    also_elsewhere("the_listener_is_not_the_guests", &ORDINARY, || {
+    also_elsewhere("answers::the_listener_is_not_the_guests", &ORDINARY, || {
         let mut asker = Asker::new(KILLABLE, &["open", "call", "take"]);
         let line = asker.line();
         assert!(line.starts_with("open 0 1 2") && !line.contains("listener"), "{line}");

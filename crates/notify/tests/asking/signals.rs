@@ -1,9 +1,6 @@
 //! Signals while a call waits.
-#![forbid(unsafe_code)]
 
-mod asked;
-
-use asked::{Asker, KILLABLE, PLAIN, signal, until};
+use crate::asker::{Asker, KILLABLE, PLAIN, signal, until};
 use rustix::process::Signal;
 use tipstaff_testkit::{Machine, User, also_elsewhere};
 
@@ -21,7 +18,7 @@ fn pending(tid: i32) -> bool {
 
 #[test]
 fn a_received_call_takes_its_signal_when_it_is_told_to() {
-    also_elsewhere("a_received_call_takes_its_signal_when_it_is_told_to", &ORDINARY, || {
+    also_elsewhere("signals::a_received_call_takes_its_signal_when_it_is_told_to", &ORDINARY, || {
         let mut asker = Asker::new(KILLABLE, &["alarm", "alarm+", "alarm"]);
         let call = asker.call();
         until("the alarm", || pending(asker.pid()));
