@@ -150,11 +150,6 @@ mod tests {
         drop(go);
         shell.wait().expect("wait");
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::told;
 
     #[test]
     fn a_signal_of_the_process_is_not_every_threads() {
