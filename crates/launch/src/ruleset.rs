@@ -7,14 +7,22 @@ use tipstaff_policy::lower::{LandlockPlan, Rights};
 use tipstaff_sys::Errno;
 use tipstaff_sys::landlock::{self, RulesetAttr, fs, net, scope};
 
-/// A ruleset without rules yet: they are added inside the box, where the paths are.
+/// A ruleset without rules for paths yet: they are added inside the box, where the paths are.
 pub(crate) fn create(plan: &LandlockPlan) -> Result<OwnedFd, Errno> {
     let attr = RulesetAttr {
         handled_access_fs: fs::all(plan.abi),
-        handled_access_net: if plan.no_tcp { net::BIND_TCP | net::CONNECT_TCP } else { 0 },
+        handled_access_net: plan.connect.as_ref().map_or(0, |_| net::CONNECT_TCP)
+            | plan.bind.as_ref().map_or(0, |_| net::BIND_TCP),
         scoped: if plan.scoped { scope::ABSTRACT_UNIX_SOCKET | scope::SIGNAL } else { 0 },
     };
-    landlock::create_ruleset(&attr, plan.abi)
+    let ruleset = landlock::create_ruleset(&attr, plan.abi)?;
+    // Ports mean the same inside the box and outside: these rules are there from the start.
+    for (ports, access) in [(&plan.connect, net::CONNECT_TCP), (&plan.bind, net::BIND_TCP)] {
+        for port in ports.iter().flatten() {
+            landlock::add_port(ruleset.as_fd(), *port, access)?;
+        }
+    }
+    Ok(ruleset)
 }
 
 /// A ruleset with its rules, for boxes that see the host's own paths: one serves them all.

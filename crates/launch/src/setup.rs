@@ -13,6 +13,7 @@ use crate::ruleset;
 /// Where the new root is attached until pivot_root: a directory that every host has and no view binds from.
 const AT: &str = "/proc";
 const MASK: &str = ".mask";
+const TEXT: &str = ".text";
 
 /// Paths come from TOML, argv and readdir, none of which can hold a NUL.
 pub(crate) fn c(path: impl AsRef<Path>) -> CString {
@@ -76,6 +77,11 @@ fn one(op: &ViewOp, ops: &mut Vec<SetupOp>, placeholders: &mut Vec<PathBuf>, mas
     match op {
         ViewOp::Mkdir(path) => ops.push(SetupOp::Mkdir(rel(path), 0o755)),
         ViewOp::MakeFile(path) => ops.push(SetupOp::MakeFile(rel(path), 0o644)),
+        ViewOp::Text(path, text) => {
+            ops.push(SetupOp::MakeText(c(TEXT), text.clone().into_bytes()));
+            ops.push(SetupOp::Bind { source: c(TEXT), target: rel(path), flags: plain, inside: true });
+            ops.push(SetupOp::Unlink(c(TEXT), false));
+        }
         ViewOp::Symlink(to, link) => ops.push(SetupOp::Symlink(c(to), rel(link))),
         ViewOp::Bind { source, target, read_only, no_exec, devices } => {
             let flags = BindFlags { read_only: *read_only, no_dev: !devices, no_exec: *no_exec, recursive: !devices };

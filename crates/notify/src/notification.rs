@@ -80,6 +80,15 @@ impl Notification {
         if self.is_waiting() { Ok(got) } else { Err(Gone) }
     }
 
+    /// Writes the caller's memory; how many bytes were written. The caller is asked for before, since afterwards it would be too late.
+    pub fn write(&self, address: u64, bytes: &[u8]) -> Result<usize, Gone> {
+        let tid = self.pid.cast_signed();
+        if tid == 0 || !self.is_waiting() {
+            return Err(Gone);
+        }
+        Ok(process_vm::write(tid, address, bytes).unwrap_or(0))
+    }
+
     /// Lets the kernel make the call. Only if nothing was read: else it is refused.
     pub fn proceed(mut self) -> Result<(), NotRegisters> {
         if self.read.get() {

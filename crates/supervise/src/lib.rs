@@ -13,6 +13,7 @@ mod denials;
 mod engine;
 pub mod handler;
 mod memory;
+mod network;
 mod relay;
 mod session;
 mod tasks;
@@ -21,6 +22,7 @@ mod usage;
 
 pub use engine::{Engine, Notify, Ptrace};
 pub use handler::{Action, Handler, Handlers, Rewriter};
+pub use network::{Network, Tighten};
 pub use relay::{Captured, Relay, Sink};
 pub use session::{Options, Session};
 pub use terminal::{RawMode, size_of};

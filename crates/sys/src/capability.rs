@@ -50,6 +50,11 @@ pub fn has(capability: u32) -> bool {
     effective() >> capability & 1 == 1
 }
 
+/// Takes every capability from the calling thread for good; other threads keep theirs (capabilities(7): sets are a thread's own).
+pub fn drop_in_this_thread() -> Result<(), Errno> {
+    drop_all()
+}
+
 /// Empties the ambient set, the bounding set (where CAP_SETPCAP is held) and then effective, permitted and
 /// inheritable. Child-safe.
 ///

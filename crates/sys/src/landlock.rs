@@ -164,6 +164,14 @@ pub(crate) fn add_path_raw(ruleset: i32, path: &CStr, access: u64) -> Result<(),
     }
 }
 
+/// Confines the calling thread for good, and what it makes (landlock_restrict_self(2)); other threads stay as they are. Sets no_new_privs, which
+/// the call demands.
+pub fn restrict_thread(ruleset: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: integers only (PR_SET_NO_NEW_PRIVS is a thread's own).
+    unsafe { call(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0, 0, 0])? };
+    restrict_self_raw(ruleset.as_raw_fd())
+}
+
 /// landlock_restrict_self(2); needs no_new_privs. Child-safe.
 pub(crate) fn restrict_self_raw(ruleset: i32) -> Result<(), Errno> {
     // SAFETY: no pointers.

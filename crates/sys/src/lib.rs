@@ -27,6 +27,7 @@ pub mod rlimit;
 pub mod seccomp;
 pub mod shared;
 pub mod signal;
+pub mod socket;
 pub mod traced;
 pub mod wait;
 pub mod waker;

@@ -11,7 +11,9 @@ use tipstaff_launch::{Armed, Failure, Launched, Program, RealHost, Request, Trac
 use tipstaff_policy::lower::{EnginePlan, Plan, Surroundings, lower};
 use tipstaff_policy::profile;
 use tipstaff_supervise::handler::provided::PathPolicy;
-use tipstaff_supervise::{Engine, Handler, Handlers, Notify, Options, Ptrace, RawMode, Rewriter, Session, size_of};
+use tipstaff_supervise::{
+    Engine, Handler, Handlers, Network, Notify, Options, Ptrace, RawMode, Rewriter, Session, Tighten, size_of,
+};
 
 use crate::hall::Kept;
 use crate::stdio::Kind;
@@ -284,6 +286,7 @@ impl Command {
             core_is_piped: core.map_or(true, |pattern| pattern.starts_with(b"|")),
             handled,
             rewrites: handlers.rewrites(),
+            names: crate::names::resolve(&profile.network)?,
         };
         let host = RealHost::default();
         let plan = lower(&profile, &machine.caps, &host, &around);
@@ -318,7 +321,11 @@ impl Command {
             return Ok(Engine::Native);
         }
         let arch = prepared.machine.caps.arch;
-        let handlers = self.handlers(arch)?;
+        let mut handlers = self.handlers(arch)?;
+        if let Some(network) = &plan.network {
+            let rules = Network::new(network.clone(), prepared.machine.caps.landlock_abi, Tighten::default());
+            handlers.push_rule(Box::new(rules), arch).map_err(|e| Error::Usage(e.to_string()))?;
+        }
         if !handlers.wants(arch).is_subset(&plan.asked) {
             let text = "a handler wants calls that the one made for the plan did not want";
             return Err(Error::Usage(text.to_owned()));

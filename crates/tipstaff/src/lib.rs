@@ -32,6 +32,7 @@ mod command;
 mod error;
 mod hall;
 mod machine;
+mod names;
 mod profile;
 mod stdio;
 mod wires;

@@ -11,7 +11,7 @@ use tipstaff_seccomp::{Action, Condition, Filter, Op, Rule, Width};
 use super::host::Host;
 use super::missing::Missing;
 use super::namespaces::NamespacePlan;
-use super::network::Net;
+use super::network::{self, Net, NetworkPlan};
 use super::plan::Cost;
 use super::sink::{Refusal, Sink};
 use super::stops::{self, Stops};
@@ -125,7 +125,7 @@ impl FilterPlan {
     pub fn is_asked(&self, data: &SeccompData) -> bool {
         let number = data.nr.cast_unsigned();
         self.stops.as_ref().is_some_and(|stops| {
-            stops.notify() && stops.calls.contains(Sysno(number)) && Arch::of(data.arch, number) == Some(self.arch)
+            stops.notify() && stops.asks_about(Sysno(number)) && Arch::of(data.arch, number) == Some(self.arch)
         }) && matches!(self.spec().decide(data), Action::Allow | Action::Log)
     }
 
@@ -143,6 +143,7 @@ impl FilterPlan {
         };
         let rules = table.rules.get(&number).map_or(&[][..], Vec::as_slice);
         let hit = rules.iter().position(|rule| rule.conditions.iter().all(|c| c.holds(&data.args)));
+        let mut allow_with = name.map(|name| format!("[syscalls] allow = [{name:?}]"));
         let (action, rule) = match hit {
             Some(at) => {
                 let name = self.table().names.get(&(table.arch, number)).and_then(|names| names.get(at));
@@ -152,13 +153,16 @@ impl FilterPlan {
                         None => format!("syscalls.base = {:?}: {family}", self.base),
                     },
                     Some(RuleName::Own(name)) => name.clone(),
+                    Some(RuleName::Network(name, cure)) => {
+                        allow_with = cure.map(str::to_owned);
+                        name.clone()
+                    }
                     None => String::new(),
                 };
                 (rules[at].action, name)
             }
             None => (table.default, format!("syscalls.base = {:?}: not in the allow list", self.base)),
         };
-        let allow_with = name.map(|name| format!("[syscalls] allow = [{name:?}]"));
         let (kill, errno) = match action {
             Action::Errno(e) => (false, i32::from(e)),
             Action::KillProcess | Action::KillThread | Action::Trap(_) => (true, 0),
@@ -172,7 +176,7 @@ impl FilterPlan {
     pub fn lets(&self, call: &str) -> bool {
         let Some(number) = Sysno::by_name(self.arch, call) else { return false };
         let data = SeccompData { nr: number.0.cast_signed(), arch: self.arch.audit_arch(), ..SeccompData::default() };
-        let handled = self.stops.as_ref().is_some_and(|stops| stops.calls.contains(number));
+        let handled = self.stops.as_ref().is_some_and(|stops| stops.asks_about(number));
         !handled && matches!(self.spec().decide(&data), Action::Allow | Action::Log)
     }
 
@@ -204,6 +208,8 @@ pub(super) enum RuleName {
     Base(&'static str),
     /// In the profile's own words.
     Own(String),
+    /// A network rule: in words, and what would allow it.
+    Network(String, Option<&'static str>),
 }
 
 pub(super) struct Named {
@@ -216,7 +222,7 @@ pub(super) fn lower(
     profile: &Profile,
     caps: &KernelCaps,
     ns: &NamespacePlan,
-    net: Net,
+    (net, network): (Net, Option<&NetworkPlan>),
     host: &dyn Host,
     stops: Option<Stops>,
     sink: &mut Sink,
@@ -233,7 +239,7 @@ pub(super) fn lower(
     let report = profile.isolation.denials.unwrap_or(Denials::Report) == Denials::Report;
     let tells = report && caps.listener;
     let listener = tells || stops.as_ref().is_some_and(Stops::notify);
-    if *which == Base::Default && syscalls.rules.is_empty() {
+    if *which == Base::Default && syscalls.rules.is_empty() && network.is_none() {
         let source = Source::Stock(Stock { ptrace, missing });
         let plan =
             FilterPlan { arch, source, expanded: OnceLock::new(), listener, tells, stops, base: "default".to_owned() };
@@ -255,7 +261,8 @@ pub(super) fn lower(
             (filter, path.display().to_string(), rules)
         }
     };
-    let mut rules = over(&syscalls.rules, arch).map_err(|message| sink.wrong(message))?;
+    let mut rules = network.map(|plan| network::refusals(plan, arch)).unwrap_or_default();
+    rules.extend(over(&syscalls.rules, arch).map_err(|message| sink.wrong(message))?);
     rules.extend(missing.rules(arch));
     if let Base::Oci(_) = which
         && !ptrace

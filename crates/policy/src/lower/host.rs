@@ -1,6 +1,8 @@
 //! What lowering asks the file system, and where the program is run.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use tipstaff_abi::SyscallSet;
@@ -39,4 +41,6 @@ pub struct Surroundings {
     pub handled: SyscallSet,
     /// A handler changes calls, or what they return: only a tracer can.
     pub rewrites: bool,
+    /// The addresses of the hosts that the profile names, as the caller's resolver said them.
+    pub names: BTreeMap<String, Vec<IpAddr>>,
 }

@@ -6,7 +6,7 @@ use tipstaff_abi::caps::KernelCaps;
 
 use super::host::{Host, Kind};
 use super::namespaces::NamespacePlan;
-use super::network::Net;
+use super::network::{Net, NetworkPlan};
 use super::plan::Cost;
 use super::sink::Sink;
 use super::view::{View, ViewOp};
@@ -35,8 +35,10 @@ pub struct LandlockPlan {
     pub abi: u32,
     /// Rights beneath paths of the box's view.
     pub rules: Vec<(PathBuf, Rights)>,
-    /// TCP bind and connect are handled, and no port is allowed (ABI 4).
-    pub no_tcp: bool,
+    /// TCP ports that may be connected to; None: connect(2) is not handled (ABI 4).
+    pub connect: Option<Vec<u16>>,
+    /// TCP ports that may be bound; None: bind(2) is not handled (ABI 4).
+    pub bind: Option<Vec<u16>>,
     /// Abstract unix sockets and signals are scoped (ABI 6).
     pub scoped: bool,
 }
@@ -45,6 +47,7 @@ pub(super) fn lower(
     caps: &KernelCaps,
     ns: &NamespacePlan,
     net: Net,
+    network: Option<&NetworkPlan>,
     view: &View,
     host: &dyn Host,
     sink: &mut Sink,
@@ -76,6 +79,10 @@ pub(super) fn lower(
     }
     rules.retain(|(path, _)| ns.mount || host.kind(path).is_some_and(|k| !matches!(k, Kind::Link(_))));
     // In a network namespace of the box's own, its loopback is its own too.
-    let no_tcp = net == Net::None && !ns.net && abi >= 4;
-    Some(LandlockPlan { abi, rules, no_tcp, scoped: abi >= 6 })
+    let (connect, bind) = match network {
+        Some(plan) => (plan.landlock_connect.clone(), plan.landlock_bind.clone()),
+        None if net == Net::None && !ns.net && abi >= 4 => (Some(Vec::new()), Some(Vec::new())),
+        None => (None, None),
+    };
+    Some(LandlockPlan { abi, rules, connect, bind, scoped: abi >= 6 })
 }

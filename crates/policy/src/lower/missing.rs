@@ -73,6 +73,9 @@ impl Missing {
                 sink.full("network = host", "not isolated, as asked", Cost::Free);
                 if ns.mount { Sockets::None } else { Sockets::Unix }
             }
+            // With rules by address, what is told of them was told with them.
+            Net::Rules if ns.mount && !broad => Sockets::None,
+            Net::Rules => Sockets::Unix,
         };
         let sampled = profile.limits.memory.and_then(Setting::value).is_some() && !caps.cgroup.memory;
         let objects = match (ns.ipc, sampled) {

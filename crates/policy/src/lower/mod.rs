@@ -27,6 +27,7 @@ mod stops;
 mod tests;
 mod view;
 
+use tipstaff_abi::SyscallSet;
 use tipstaff_abi::caps::KernelCaps;
 
 pub use engine::EnginePlan;
@@ -39,6 +40,7 @@ pub use landlock::{LandlockPlan, Rights};
 pub use limits::{LimitPlan, MemoryBy, ProcessesBy};
 pub(crate) use missing::{Missing, Objects, Sockets};
 pub use namespaces::NamespacePlan;
+pub use network::{Ask, NetworkPlan, OutOfReach, Peer, Reach, meant};
 pub use plan::{Cost, Plan, PlanRule};
 pub use sink::Refusal;
 pub use stops::TRACE_DATA;
@@ -51,20 +53,23 @@ use stops::Stops;
 /// Lowers a profile. `around` says where and by whom the program is run.
 pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Surroundings) -> Result<Plan, Refusal> {
     let mut sink = Sink::new(profile.isolation.best_effort == Some(true));
+    let (net, network) = network::lower(profile, caps, around, &mut sink)?;
     if !caps.pidfd {
         sink.refuse("nothing survives the box", "the kernel has no pidfd_open (Linux 5.3)", "use Linux 5.3 or later");
     }
-    let net = network::lower(profile, &mut sink);
     let namespaces = namespaces::lower(profile, caps, net, &mut sink);
     let ids = ids::lower(profile, caps, &namespaces, &mut sink);
     let limits = limits::lower(profile, caps, &namespaces, &ids, around, &mut sink);
-    let view = view::lower(profile, caps, host, around, &namespaces, &limits, &mut sink)?;
-    let landlock = landlock::lower(caps, &namespaces, net, &view, host, &mut sink);
-    let asked = around.handled.clone();
+    let texts = network.as_ref().map(NetworkPlan::texts).unwrap_or_default();
+    let view = view::lower(profile, caps, host, around, &namespaces, (&limits, &texts), &mut sink)?;
+    let landlock = landlock::lower(caps, &namespaces, net, network.as_ref(), &view, host, &mut sink);
+    let asks = network.as_ref().map(NetworkPlan::asked).unwrap_or_default();
+    let asked = around.handled.union(&SyscallSet::from_names(caps.arch, asks.iter().map(|ask| ask.call)));
     let engine = engine::lower(profile, caps, around, &asked, &mut sink);
-    let stops = Stops::of(engine, &asked);
-    let filter = filter::lower(profile, caps, &namespaces, net, host, stops, &mut sink)?;
+    let stops = Stops::of(engine, &around.handled, asks);
+    let filter = filter::lower(profile, caps, &namespaces, (net, network.as_ref()), host, stops, &mut sink)?;
     let filter = filter.map(std::sync::Arc::new);
     let rules = sink.finish()?;
-    Ok(Plan { engine, asked, namespaces, view, landlock, filter, limits, ids, rules })
+    let network = network.map(std::sync::Arc::new);
+    Ok(Plan { engine, asked, namespaces, network, view, landlock, filter, limits, ids, rules })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tipstaff_abi::SyscallSet;
 use tipstaff_report::Enforcement;
 
-use super::{EnginePlan, FilterPlan, IdPlan, LandlockPlan, LimitPlan, NamespacePlan, View};
+use super::{EnginePlan, FilterPlan, IdPlan, LandlockPlan, LimitPlan, NamespacePlan, NetworkPlan, View};
 
 /// What a rule costs each time it is consulted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub struct Plan {
     pub asked: SyscallSet,
     /// Namespaces.
     pub namespaces: NamespacePlan,
+    /// Network rules by address; None where the box has no network, or all of its caller's.
+    pub network: Option<Arc<NetworkPlan>>,
     /// What is seen of the file system.
     pub view: View,
     /// Landlock's rules; None where the kernel has no Landlock.

@@ -4,6 +4,7 @@ use tipstaff_abi::{Arch, SyscallSet, Sysno, errno};
 use tipstaff_seccomp::{Action, Condition, Op, Rule, Table, Width};
 
 use super::EnginePlan;
+use super::network::{self, Ask};
 
 /// The data of every RET_TRACE of ours ("TS"). The tracer tells calls by their number; other data comes from a guest's own filter.
 pub const TRACE_DATA: u16 = 0x5453;
@@ -11,19 +12,27 @@ pub const TRACE_DATA: u16 = 0x5453;
 /// The calls about which an engine is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stops {
-    pub calls: SyscallSet,
+    calls: SyscallSet,
+    /// The calls that the network rules ask about, with their conditions.
+    asks: Vec<Ask>,
     /// How the filter asks.
     action: Action,
 }
 
 impl Stops {
-    pub fn of(engine: EnginePlan, calls: &SyscallSet) -> Option<Self> {
+    pub fn of(engine: EnginePlan, calls: &SyscallSet, asks: Vec<Ask>) -> Option<Self> {
         let action = match engine {
             EnginePlan::Native => return None,
             EnginePlan::Notify => Action::Notify,
             EnginePlan::Ptrace => Action::Trace(TRACE_DATA),
         };
-        Some(Self { calls: calls.clone(), action })
+        Some(Self { calls: calls.clone(), asks, action })
+    }
+
+    /// Whether a call can be asked about, by its number.
+    pub fn asks_about(&self, number: Sysno) -> bool {
+        self.calls.contains(number)
+            || number.name(self.calls.arch()).is_some_and(|name| self.asks.iter().any(|ask| ask.call == name))
     }
 
     /// They are asked through the listener.
@@ -33,6 +42,7 @@ impl Stops {
 
     /// Makes the wanted calls stop, where they would pass. A call that the profile refuses stays refused, and nobody is asked.
     pub fn insert(&self, table: &mut Table) {
+        network::insert(table, &self.asks, self.action);
         for nr in self.calls.iter().filter(|_| self.calls.arch() == table.arch) {
             let default = table.default;
             let rules = table.rules.entry(nr.0).or_default();

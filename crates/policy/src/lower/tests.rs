@@ -15,10 +15,10 @@ use crate::value::Setting;
 
 /// Paths and what stands there; a directory's list is what lies below it.
 #[derive(Default)]
-struct Table(BTreeMap<PathBuf, Kind>);
+pub(super) struct Table(BTreeMap<PathBuf, Kind>);
 
 impl Table {
-    fn machine() -> Self {
+    pub(super) fn machine() -> Self {
         let mut table = Self::default();
         for dir in [
             "/",
@@ -48,6 +48,12 @@ impl Table {
     }
 }
 
+impl Table {
+    pub(super) fn add(&mut self, file: &str) {
+        self.0.insert(file.into(), Kind::File);
+    }
+}
+
 impl Host for Table {
     fn kind(&self, path: &Path) -> Option<Kind> {
         self.0.get(path).cloned()
@@ -63,17 +69,18 @@ impl Host for Table {
     }
 }
 
-fn around() -> Surroundings {
+pub(super) fn around() -> Surroundings {
     Surroundings {
         cwd: "/home/u/p".into(),
         programs: vec!["/bin/true".into()],
         core_is_piped: false,
         handled: SyscallSet::new(KernelCaps::full().arch),
         rewrites: false,
+        names: BTreeMap::new(),
     }
 }
 
-fn preset(name: &str) -> Profile {
+pub(super) fn preset(name: &str) -> Profile {
     let loader = Loader { home: Some("/home/u".into()), profile_dir: None };
     loader.load(name).expect("presets load")
 }

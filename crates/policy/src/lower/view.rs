@@ -27,6 +27,8 @@ pub enum ViewOp {
     Mkdir(PathBuf),
     /// An empty file to bind on.
     MakeFile(PathBuf),
+    /// A read-only file of ours over what stands at a path: what it says.
+    Text(PathBuf, String),
     /// A symbolic link: what it says, where it is.
     Symlink(PathBuf, PathBuf),
     /// A bind mount.
@@ -113,7 +115,7 @@ pub(super) fn lower(
     host: &dyn Host,
     around: &Surroundings,
     ns: &NamespacePlan,
-    limits: &LimitPlan,
+    (limits, texts): (&LimitPlan, &[(&str, String)]),
     sink: &mut Sink,
 ) -> Result<View, Refusal> {
     let fs = &profile.filesystem;
@@ -133,6 +135,8 @@ pub(super) fn lower(
             view.private_exec = builder.private_exec();
         }
         builder.build(&mut view, &protected, caps, disk_size(limits));
+        let texts = texts.iter().filter_map(|(path, text)| builder.text(Path::new(path), text.clone()));
+        view.ops.extend(texts.collect::<Vec<_>>());
         sink.full("filesystem", "mount namespace", Cost::Kernel);
     } else {
         builder.grant(&mut view, sink);
@@ -429,6 +433,13 @@ impl Builder<'_> {
             }
         }
         view.ops = tree.ops;
+    }
+
+    /// Our own text where the guest sees a file of that name; None where it sees none, or cannot.
+    fn text(&self, path: &Path, text: String) -> Option<ViewOp> {
+        let (real, kind) = self.resolve(path)?;
+        let shown = real.ancestors().any(|a| matches!(self.nodes.get(a), Some(Node::Bind { .. })));
+        (shown && kind == Kind::File).then_some(ViewOp::Text(real, text))
     }
 
     fn devices(&self, tree: &mut Tree) {

@@ -107,6 +107,12 @@ impl IpNet {
         }
     }
 
+    /// One address.
+    pub fn host(addr: IpAddr) -> Self {
+        let addr = addr.to_canonical();
+        Self { addr, prefix: if addr.is_ipv4() { 32 } else { 128 } }
+    }
+
     /// The network with nothing behind its prefix, IPv4 in its own clothes.
     fn new(addr: IpAddr, prefix: u8) -> Result<Self, NetFault> {
         let (addr, prefix) = match addr.to_canonical() {

@@ -8,7 +8,7 @@ use tipstaff_trace::{Address, Call, End, Halted, Observer, Resume, Stop, Task, T
 
 use super::exec::{Approved, Runs};
 use super::pool::{Answer, Pool};
-use super::said::{another, refused};
+use super::said::{another, refused, ruled};
 use super::voice::Voice;
 use crate::handler::{Asked, Entry, Guest, Handlers, Return, Snapshot, Trap, Verdict};
 
@@ -238,6 +238,12 @@ impl Guide {
                 }
                 Some(-i64::from(errno))
             }
+            Verdict::Deny(denied) => {
+                let errno = denied.errno;
+                let call = ruled(trap.name(), flight.made.number, flight.made.arch, *denied);
+                self.voice.denied(call, flight.made.args, trap.tid);
+                Some(-i64::from(errno))
+            }
             Verdict::Kill => {
                 self.denied_call(&flight.made, trap.tid, asked.by, None);
                 self.voice.kill();
@@ -341,6 +347,11 @@ impl Guide {
         let Some(stop) = tracer.held(tid) else { return };
         let resume = match answer.action {
             crate::Action::Pass => self.ask(flight, process, stop, seat + 1, memory, looked),
+            // Rules of the profile have the last word.
+            crate::Action::Allow if seat < self.handlers.first_rule() => {
+                let from = self.handlers.first_rule();
+                self.ask(flight, process, stop, from, memory, looked)
+            }
             action => {
                 let guest = Stopped(stop);
                 let mut trap = trap(&flight.made, process, &guest);

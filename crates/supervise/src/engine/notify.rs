@@ -14,7 +14,7 @@ use tipstaff_notify::Notification;
 use super::exec::Approved;
 use super::guard::{Exec, Guard};
 use super::pool::{Answer, Pool};
-use super::said::refused;
+use super::said::{refused, ruled};
 use super::threads::Threads;
 use super::voice::{Said, Voice};
 use crate::denials::Denials;
@@ -84,9 +84,8 @@ impl Guest for Caller<'_> {
         self.0.read(address, into).unwrap_or(0)
     }
 
-    /// Nobody but a [`Rewriter`](crate::Rewriter) writes, and those have a tracer.
-    fn write(&self, _: u64, _: &[u8]) -> bool {
-        false
+    fn write(&self, address: u64, bytes: &[u8]) -> bool {
+        self.0.write(address, bytes) == Ok(bytes.len())
     }
 
     fn stack(&self) -> Option<u64> {
@@ -241,6 +240,14 @@ impl Notify {
                 deny(Some(errno));
                 let _ = call.refuse(errno.into());
             }
+            (Verdict::Deny(denied), _) => {
+                let number = data.nr.cast_unsigned();
+                let arch = Arch::of(data.arch, number).unwrap_or(Arch::X86_64);
+                let errno = denied.errno;
+                let told = ruled(tipstaff_abi::Sysno(number).name(arch), number, arch, *denied);
+                denials.count(told, data.args, pid, 1);
+                let _ = call.refuse(errno.into());
+            }
             (Verdict::Return(value), _) => drop(call.give(value)),
             (Verdict::Kill, _) => {
                 deny(None);
@@ -280,6 +287,11 @@ impl Notify {
         }
         match answer.action {
             Action::Pass => self.ask(call, seat + 1, memory, looked, denials),
+            // Rules of the profile have the last word.
+            Action::Allow if seat < self.handlers.first_rule() => {
+                let from = self.handlers.first_rule();
+                self.ask(call, from, memory, looked, denials)
+            }
             action => {
                 let mut asked = Asked { verdict: Verdict::of(action), by: Some(seat), fault: None };
                 let caller = Caller(&call);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use crate::handler::{Action, Deferred, Work, caught};
+use crate::handler::{Action, Deferred, Later, Work, caught};
 
 const WORKERS: usize = 4;
 /// Waiting for a worker; what comes on top is answered at once.
@@ -78,10 +78,15 @@ impl Pool {
         if self.clerk.send(asked).is_err() {
             return Err(full);
         }
-        match work.map(|work| self.jobs.try_send((ticket, work))) {
-            None | Some(Ok(())) => Ok(ticket),
-            // Its deadline will find nobody.
-            Some(Err(_)) => Err(full),
+        match work {
+            Later::Time => Ok(ticket),
+            Later::Own(start) => {
+                let clerk = self.clerk.clone();
+                start(Box::new(move |action| drop(clerk.send(Word::Done { ticket, action: Ok(action) }))));
+                Ok(ticket)
+            }
+            // If it is full: its deadline will find nobody.
+            Later::Pool(work) => self.jobs.try_send((ticket, work)).map(|()| ticket).map_err(|_| full),
         }
     }
 

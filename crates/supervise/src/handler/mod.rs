@@ -55,6 +55,8 @@ pub enum Action {
     Return(i64),
     /// The box is killed; the verdict is `policy_violation`.
     Kill,
+    /// The call is not made, because of a rule: the report names it.
+    Deny(Box<Denied>),
     /// Decided elsewhere: whatever may be slow must not hold up the other tasks of the box.
     Defer(Deferred),
 }
@@ -67,33 +69,62 @@ impl fmt::Debug for Action {
             Self::Errno(errno) => write!(f, "Errno({errno})"),
             Self::Return(value) => write!(f, "Return({value})"),
             Self::Kill => f.write_str("Kill"),
+            Self::Deny(denied) => write!(f, "Deny({denied:?})"),
             Self::Defer(deferred) => write!(f, "Defer({:?})", deferred.deadline),
         }
     }
 }
 
+/// A refusal in the words of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// What the call fails with (1 to 4095).
+    pub errno: u16,
+    /// The rule, and what it was applied to.
+    pub rule: String,
+    /// What would allow it; None where nothing does.
+    pub allow_with: Option<String>,
+}
+
 /// A decision that comes later, while the caller alone waits.
 pub struct Deferred {
-    /// Runs in a thread of a small pool; None if only time has to pass.
-    pub(crate) work: Option<Work>,
+    /// Who decides.
+    pub(crate) work: Later,
     pub(crate) deadline: Duration,
     /// What counts if the work has not answered by then, panics, or finds no room.
     pub(crate) otherwise: Box<Action>,
 }
 
 pub(crate) type Work = Box<dyn FnOnce() -> Action + Send>;
+/// Gives the answer, from any thread. Dropped, it leaves the deadline to answer.
+pub(crate) type Reply = Box<dyn FnOnce(Action) + Send>;
+
+/// Who decides later.
+pub(crate) enum Later {
+    /// A thread of a small pool.
+    Pool(Work),
+    /// Somebody with a thread of their own, who is told at once and must not block.
+    Own(Box<dyn FnOnce(Reply) + Send>),
+    /// Only time has to pass.
+    Time,
+}
 
 impl Action {
     /// Decides elsewhere: `work` runs in the pool. If it has not answered by `deadline`, or the pool is full, or it panics or defers again, the
     /// call fails with `errno`. After [`Action::Pass`] the handlers behind this one are asked. Work that never ends keeps a thread of the pool.
     pub fn defer(deadline: Duration, errno: u16, work: impl FnOnce() -> Self + Send + 'static) -> Self {
-        Self::Defer(Deferred { work: Some(Box::new(work)), deadline, otherwise: Box::new(Self::Errno(errno)) })
+        Self::Defer(Deferred { work: Later::Pool(Box::new(work)), deadline, otherwise: Box::new(Self::Errno(errno)) })
+    }
+
+    /// Decides in a thread that is neither ours nor the pool's: `start` is called at once.
+    pub(crate) fn elsewhere(deadline: Duration, errno: u16, start: impl FnOnce(Reply) + Send + 'static) -> Self {
+        Self::Defer(Deferred { work: Later::Own(Box::new(start)), deadline, otherwise: Box::new(Self::Errno(errno)) })
     }
 
     /// Decided, but carried out only after this time. Takes no thread.
     #[must_use]
     pub fn after(delay: Duration, action: Self) -> Self {
-        Self::Defer(Deferred { work: None, deadline: delay, otherwise: Box::new(action) })
+        Self::Defer(Deferred { work: Later::Time, deadline: delay, otherwise: Box::new(action) })
     }
 }
 

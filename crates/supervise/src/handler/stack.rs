@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tipstaff_abi::{Arch, SyscallSet, Sysno, errno};
 
-use super::{Action, Deferred, Entry, Handler, Return, Rewriter};
+use super::{Action, Deferred, Denied, Entry, Handler, Return, Rewriter};
 
 /// The handlers of one box, in the order in which they are asked.
 #[derive(Default)]
@@ -13,6 +13,8 @@ pub struct Handlers {
 }
 
 struct Seat {
+    /// Is asked although one before it has allowed the call.
+    last_word: bool,
     who: Who,
     wants: SyscallSet,
     returns: SyscallSet,
@@ -64,6 +66,7 @@ pub(crate) enum Verdict {
     Errno(u16),
     Return(i64),
     Kill,
+    Deny(Box<Denied>),
     Defer(Deferred),
 }
 
@@ -80,13 +83,21 @@ impl Handlers {
     /// Adds one that decides, to a box of this architecture.
     pub fn push(&mut self, handler: Box<dyn Handler>, arch: Arch) -> Result<(), WrongArch> {
         let wants = handler.wants(arch);
-        self.seat(Seat { wants, returns: SyscallSet::new(arch), who: Who::Handler(handler) }, arch)
+        self.seat(Seat { last_word: false, wants, returns: SyscallSet::new(arch), who: Who::Handler(handler) }, arch)
     }
 
     /// Adds one that changes calls too.
     pub fn push_rewriter(&mut self, rewriter: Box<dyn Rewriter>, arch: Arch) -> Result<(), WrongArch> {
         let (wants, returns) = (rewriter.wants(arch), rewriter.returns(arch));
-        self.seat(Seat { wants, returns, who: Who::Rewriter(rewriter) }, arch)
+        self.seat(Seat { last_word: false, wants, returns, who: Who::Rewriter(rewriter) }, arch)
+    }
+
+    /// Adds one that is asked about every call that the others let pass, by [`Action::Pass`] or by [`Action::Allow`]: a rule of the profile,
+    /// which no handler can open.
+    pub fn push_rule(&mut self, handler: Box<dyn Handler>, arch: Arch) -> Result<(), WrongArch> {
+        let wants = handler.wants(arch);
+        let who = Who::Handler(handler);
+        self.seat(Seat { last_word: true, wants, returns: SyscallSet::new(arch), who }, arch)
     }
 
     fn seat(&mut self, seat: Seat, arch: Arch) -> Result<(), WrongArch> {
@@ -94,8 +105,14 @@ impl Handlers {
         if let Some(wants) = foreign {
             return Err(WrongArch { handler: seat.name().to_owned(), wants, runs: arch });
         }
-        self.seats.push(seat);
+        let at = if seat.last_word { self.seats.len() } else { self.first_rule() };
+        self.seats.insert(at, seat);
         Ok(())
+    }
+
+    /// The seat of the first rule of the profile, behind all handlers.
+    pub(crate) fn first_rule(&self) -> usize {
+        self.seats.iter().position(|seat| seat.last_word).unwrap_or(self.seats.len())
     }
 
     /// What all of them want to see.
@@ -106,7 +123,11 @@ impl Handlers {
 
     /// Asks from seat `from` on. The seats that want to see the return are added to `returns`.
     pub(crate) fn ask(&mut self, entry: &mut Entry<'_>, from: usize, returns: &mut Vec<usize>) -> Asked {
+        let mut allowed = None;
         for (at, seat) in self.seats.iter_mut().enumerate().skip(from) {
+            if allowed.is_some() && !seat.last_word {
+                continue;
+            }
             // A handler before this one may have changed the number.
             let number = Sysno(entry.trap.number);
             if seat.wants.arch() != entry.trap.arch || !seat.wants.contains(number) {
@@ -121,6 +142,7 @@ impl Handlers {
             });
             match answer {
                 Ok(Action::Pass) => {}
+                Ok(Action::Allow) => allowed = allowed.or(Some(at)),
                 Ok(action) => return Asked { verdict: Verdict::of(action), by: Some(at), fault: None },
                 Err(words) => {
                     let fault = Some(format!("handler {}: {words}", seat.name()));
@@ -128,7 +150,7 @@ impl Handlers {
                 }
             }
         }
-        Asked { verdict: Verdict::Make, by: None, fault: None }
+        Asked { verdict: Verdict::Make, by: allowed, fault: None }
     }
 
     /// Shows a return to those seats; in the reverse order, so that whoever changed the arguments last sees the result first. What panics
@@ -199,6 +221,7 @@ impl Verdict {
             Action::Errno(errno) => Self::Errno(errno.clamp(1, 4095)),
             Action::Return(value) => Self::Return(value),
             Action::Kill => Self::Kill,
+            Action::Deny(denied) => Self::Deny(Box::new(Denied { errno: denied.errno.clamp(1, 4095), ..*denied })),
             Action::Defer(deferred) => Self::Defer(deferred),
         }
     }

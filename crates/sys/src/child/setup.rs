@@ -36,6 +36,8 @@ pub enum SetupOp {
     Mkdir(CString, u32),
     /// An empty file in the new root, with a mode.
     MakeFile(CString, u32),
+    /// A file in the new root that everybody may read, and what it says.
+    MakeText(CString, Vec<u8>),
     /// A symbolic link in the new root: target, link.
     Symlink(CString, CString),
     /// Binds a path of the host's view (or, with `inside`, of the new root) onto a target.
@@ -93,7 +95,7 @@ impl SetupOp {
             Self::PrivateMounts => "make mounts private".into(),
             Self::NewRoot(at) => format!("mount the new root at {}", quoted(at)),
             Self::Mkdir(path, _) => format!("mkdir {}", quoted(path)),
-            Self::MakeFile(path, _) => format!("create {}", quoted(path)),
+            Self::MakeFile(path, _) | Self::MakeText(path, _) => format!("create {}", quoted(path)),
             Self::Symlink(_, link) => format!("symlink {}", quoted(link)),
             Self::Bind { source, target, .. } => format!("bind {} on {}", quoted(source), quoted(target)),
             Self::Disk(..) => "mount the private disk".into(),
@@ -119,11 +121,11 @@ pub(crate) struct State {
     pub ruleset: i32,
 }
 
-fn write_file(path: &CString, data: &[u8]) -> Result<(), Errno> {
+fn write_file(directory: i32, path: &CString, data: &[u8]) -> Result<(), Errno> {
     let flags = (libc::O_WRONLY | libc::O_CLOEXEC) as usize;
     // SAFETY: open, write and close with data that lives across the calls.
     unsafe {
-        let fd = call_retry(libc::SYS_openat, [word(libc::AT_FDCWD), ptr(path), flags, 0, 0, 0])?;
+        let fd = call_retry(libc::SYS_openat, [word(directory), ptr(path), flags, 0, 0, 0])?;
         let done = call_retry(libc::SYS_write, [fd, data.as_ptr() as usize, data.len(), 0, 0, 0]);
         let _ = call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
         done.map(drop)
@@ -156,7 +158,7 @@ fn loopback_up() -> Result<(), Errno> {
 /// Executes one step. Child-safe.
 pub(crate) fn run(op: &SetupOp, state: &mut State) -> Result<(), Errno> {
     match op {
-        SetupOp::WriteFile(path, data) => write_file(path, data),
+        SetupOp::WriteFile(path, data) => write_file(libc::AT_FDCWD, path, data),
         // SAFETY: sethostname reads `len` bytes of the name.
         SetupOp::Hostname(name) => unsafe {
             call(libc::SYS_sethostname, [ptr(name), name.as_bytes().len(), 0, 0, 0, 0]).map(drop)
@@ -166,6 +168,11 @@ pub(crate) fn run(op: &SetupOp, state: &mut State) -> Result<(), Errno> {
         SetupOp::NewRoot(at) => mounts::new_root(at).map(|fd| state.root = fd),
         SetupOp::Mkdir(path, mode) => mounts::mkdir(state.root, path, *mode),
         SetupOp::MakeFile(path, mode) => mounts::make_file(state.root, path, *mode),
+        // A tmpfs takes a short text whole.
+        SetupOp::MakeText(path, text) => {
+            mounts::make_file(state.root, path, 0o644)?;
+            write_file(state.root, path, text)
+        }
         SetupOp::Symlink(target, link) => mounts::symlink(state.root, target, link),
         SetupOp::Bind { source, target, flags, inside } => {
             let from = if *inside { state.root } else { libc::AT_FDCWD };

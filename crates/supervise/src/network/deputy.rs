@@ -1,0 +1,194 @@
+//! The thread that makes calls on sockets of a box.
+//!
+//! It is less than the supervisor: it has given away every capability (a guest could not bind port 80, so neither can it), may gain none
+//! (no_new_privs), and stands in a Landlock domain of its own, which knows the ports of the rules and opens no file. For a socket of IP
+//! that is all a guest's restrictions amount to: the socket brings its network namespace along, and what connect(2), bind(2) and
+//! sendmsg(2) look at in the caller are its capabilities and its security domain.
+//!
+//! No call of it waits: sends are made with MSG_DONTWAIT, connects under a send timeout of one tick, which takes a blocking socket
+//! to EINPROGRESS (connect(2), SO_SNDTIMEO) without touching O_NONBLOCK, which the guest would see. Whoever has to wait stands in a list under
+//! one poll(2). Calls of one box are made one after the other, so that none finds another's check outdated. A caller that goes away takes its
+//! copy of the socket with it.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use tipstaff_abi::errno::{EAGAIN, EALREADY, EINPROGRESS, EINTR, ENOBUFS, EPERM};
+use tipstaff_policy::lower::NetworkPlan;
+use tipstaff_sys::landlock::{self, RulesetAttr, fs, net};
+use tipstaff_sys::{Errno, capability, socket};
+
+use super::acts::{Act, Turn};
+use crate::handler::{Action, Reply, caught};
+
+/// Calls of one box that wait at the same time. A guest that wants more is told ENOBUFS.
+const WAITING: usize = 1024;
+
+/// A call to be made.
+pub(super) struct Job {
+    /// A duplicate of the guest's socket.
+    pub socket: OwnedFd,
+    /// The caller (PIDFD_THREAD where the kernel has it): readable when it is gone.
+    pub caller: OwnedFd,
+    pub act: Act,
+    pub reply: Reply,
+}
+
+/// A job that could not be done at once.
+struct Waiting {
+    job: Job,
+    until: Option<Instant>,
+}
+
+/// The thread, from outside. It ends, and closes what it holds, when this and every job on its way is gone.
+pub(super) struct Deputy(Door);
+
+/// Where jobs are handed in.
+#[derive(Clone)]
+pub(super) struct Door {
+    /// Gone before the last ring.
+    jobs: Option<Sender<Job>>,
+    bell: Arc<OwnedFd>,
+}
+
+impl Deputy {
+    /// Starts it. What it may do is decided before it takes its first job; if it cannot be confined it refuses all of them.
+    pub fn start(plan: Arc<NetworkPlan>, landlock_abi: u32) -> io::Result<Self> {
+        let (jobs, queue) = mpsc::channel();
+        let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let theirs = Arc::clone(&bell);
+        thread::Builder::new().name("network".into()).spawn(move || {
+            let confined = confine(&plan, landlock_abi).is_ok();
+            drop(caught(|| serve(&queue, &theirs, confined)));
+        })?;
+        Ok(Self(Door { jobs: Some(jobs), bell }))
+    }
+
+    pub fn door(&self) -> Door {
+        self.0.clone()
+    }
+}
+
+impl Door {
+    /// Hands a job in. It is dropped, and its deadline answers, if the thread is gone. The ring is the end of this door.
+    pub fn take(self, job: Job) {
+        drop(self.jobs.as_ref().map(|jobs| jobs.send(job)));
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.jobs = None;
+        let _ = rustix::io::write(&*self.bell, &1u64.to_ne_bytes());
+    }
+}
+
+fn confine(plan: &NetworkPlan, abi: u32) -> Result<(), Errno> {
+    if abi > 0 {
+        let connect = plan.connect_ports().filter(|_| abi >= 4);
+        let bind = plan.bind_ports().filter(|_| abi >= 4);
+        let mut handled_access_net = 0;
+        handled_access_net |= connect.as_ref().map_or(0, |_| net::CONNECT_TCP);
+        handled_access_net |= bind.as_ref().map_or(0, |_| net::BIND_TCP);
+        let attr = RulesetAttr { handled_access_fs: fs::all(abi), handled_access_net, scoped: 0 };
+        let ruleset = landlock::create_ruleset(&attr, abi)?;
+        for (ports, access) in [(connect, net::CONNECT_TCP), (bind, net::BIND_TCP)] {
+            for port in ports.into_iter().flatten() {
+                landlock::add_port(ruleset.as_fd(), port, access)?;
+            }
+        }
+        landlock::restrict_thread(ruleset.as_fd())?;
+    }
+    capability::drop_in_this_thread()
+}
+
+fn serve(queue: &Receiver<Job>, bell: &OwnedFd, confined: bool) {
+    let mut waiting: Vec<Waiting> = Vec::new();
+    loop {
+        let ready = wait(bell, &waiting);
+        let mut count = [0u8; 8];
+        let _ = rustix::io::read(bell, &mut count);
+        let now = Instant::now();
+        for (Waiting { job, until }, look) in std::mem::take(&mut waiting).into_iter().zip(ready) {
+            match look {
+                Look::Gone => {}
+                Look::Nothing if until.is_none_or(|until| now < until) => waiting.push(Waiting { job, until }),
+                Look::Nothing => (job.reply)(Action::Return(-i64::from(job.act.late()))),
+                Look::Ready => run(job, until, &mut waiting),
+            }
+        }
+        loop {
+            match queue.try_recv() {
+                Ok(job) if !confined => (job.reply)(Action::Errno(EPERM)),
+                Ok(job) => {
+                    let limit = rustix::net::sockopt::socket_timeout(&job.socket, rustix::net::sockopt::Timeout::Send);
+                    let until = limit.ok().flatten().and_then(|limit| now.checked_add(limit));
+                    run(job, until, &mut waiting);
+                }
+                Err(mpsc::TryRecvError::Empty) => break,
+                Err(mpsc::TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+}
+
+/// What became of somebody who waits.
+enum Look {
+    Ready,
+    Nothing,
+    Gone,
+}
+
+fn wait(bell: &OwnedFd, waiting: &[Waiting]) -> Vec<Look> {
+    let mut fds = vec![PollFd::new(bell, PollFlags::IN)];
+    for Waiting { job, .. } in waiting {
+        fds.push(PollFd::new(&job.socket, PollFlags::OUT));
+        fds.push(PollFd::new(&job.caller, PollFlags::IN));
+    }
+    let next = waiting.iter().filter_map(|w| w.until).min();
+    let pause = next.map(|until| until.saturating_duration_since(Instant::now()));
+    let pause =
+        pause.map(|pause| Timespec { tv_sec: pause.as_secs() as i64, tv_nsec: i64::from(pause.subsec_nanos()) });
+    let _ = poll(&mut fds, pause.as_ref());
+    let mut looks = Vec::with_capacity(waiting.len());
+    for pair in fds[1..].chunks(2) {
+        looks.push(match (pair[0].revents().is_empty(), pair[1].revents().is_empty()) {
+            (_, false) => Look::Gone,
+            (false, true) => Look::Ready,
+            (true, true) => Look::Nothing,
+        });
+    }
+    looks
+}
+
+fn run(mut job: Job, until: Option<Instant>, waiting: &mut Vec<Waiting>) {
+    match job.act.attempt(&job.socket) {
+        Turn::Done(action) => (job.reply)(action),
+        Turn::Wait if waiting.len() >= WAITING => (job.reply)(Action::Return(-i64::from(ENOBUFS))),
+        Turn::Wait => waiting.push(Waiting { job, until }),
+    }
+}
+
+/// connect(2) that waits for no longer than a tick of the kernel's clock.
+pub(super) fn connect(socket: &OwnedFd, address: &[u8]) -> Result<(), u16> {
+    use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_timeout};
+    let before = socket_timeout(socket, Timeout::Send).ok();
+    if before.is_some() {
+        let _ = set_socket_timeout(socket, Timeout::Send, Some(Duration::from_micros(1)));
+    }
+    let done = socket::connect(socket.as_fd(), address);
+    if let Some(before) = before {
+        let _ = set_socket_timeout(socket, Timeout::Send, before);
+    }
+    done.map_err(|e| e.0 as u16)
+}
+
+/// Whether an errno means that the call goes on.
+pub(super) fn goes_on(errno: u16) -> bool {
+    [EINPROGRESS, EALREADY, EAGAIN, EINTR].contains(&errno)
+}

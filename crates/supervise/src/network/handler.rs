@@ -1,0 +1,272 @@
+//! Decides about connect(2), bind(2), listen(2), sendto(2), sendmsg(2) and sendmmsg(2), and has them made on the guest's behalf.
+//!
+//! The socket is duplicated once (pidfd_getfd(2)), the address is copied once; what is judged is what the kernel is given. So neither a
+//! thread that rewrites the address nor one that puts another socket under the number changes anything.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tipstaff_abi::errno::{EACCES, EAFNOSUPPORT, EINTR, EINVAL, ENOTSOCK, EOPNOTSUPP, EPERM, ETIMEDOUT};
+use tipstaff_abi::{Arch, SyscallSet};
+use tipstaff_policy::lower::NetworkPlan;
+use tipstaff_policy::value::Proto;
+use tipstaff_sys::pidfd;
+use tipstaff_sys::socket::ADDRESS_MAX;
+
+use super::Tighten;
+use super::acts::{Act, Message, Sending};
+use super::address::{self, AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, To};
+use super::deputy::{Deputy, Job};
+use super::message;
+use crate::handler::{Action, Denied, Handler, Trap};
+
+const SOCK_STREAM: u32 = 1;
+const SOCK_DGRAM: u32 = 2;
+/// How many messages of one sendmmsg(2) are made: the rest comes with the next call.
+const MESSAGES: u64 = 64;
+/// Longer than any connect takes: tcp_syn_retries is 127 seconds, and an administrator may double it.
+const DEADLINE: Duration = Duration::from_secs(600);
+/// Flags of sendmsg(2) that the kernel gives a meaning to from the caller's memory, or that connect.
+const NEVER: u32 = 0x2000_0000 | 0x0400_0000;
+
+/// The network rules of one box.
+pub struct Network {
+    plan: Arc<NetworkPlan>,
+    landlock_abi: u32,
+    tighten: Tighten,
+    deputy: Option<Deputy>,
+}
+
+/// A guest's socket, duplicated.
+struct Socket {
+    fd: OwnedFd,
+    caller: OwnedFd,
+    domain: i32,
+    /// None for what is neither a TCP nor a UDP socket.
+    proto: Option<Proto>,
+    stream: bool,
+}
+
+/// What a call comes to: an act, or an answer.
+type Decided = Result<Act, Action>;
+
+/// The kernel's answer to a call that makes no sense.
+fn failed(errno: u16) -> Action {
+    Action::Return(-i64::from(errno))
+}
+
+fn denied(rule: String, allow_with: Option<String>) -> Action {
+    Action::Deny(Box::new(Denied { errno: EACCES, rule, allow_with }))
+}
+
+impl Network {
+    /// For one box.
+    pub fn new(plan: Arc<NetworkPlan>, landlock_abi: u32, tighten: Tighten) -> Self {
+        Self { plan, landlock_abi, tighten, deputy: None }
+    }
+
+    fn decide(&self, trap: &Trap<'_>, socket: &Socket) -> Decided {
+        let [_, second, third, fourth, fifth, sixth] = trap.args();
+        match trap.name() {
+            Some("connect") => self.connect(trap, socket, second, third),
+            Some("bind") => self.bind(trap, socket, second, third),
+            Some("listen") => Ok(Act::Listen(second as i32, Arc::clone(&self.plan))),
+            Some("sendto") => {
+                let to = self.to(trap, socket, fifth, sixth)?;
+                let data = message::plain(trap, second, third, socket.stream).map_err(failed)?;
+                self.send(socket, vec![Message { to, data, ..Message::default() }], false, fourth as u32)
+            }
+            Some("sendmsg") => {
+                let message = self.message(trap, socket, second)?;
+                self.send(socket, vec![message], false, third as u32)
+            }
+            Some("sendmmsg") => self.many(trap, socket),
+            _ => Err(Action::Errno(EPERM)),
+        }
+    }
+
+    fn address(trap: &Trap<'_>, at: u64, len: u64) -> Result<Vec<u8>, Action> {
+        let len = usize::try_from(len as u32).ok().filter(|len| *len <= ADDRESS_MAX).ok_or(failed(EINVAL))?;
+        message::copy(trap, at, len).map_err(failed)
+    }
+
+    fn connect(&self, trap: &Trap<'_>, socket: &Socket, at: u64, len: u64) -> Decided {
+        let bytes = Self::address(trap, at, len)?;
+        match socket.domain {
+            AF_INET | AF_INET6 => match address::parse(&bytes).map_err(failed)? {
+                // AF_UNSPEC with zeros: the association is dissolved.
+                To::Nobody => Ok(Act::Connect(vec![0; 16])),
+                To::Peer(peer, bytes) => {
+                    self.permits(socket, peer)?;
+                    Ok(Act::Connect(bytes))
+                }
+            },
+            AF_NETLINK if address::is_kernel(&bytes) => Ok(Act::Connect(bytes)),
+            _ => Err(self.foreign(socket)),
+        }
+    }
+
+    fn bind(&self, trap: &Trap<'_>, socket: &Socket, at: u64, len: u64) -> Decided {
+        let bytes = Self::address(trap, at, len)?;
+        match socket.domain {
+            AF_INET | AF_INET6 => {
+                let (port, bytes) = address::local(&bytes).map_err(failed)?;
+                // Port 0 is what connect(2) and sendto(2) take by themselves; listen(2) is asked about for itself.
+                if port != 0 && !self.plan.may_bind(port) {
+                    let rule = format!("network.bind: port {port} is not in the list");
+                    return Err(denied(rule, Some(format!("--bind {port}"))));
+                }
+                Ok(Act::Bind(bytes))
+            }
+            // What getifaddrs(3) does: an address that the kernel chooses, no groups.
+            AF_NETLINK if address::is_kernel(&bytes) => Ok(Act::Bind(bytes)),
+            _ => Err(self.foreign(socket)),
+        }
+    }
+
+    /// The address of a message; empty: to whom the socket is connected.
+    fn to(&self, trap: &Trap<'_>, socket: &Socket, at: u64, len: u64) -> Result<Vec<u8>, Action> {
+        let bytes = Self::address(trap, at, len)?;
+        self.judged(socket, &bytes)
+    }
+
+    fn judged(&self, socket: &Socket, bytes: &[u8]) -> Result<Vec<u8>, Action> {
+        match socket.domain {
+            // A stream is connected, or the kernel says that it is not: its messages need no address (send(2)).
+            AF_INET | AF_INET6 if socket.stream => Ok(Vec::new()),
+            AF_INET | AF_INET6 => match address::parse(bytes).map_err(failed)? {
+                To::Nobody => Err(failed(EAFNOSUPPORT)),
+                To::Peer(peer, bytes) => {
+                    self.permits(socket, peer)?;
+                    Ok(bytes)
+                }
+            },
+            AF_NETLINK if address::is_kernel(bytes) => Ok(bytes.to_vec()),
+            _ => Err(self.foreign(socket)),
+        }
+    }
+
+    fn message(&self, trap: &Trap<'_>, socket: &Socket, at: u64) -> Result<Message, Action> {
+        let header = message::header(trap, at).map_err(failed)?;
+        let to = match &header.name {
+            Some(bytes) => self.judged(socket, bytes)?,
+            None => Vec::new(),
+        };
+        let data = message::data(trap, &header, socket.stream).map_err(failed)?;
+        let mut message = Message { to, data, ..Message::default() };
+        let process = pidfd::for_files(trap.tid(), || trap.pid()).map_err(|_| Action::Errno(EPERM))?;
+        let fetch = |number| pidfd::get_fd(process.as_fd(), number).map_err(|e| e.0 as u16);
+        message::controls(trap, &header, socket.domain == AF_UNIX, &mut message, fetch).map_err(failed)?;
+        Ok(message)
+    }
+
+    /// sendmmsg(2). The lengths are written before the messages are sent: a datagram goes whole, and nobody looks at them if none went.
+    fn many(&self, trap: &Trap<'_>, socket: &Socket) -> Decided {
+        let [_, vector, count, flags, ..] = trap.args();
+        if socket.stream {
+            return Err(failed(EOPNOTSUPP));
+        }
+        // struct mmsghdr: the header, the length, four bytes of padding.
+        const STRIDE: u64 = message::HEADER + 8;
+        let mut messages = Vec::new();
+        for index in 0..u64::from(count as u32).min(MESSAGES) {
+            let at = vector.wrapping_add(index * STRIDE);
+            let made = self.message(trap, socket, at).and_then(|message| {
+                let length = (message.data.len() as u32).to_ne_bytes();
+                let written = trap.guest.write(at.wrapping_add(message::HEADER), &length);
+                if written { Ok(message) } else { Err(failed(tipstaff_abi::errno::EFAULT)) }
+            });
+            match made {
+                Ok(message) => messages.push(message),
+                // Those before it are sent; the error comes with the next call (sendmmsg(2)).
+                Err(_) if index > 0 => break,
+                Err(action) => return Err(action),
+            }
+        }
+        self.send(socket, messages, true, flags as u32)
+    }
+
+    fn send(&self, socket: &Socket, messages: Vec<Message>, counts: bool, flags: u32) -> Decided {
+        let (stream, flags) = (socket.stream, flags & !NEVER);
+        Ok(Act::Send(Sending { messages, counts, stream, flags, sent: 0, bytes: 0 }))
+    }
+
+    fn permits(&self, socket: &Socket, peer: std::net::SocketAddr) -> Result<(), Action> {
+        if self.tighten.is_dropped() {
+            return Err(denied("the network of this box was dropped while it ran".to_owned(), None));
+        }
+        // The filter lets no other be made; one that was handed in from outside is nothing that a rule names.
+        let Some(proto) = socket.proto else {
+            return Err(denied(format!("network.allow: neither TCP nor UDP to {peer}"), None));
+        };
+        self.plan.reach.permits(proto, peer).map_err(|why| denied(why.rule, Some(why.allow_with)))
+    }
+
+    /// Not a socket of IP.
+    fn foreign(&self, socket: &Socket) -> Action {
+        let what = match socket.domain {
+            AF_UNIX => "a unix socket by name".to_owned(),
+            AF_NETLINK => "netlink to other than the kernel".to_owned(),
+            other => format!("address family {other}"),
+        };
+        denied(format!("network rules by address: no {what}"), None)
+    }
+
+    fn take(&mut self, socket: Socket, act: Act) -> Action {
+        if self.deputy.is_none() {
+            self.deputy = Deputy::start(Arc::clone(&self.plan), self.landlock_abi).ok();
+        }
+        let Some(deputy) = &self.deputy else { return Action::Errno(EPERM) };
+        let door = deputy.door();
+        let Socket { fd, caller, .. } = socket;
+        Action::elsewhere(DEADLINE, ETIMEDOUT, move |reply| door.take(Job { socket: fd, caller, act, reply }))
+    }
+}
+
+/// Duplicates the socket that the call names. Err: what the kernel would say of the number.
+fn socket(trap: &Trap<'_>) -> Result<Socket, Action> {
+    use rustix::net::sockopt;
+    let caller = pidfd::for_files(trap.tid(), || trap.pid()).map_err(|_| Action::Errno(EPERM))?;
+    let fd = pidfd::get_fd(caller.as_fd(), trap.args()[0] as i32).map_err(|e| failed(e.0 as u16))?;
+    // Until here the number may have become another's.
+    if !trap.is_waiting() {
+        return Err(failed(EINTR));
+    }
+    let not = |_| failed(ENOTSOCK);
+    let domain = i32::from(sockopt::socket_domain(&fd).map_err(not)?.as_raw());
+    let kind = sockopt::socket_type(&fd).map_err(not)?.as_raw();
+    let protocol = sockopt::socket_protocol(&fd).map_err(not)?.map_or(0, |p| p.as_raw().get());
+    let proto = match (domain, kind, protocol) {
+        (AF_INET | AF_INET6, SOCK_STREAM, 6) => Some(Proto::Tcp),
+        (AF_INET | AF_INET6, SOCK_DGRAM, 17) => Some(Proto::Udp),
+        _ => None,
+    };
+    let stream = kind == SOCK_STREAM;
+    Ok(Socket { fd, caller, domain, proto, stream })
+}
+
+impl Handler for Network {
+    fn wants(&self, arch: Arch) -> SyscallSet {
+        SyscallSet::from_names(arch, self.plan.asked().iter().map(|ask| ask.call))
+    }
+
+    fn on_syscall(&mut self, trap: &mut Trap<'_>) -> Action {
+        // Addresses and headers are read as 64-bit programs lay them out; the filter lets no other architecture through.
+        if !matches!(trap.arch(), Arch::X86_64 | Arch::Aarch64) {
+            return Action::Errno(EPERM);
+        }
+        let socket = match socket(trap) {
+            Ok(socket) => socket,
+            Err(action) => return action,
+        };
+        match self.decide(trap, &socket) {
+            Ok(act) => self.take(socket, act),
+            Err(action) => action,
+        }
+    }
+
+    fn name(&self) -> &str {
+        "network"
+    }
+}

@@ -1,0 +1,58 @@
+//! Network rules by address: who decides, and who makes the calls.
+//!
+//! ```text
+//!  guest ── connect(fd, address) ──▶ engine ──▶ Network: copies, judges ──▶ Deputy: a thread with no privilege
+//!    ▲                                                                        connect(duplicate, our copy)
+//!    └───────────────────────────── the result ◀──────────────────────────────┘
+//! ```
+
+mod acts;
+mod address;
+mod deputy;
+mod handler;
+mod message;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use handler::Network;
+
+/// Takes the network away from a box that runs. What was taken stays taken.
+#[derive(Clone, Debug, Default)]
+pub struct Tighten {
+    dropped: Arc<AtomicBool>,
+}
+
+impl Tighten {
+    /// From now on nobody can be reached. Of the processes given (all of the box, by their ids here), the sockets of TCP and UDP are shut
+    /// down, too: shutdown(2) in both directions. How many were. A process that goes meanwhile takes its sockets along.
+    pub fn drop_network(&self, processes: impl IntoIterator<Item = i32>) -> usize {
+        self.dropped.store(true, Ordering::SeqCst);
+        processes.into_iter().map(shut).sum()
+    }
+
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.dropped.load(Ordering::SeqCst)
+    }
+}
+
+fn shut(process: i32) -> usize {
+    use std::os::fd::AsFd;
+
+    use rustix::net::{AddressFamily, Shutdown, shutdown, sockopt};
+    let (Ok(pidfd), Ok(list)) = (tipstaff_sys::pidfd::open(process), std::fs::read_dir(format!("/proc/{process}/fd")))
+    else {
+        return 0;
+    };
+    let numbers = list.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let one = |number| {
+        let fd = tipstaff_sys::pidfd::get_fd(pidfd.as_fd(), number).ok()?;
+        let domain = sockopt::socket_domain(&fd).ok()?;
+        if [AddressFamily::INET, AddressFamily::INET6].contains(&domain) {
+            shutdown(&fd, Shutdown::Both).ok()
+        } else {
+            None
+        }
+    };
+    numbers.filter(|number| one(*number).is_some()).count()
+}
