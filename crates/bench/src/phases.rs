@@ -45,6 +45,8 @@ pub fn print() -> anyhow::Result<()> {
         core_is_piped: false,
         handled: tipstaff_abi::SyscallSet::new(caps.arch),
         rewrites: false,
+        registers: false,
+        names: std::collections::BTreeMap::new(),
     };
     let plan = time("lower", || Ok(lower(&policy, caps, &RealHost::default(), &around)?))?;
     let armed = time("compile the filter", || {

@@ -12,6 +12,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("args", include_str!("../guests/args.c")),
     ("bantracer", include_str!("../guests/bantracer.c")),
     ("bighole", include_str!("../guests/bighole.c")),
+    ("births", include_str!("../guests/births.c")),
     ("burn", include_str!("../guests/burn.c")),
     ("burners", include_str!("../guests/burners.c")),
     ("callcount", include_str!("../guests/callcount.c")),

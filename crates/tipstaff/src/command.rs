@@ -286,6 +286,7 @@ impl Command {
             core_is_piped: core.map_or(true, |pattern| pattern.starts_with(b"|")),
             handled,
             rewrites: handlers.rewrites(),
+            registers: handlers.knows_processes(),
             names: crate::names::resolve(&profile.network)?,
         };
         let host = RealHost::default();

@@ -17,16 +17,26 @@ pub(super) struct Stops {
     asks: Vec<Ask>,
     /// How the filter asks.
     action: Action,
+    /// Every new process is registered.
+    registers: bool,
+}
+
+/// The calls that make processes, and not threads. clone3(2), which keeps its flags in memory, is absent.
+pub(super) fn births() -> Vec<Ask> {
+    const CLONE_THREAD: u64 = 0x0001_0000;
+    let process = Condition { arg: 0, width: Width::W64, op: Op::MaskedEq(CLONE_THREAD), value: 0 };
+    let ask = |call, conditions| Ask { call, conditions };
+    vec![ask("fork", Vec::new()), ask("vfork", Vec::new()), ask("clone", vec![process])]
 }
 
 impl Stops {
-    pub fn of(engine: EnginePlan, calls: &SyscallSet, asks: Vec<Ask>) -> Option<Self> {
+    pub fn of(engine: EnginePlan, calls: &SyscallSet, asks: Vec<Ask>, registers: bool) -> Option<Self> {
         let action = match engine {
             EnginePlan::Native => return None,
             EnginePlan::Notify => Action::Notify,
             EnginePlan::Ptrace => Action::Trace(TRACE_DATA),
         };
-        Some(Self { calls: calls.clone(), asks, action })
+        Some(Self { calls: calls.clone(), asks, action, registers })
     }
 
     /// Whether a call can be asked about, by its number.
@@ -53,6 +63,9 @@ impl Stops {
                 rules.push(Rule { conditions: Vec::new(), action: self.action });
             }
         }
+        if !self.notify() || self.registers {
+            no_clone3(table);
+        }
         if !self.notify() {
             untraced(table);
         }
@@ -63,19 +76,22 @@ fn passes(action: Action) -> bool {
     matches!(action, Action::Allow | Action::Log)
 }
 
-/// clone(2) with CLONE_UNTRACED: a child that its maker's tracer would not get. It stops, and the tracer takes the flag out of the register.
 /// clone3(2) keeps its flags in memory, where nobody can check them: it is absent, also where a profile allows it.
-fn untraced(table: &mut Table) {
-    const CLONE_UNTRACED: u64 = 0x0080_0000;
+fn no_clone3(table: &mut Table) {
     if let Some(clone3) = Sysno::by_name(table.arch, "clone3") {
         let default = table.default;
         let rules = table.rules.entry(clone3.0).or_default();
-        let reached = |rule: &Rule| passes(rule.action) || matches!(rule.action, Action::Trace(_));
+        let reached = |rule: &Rule| passes(rule.action) || matches!(rule.action, Action::Trace(_) | Action::Notify);
         rules.iter_mut().filter(|rule| reached(rule)).for_each(|rule| rule.action = Action::Errno(errno::ENOSYS));
         if passes(default) && rules.last().is_none_or(|rule| !rule.conditions.is_empty()) {
             rules.push(Rule { conditions: Vec::new(), action: Action::Errno(errno::ENOSYS) });
         }
     }
+}
+
+/// clone(2) with CLONE_UNTRACED: a child that its maker's tracer would not get. It stops, and the tracer takes the flag out of the register.
+fn untraced(table: &mut Table) {
+    const CLONE_UNTRACED: u64 = 0x0080_0000;
     let Some(clone) = Sysno::by_name(table.arch, "clone") else { return };
     let default = table.default;
     let rules = table.rules.entry(clone.0).or_default();

@@ -76,6 +76,7 @@ pub(super) fn around() -> Surroundings {
         core_is_piped: false,
         handled: SyscallSet::new(KernelCaps::full().arch),
         rewrites: false,
+        registers: false,
         names: BTreeMap::new(),
     }
 }

@@ -1,0 +1,5 @@
+//! Policy functions and what they rest on, in real boxes.
+#![forbid(unsafe_code)]
+
+mod births;
+mod guests;

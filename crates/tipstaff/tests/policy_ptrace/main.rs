@@ -1,0 +1,7 @@
+//! The tests of `policy` under the ptrace engine: the same programs, the same functions, the same decisions.
+#![forbid(unsafe_code)]
+
+#[path = "../policy/births.rs"]
+mod births;
+#[path = "../policy/guests.rs"]
+mod guests;
