@@ -127,7 +127,9 @@ impl Births {
             }
             Err(e) => {
                 if e != Errno::SRCH {
-                    deny("that knows every process: the caller has a tracer, so its child would run before it is known");
+                    deny(
+                        "that knows every process: the caller has a tracer, so its child would run before it is known",
+                    );
                 }
                 let _ = call.refuse(errno::EPERM.into());
             }
@@ -197,13 +199,14 @@ impl Midwife<'_> {
         loop {
             match wait::any(None) {
                 Ok((pid, Change::Stopped(what))) if pid == self.tid => self.stopped(what & 0xff, what >> 8),
-                Ok((pid, Change::Ended(_))) if pid == self.tid => self.stage = Stage::Gone,
+                Ok((pid, Change::Ended(_))) if pid == self.tid => self.gone(),
                 // This thread has one tracee: nobody else's child comes to it.
                 Ok((pid, Change::Stopped(_))) => self.child = Child::Stands(pid),
                 Ok((_, Change::Ended(_))) => self.child = Child::Gone,
                 Err(Errno::INTR) => {}
-                // Nobody is traced by this thread any more.
-                Err(_) => break,
+                // Nobody is traced by this thread any more. Its number may be another watcher's by now.
+                Err(_) if self.stage == Stage::Gone => return,
+                Err(_) => return self.gone(),
             }
             match (self.stage, self.child) {
                 (Stage::Stands | Stage::Gone, Child::Stands(pid)) => {
@@ -219,7 +222,11 @@ impl Midwife<'_> {
                 _ => {}
             }
         }
+    }
+
+    fn gone(&mut self) {
         self.births.comes_again(self.tid);
+        self.stage = Stage::Gone;
     }
 
     fn stopped(&mut self, stop: i32, event: i32) {
@@ -249,9 +256,9 @@ impl Midwife<'_> {
 
     fn let_go(&mut self, signal: i32) {
         if self.stage != Stage::Gone {
-            self.births.comes_again(self.tid);
+            // Before it can make another call.
+            self.gone();
             let _ = ptrace::detach(self.tid, signal);
-            self.stage = Stage::Gone;
         }
     }
 

@@ -11,8 +11,8 @@ use std::os::fd::BorrowedFd;
 use tipstaff_abi::{Arch, errno};
 use tipstaff_notify::Notification;
 
-use super::exec::Approved;
 use super::birth::{self, Birth};
+use super::exec::Approved;
 use super::guard::{Exec, Guard};
 use super::pool::{Answer, Pool};
 use super::said::{refused, ruled};

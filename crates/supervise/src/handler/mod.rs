@@ -117,12 +117,22 @@ impl Action {
     /// Decides elsewhere: `work` runs in the pool. If it has not answered by `deadline`, or the pool is full, or it panics or defers again, the
     /// call fails with `errno`. After [`Action::Pass`] the handlers behind this one are asked. Work that never ends keeps a thread of the pool.
     pub fn defer(deadline: Duration, errno: u16, work: impl FnOnce() -> Self + Send + 'static) -> Self {
-        Self::Defer(Deferred { work: Later::Pool(Box::new(work)), deadline, otherwise: Box::new(Self::Errno(errno)), late: None })
+        Self::Defer(Deferred {
+            work: Later::Pool(Box::new(work)),
+            deadline,
+            otherwise: Box::new(Self::Errno(errno)),
+            late: None,
+        })
     }
 
     /// Decides in a thread that is neither ours nor the pool's: `start` is called at once.
     pub(crate) fn elsewhere(deadline: Duration, errno: u16, start: impl FnOnce(Reply) + Send + 'static) -> Self {
-        Self::Defer(Deferred { work: Later::Own(Box::new(start)), deadline, otherwise: Box::new(Self::Errno(errno)), late: None })
+        Self::Defer(Deferred {
+            work: Later::Own(Box::new(start)),
+            deadline,
+            otherwise: Box::new(Self::Errno(errno)),
+            late: None,
+        })
     }
 
     /// Decided, but carried out only after this time. Takes no thread.

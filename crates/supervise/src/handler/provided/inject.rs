@@ -262,7 +262,10 @@ mod tests {
         assert!(matches!(ask("read:error=5"), Action::Errno(5)));
         let delayed = |action, ms, check: fn(&Action) -> bool| match action {
             Action::Defer(deferred) => {
-                assert!(matches!(deferred.work, crate::handler::Later::Time) && deferred.deadline == Duration::from_millis(ms));
+                assert!(
+                    matches!(deferred.work, crate::handler::Later::Time)
+                        && deferred.deadline == Duration::from_millis(ms)
+                );
                 assert!(check(&deferred.otherwise));
             }
             other => panic!("{other:?}"),
