@@ -46,6 +46,7 @@ pub fn print() -> anyhow::Result<()> {
         handled: tipstaff_abi::SyscallSet::new(caps.arch),
         rewrites: false,
         registers: false,
+        addresses: false,
         names: std::collections::BTreeMap::new(),
     };
     let plan = time("lower", || Ok(lower(&policy, caps, &RealHost::default(), &around)?))?;

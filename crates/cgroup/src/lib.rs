@@ -13,5 +13,5 @@ mod memory;
 mod sweep;
 
 pub use discover::{Hierarchies, Place, Version, discover};
-pub use group::{Cgroup, CpuReading, Error, Wanted};
+pub use group::{Cgroup, CpuReading, Error, Limiter, Wanted};
 pub use memory::MemoryReading;

@@ -43,6 +43,8 @@ pub struct Surroundings {
     pub rewrites: bool,
     /// Every new process is to be known before it runs an instruction.
     pub registers: bool,
+    /// Somebody decides on addresses: whoever is reached is reached on the guest's behalf.
+    pub addresses: bool,
     /// The addresses of the hosts that the profile names, as the caller's resolver said them.
     pub names: BTreeMap<String, Vec<IpAddr>>,
 }

@@ -77,6 +77,7 @@ pub(super) fn around() -> Surroundings {
         handled: SyscallSet::new(KernelCaps::full().arch),
         rewrites: false,
         registers: false,
+        addresses: false,
         names: BTreeMap::new(),
     }
 }

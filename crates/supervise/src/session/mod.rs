@@ -20,6 +20,7 @@ use tipstaff_sys::keeper::{Keeper, Remote};
 
 use crate::denials::Denials;
 use crate::engine::{Answered, Engine, Said};
+use crate::policy_fn::{Restrict, Surface};
 use crate::relay::{Relay, Sink};
 use crate::usage::Collected;
 use due::Due;
@@ -37,6 +38,8 @@ pub struct Options {
     pub engine: Engine,
     /// A signalfd: SIGWINCH resizes the terminal, everything else goes to the guest; a second SIGINT kills.
     pub signals: Option<OwnedFd>,
+    /// Takes things away from the box while it runs.
+    pub restrict: Option<Restrict>,
 }
 
 mod token {
@@ -134,6 +137,17 @@ impl Session {
             input,
             options,
         };
+        if let Some(restrict) = &session.options.restrict {
+            restrict.open(Surface {
+                keeper: session.keeper.pidfd().try_clone_to_owned()?,
+                pid: session.keeper.pid(),
+                started_ns: started,
+                namespaces: plan.namespaces,
+                limiter: session.cgroup.as_ref().map(tipstaff_cgroup::Cgroup::limiter),
+                processes: session.limits.processes,
+                memory: session.limits.memory,
+            });
+        }
         if let Engine::Notify(notify) = &mut session.options.engine {
             notify.start(session.keeper.pid());
         }
@@ -347,6 +361,14 @@ impl Session {
         if let Some(words) = said.lost {
             self.fault.get_or_insert(words);
             self.kill(Cause::SupervisorFault);
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(restrict) = &self.options.restrict {
+            restrict.close();
         }
     }
 }
