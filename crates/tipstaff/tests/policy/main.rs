@@ -2,4 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod births;
+mod functions;
 mod guests;
+mod late;

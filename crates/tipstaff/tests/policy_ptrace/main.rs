@@ -3,5 +3,9 @@
 
 #[path = "../policy/births.rs"]
 mod births;
+#[path = "../policy/functions.rs"]
+mod functions;
 #[path = "../policy/guests.rs"]
 mod guests;
+#[path = "../policy/late.rs"]
+mod late;
