@@ -1,7 +1,8 @@
 /* births FILE HOW: makes processes. FILE is shared memory: process N adds to counter N as soon as it runs. Proves that a process is known before its
  * first instruction (N6, P8), by every road: `fork` (libc), `raw` (SYS_fork), `vfork`, `clone`, `clone3`, which falls back, `spawn` (posix_spawn).
  * `failing`: a thousand clones that fail, and one that does not; `storm`: eight threads with eighty spawns each; `timer N`: N forks under a timer of
- * 300 microseconds without SA_RESTART; `traced`: a fork by a process with a tracer; `untraced`: CLONE_UNTRACED; `rate N`: microseconds per fork. */
+ * 300 microseconds without SA_RESTART; `traced`: a fork by a process with a tracer; `untraced`: CLONE_UNTRACED; `rate N`: microseconds per fork; `threads`:
+ * eight threads. */
 #include "guest.h"
 #include <linux/sched.h>
 #include <pthread.h>
@@ -46,6 +47,7 @@ static void *spawner(void *unused) {
   }
   return unused;
 }
+static void *idle(void *unused) { return unused; }
 static void nothing(int unused) { (void)unused; }
 int main(int argc, char **argv) {
   if (argc < 3) return 2;
@@ -58,6 +60,13 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 8; i++) pthread_create(&threads[i], NULL, spawner, NULL);
     for (int i = 0; i < 8; i++) pthread_join(threads[i], NULL);
     printf("%d spawns\n", good);
+    return 0;
+  }
+  if (strcmp(how, "threads") == 0) {
+    pthread_t threads[8];
+    for (int i = 0; i < 8; i++) pthread_create(&threads[i], NULL, idle, NULL);
+    for (int i = 0; i < 8; i++) pthread_join(threads[i], NULL);
+    printf("8 threads\n");
     return 0;
   }
   if (strcmp(how, "failing") == 0) {

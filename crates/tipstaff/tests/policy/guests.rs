@@ -1,7 +1,10 @@
 //! What these tests share.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, Lines, Write};
+
 use tipstaff::policy::profile::{Engine, PathRule};
-use tipstaff::{Command, Output, Profile};
+use tipstaff::{Child, Command, Output, Profile, Report, Stdio};
 use tipstaff_testkit::{Scratch, User, guest};
 
 /// These tests are two programs, and demand the same of both: one under the engine that is chosen for them, one under ptrace.
@@ -34,4 +37,33 @@ pub fn scratch() -> Scratch {
 /// What a run wrote to its standard output.
 pub fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A guest that does what it is told, line by line.
+pub struct Steps {
+    pub child: Child,
+    stdin: File,
+    lines: Lines<BufReader<File>>,
+}
+
+impl Steps {
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("spawn");
+        let stdin = child.stdin.take().expect("piped");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        Self { child, stdin, lines }
+    }
+
+    /// Does one thing; what came of it.
+    pub fn step(&mut self, words: &str) -> String {
+        writeln!(self.stdin, "{words}").expect("written");
+        self.lines.next().and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// Lets it end.
+    pub fn end(self) -> Report {
+        let Self { mut child, stdin, .. } = self;
+        drop(stdin);
+        child.wait().expect("wait")
+    }
 }

@@ -78,7 +78,8 @@ fn a_panic_is_a_refusal_and_is_told() {
 fn a_function_that_hangs_holds_up_its_caller_alone() {
     let gate = Gate::default();
     // More than the pool has threads at first.
-    let script = "for i in 1 2 3 4 5 6 7 8; do /bin/sleep 0 & done; for i in 1 2 3; do /bin/echo on; done; wait; echo end";
+    let script =
+        "for i in 1 2 3 4 5 6 7 8; do /bin/sleep 0 & done; for i in 1 2 3; do /bin/echo on; done; wait; echo end";
     let mut command = shell(script);
     hangs(&mut command, &gate, LONG);
     let mut child = command.stdout(Stdio::piped()).spawn().expect("spawn");

@@ -5,3 +5,5 @@ mod births;
 mod functions;
 mod guests;
 mod late;
+mod network;
+mod restrict;

@@ -9,3 +9,7 @@ mod functions;
 mod guests;
 #[path = "../policy/late.rs"]
 mod late;
+#[path = "../policy/network.rs"]
+mod network;
+#[path = "../policy/restrict.rs"]
+mod restrict;
