@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bad_input;
+mod control;
 mod env;
 mod exits;
 mod fault_drill;
@@ -14,6 +15,8 @@ mod leftovers;
 mod limits;
 mod matrix;
 mod net;
+mod network;
+mod network_drill;
 mod programs;
 mod report;
 mod review;

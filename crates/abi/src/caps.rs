@@ -12,6 +12,8 @@ pub struct CgroupCaps {
     pub pids: bool,
     /// CPU time is accounted per group (v1 `cpuacct`, v2 `cpu.stat`).
     pub cpu: bool,
+    /// CPU time can be bounded per group (v1 `cpu`, v2 `cpu`).
+    pub bandwidth: bool,
     /// At least one of the usable controllers is on the unified (v2) hierarchy.
     pub v2: bool,
     /// At least one of the usable controllers is on a v1 hierarchy.
@@ -20,7 +22,7 @@ pub struct CgroupCaps {
 
 impl CgroupCaps {
     /// No control group at all.
-    pub const NONE: Self = Self { memory: false, pids: false, cpu: false, v2: false, v1: false };
+    pub const NONE: Self = Self { memory: false, pids: false, cpu: false, bandwidth: false, v2: false, v1: false };
 }
 
 /// What this kernel, this user and this surrounding allow. All fields are found by trying,
@@ -85,7 +87,7 @@ impl KernelCaps {
             pidfd: true,
             setpcap: true,
             setuid: true,
-            cgroup: CgroupCaps { memory: true, pids: true, cpu: true, v2: false, v1: true },
+            cgroup: CgroupCaps { memory: true, pids: true, cpu: true, bandwidth: true, v2: false, v1: true },
             cpus: 2,
         }
     }

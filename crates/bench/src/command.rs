@@ -87,13 +87,13 @@ fn against_bwrap(tipstaff: &Path, same: &Path, effort: Effort) -> anyhow::Result
     Ok(())
 }
 
-/// What the supervisor holds while its box runs.
+/// What the supervisor holds 100 ms into the run of its box.
 pub fn resident() -> anyhow::Result<()> {
     for options in [&[][..], &["--memory=256MiB", "--cpu=10s", "--processes=64"]] {
         let mut command = Command::new(system::tipstaff()?);
         command.args(["run", "--quiet"]).args(options).args(["--", "/bin/sleep", "1"]);
         let mut child = command.stdin(Stdio::null()).spawn()?;
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(100));
         let get = |key| system::status(child.id(), key).unwrap_or(0);
         let [rss, anon, peak, threads] = ["VmRSS", "RssAnon", "VmHWM", "Threads"].map(get);
         let status = child.wait()?;

@@ -18,7 +18,7 @@ pub fn light() -> anyhow::Result<Profile> {
 }
 
 /// The same, and nothing to be seen but the program's own directory.
-fn lightest(guest: &Path) -> Profile {
+pub fn lightest(guest: &Path) -> Profile {
     let mut profile = narrow(guest);
     lighten(&mut profile);
     profile
@@ -33,7 +33,7 @@ fn lighten(profile: &mut Profile) {
 }
 
 /// What a static program needs, and nothing else.
-fn narrow(guest: &Path) -> Profile {
+pub fn narrow(guest: &Path) -> Profile {
     let mut profile = Profile(tipstaff::policy::profile::Profile::default());
     let here = PathRule { path: guest.parent().unwrap_or(guest).to_owned(), if_exists: false };
     profile.0.filesystem.read.push(here.clone());
@@ -46,7 +46,7 @@ pub fn full() -> anyhow::Result<Profile> {
     Ok(limited(Profile::preset("default")?))
 }
 
-fn limited(profile: Profile) -> Profile {
+pub fn limited(profile: Profile) -> Profile {
     profile.cpu_ms(10_000).memory(256 << 20).processes(64)
 }
 

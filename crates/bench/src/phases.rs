@@ -44,6 +44,7 @@ pub fn print() -> anyhow::Result<()> {
         programs: program.shown.clone(),
         core_is_piped: false,
         handled: tipstaff_abi::SyscallSet::new(caps.arch),
+        names: Default::default(),
         rewrites: false,
         registers: false,
         addresses: false,
@@ -60,15 +61,20 @@ pub fn print() -> anyhow::Result<()> {
         armed.insns().map_or(0, <[_]>::len)
     );
     let guests = Guests::build()?;
-    for (name, profile) in
-        [("light", library::light()?), ("default", Profile::preset("default")?), ("full", library::full()?)]
-    {
+    let profiles = [
+        ("lightest", library::lightest(&guests.bare)),
+        ("light", library::light()?),
+        ("default", Profile::preset("default")?),
+        ("narrow full", library::limited(library::narrow(&guests.bare))),
+        ("full", library::full()?),
+    ];
+    for (name, profile) in profiles {
         let mut command = Command::new(&guests.bare);
         command.profile(profile);
         let (mut spawns, mut waits, mut drops) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..TIMES {
             let begun = Instant::now();
-            let mut child = command.spawn()?;
+            let mut child = command.spawn_unwatched()?;
             let spawned = Instant::now();
             child.wait()?;
             let waited = Instant::now();

@@ -31,17 +31,20 @@ pub struct Hierarchies {
     pub pids: Option<Place>,
     /// CPU accounting.
     pub cpu: Option<Place>,
+    /// CPU bandwidth.
+    pub bandwidth: Option<Place>,
 }
 
 impl Hierarchies {
     /// As the capabilities that lowering looks at.
     pub fn caps(&self) -> CgroupCaps {
-        let all = [&self.memory, &self.pids, &self.cpu];
+        let all = [&self.memory, &self.pids, &self.cpu, &self.bandwidth];
         let any = |version| all.iter().any(|p| p.as_ref().is_some_and(|p| p.version == version));
         CgroupCaps {
             memory: self.memory.is_some(),
             pids: self.pids.is_some(),
             cpu: self.cpu.is_some(),
+            bandwidth: self.bandwidth.is_some(),
             v1: any(Version::V1),
             v2: any(Version::V2),
         }
@@ -86,6 +89,7 @@ fn find(
                 "memory" => &mut found.memory,
                 "pids" => &mut found.pids,
                 "cpuacct" => &mut found.cpu,
+                "cpu" => &mut found.bandwidth,
                 _ => continue,
             };
             let mount = mounts.iter().rev().find(|m| m.kind == "cgroup" && m.has_option(controller));
@@ -124,7 +128,8 @@ fn unified(found: &mut Hierarchies, own: &Path, writable: &dyn Fn(&Path) -> bool
             in_list(&handed) || (in_list(&available) && (root || empty))
         };
         let place = Place { version: Version::V2, dir: dir.to_path_buf() };
-        for (slot, name) in [(&mut found.memory, "memory"), (&mut found.pids, "pids")] {
+        let slots = [(&mut found.memory, "memory"), (&mut found.pids, "pids"), (&mut found.bandwidth, "cpu")];
+        for (slot, name) in slots {
             if slot.is_none() && has(name) {
                 *slot = Some(place.clone());
             }

@@ -2,17 +2,17 @@
 
 use std::ffi::CString;
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::files::{Gauge, field, write};
-use crate::{Hierarchies, MemoryReading, Place, Version, sweep};
+use crate::{Hierarchies, MemoryReading, Place, Version, control, sweep};
 
 /// What a box needs of control groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Wanted {
     pub pids: Option<u64>,
     /// CPU accounting.
     pub cpu: bool,
+    /// CPU bandwidth in percent of one CPU.
+    pub cpu_percent: Option<u64>,
 }
 
 /// A step on a group that failed: which, where, why.
@@ -62,16 +64,16 @@ pub struct CpuReading {
 /// The directories of one box, one per hierarchy. Dropping removes them if they are empty.
 #[derive(Debug)]
 pub struct Cgroup {
-    dirs: Vec<Dir>,
+    pub(crate) dirs: Vec<Dir>,
     cpu: Option<(Version, Gauge)>,
     memory: Option<MemoryGauges>,
-    pids: Option<PathBuf>,
+    pub(crate) pids: Option<PathBuf>,
 }
 
 #[derive(Debug)]
-struct Dir {
-    version: Version,
-    path: PathBuf,
+pub(crate) struct Dir {
+    pub(crate) version: Version,
+    pub(crate) path: PathBuf,
     /// Locked (flock(2), shared) while we live: nobody sweeps it, whatever PID namespace he looks from.
     _lock: OwnedFd,
 }
@@ -89,37 +91,97 @@ struct MemoryGauges {
     oom: Option<OwnedFd>,
 }
 
-/// The step that keeps sweepers away.
-const LOCK: &str = "lock";
-/// So often a sweeper may be faster.
+/// So often, a millisecond apart, a sweeper may be in the way.
 const TRIES: u32 = 100;
 
+/// The name and the places of one box's groups, before there is any: whoever removes them knows them before they are made.
+#[derive(Clone, Debug)]
+pub struct Reserved {
+    name: String,
+    places: Vec<Place>,
+}
+
+/// Where one group will be.
+#[derive(Debug)]
+pub struct Entry {
+    /// Which interface.
+    pub version: Version,
+    /// The directory in which it is made (O_PATH).
+    pub parent: OwnedFd,
+    /// Its name there.
+    pub name: CString,
+}
+
+impl Reserved {
+    /// Chooses where `wanted` goes. A controller that is wanted and not in `hierarchies` is left out: lowering has seen to another
+    /// mechanism.
+    pub fn new(hierarchies: &Hierarchies, wanted: &Wanted) -> Result<Self, Error> {
+        static SWEEP: Once = Once::new();
+        SWEEP.call_once(|| hierarchies.sweep());
+        let name = step("name", Path::new("a group"), sweep::name())?;
+        let all = [
+            (wanted.memory.is_some(), &hierarchies.memory),
+            (wanted.pids.is_some(), &hierarchies.pids),
+            (wanted.cpu, &hierarchies.cpu),
+            (wanted.cpu_percent.is_some(), &hierarchies.bandwidth),
+        ];
+        let mut places: Vec<Place> = Vec::new();
+        for place in all.into_iter().filter(|(wanted, _)| *wanted).filter_map(|(_, place)| place.as_ref()) {
+            if !places.contains(place) {
+                places.push(place.clone());
+            }
+        }
+        Ok(Self { name, places })
+    }
+
+    /// Each group's parent directory and name.
+    pub fn entries(&self) -> Result<Vec<Entry>, Error> {
+        use rustix::fs::{Mode, OFlags, open};
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        self.places
+            .iter()
+            .map(|place| {
+                let parent = step("open", &place.dir, open(&place.dir, flags, Mode::empty()).map_err(io::Error::from))?;
+                let name = CString::new(self.name.as_bytes()).unwrap_or_default();
+                Ok(Entry { version: place.version, parent, name })
+            })
+            .collect()
+    }
+}
+
+/// A new directory with its lock. A sweeper can come between the two steps: he has the lock then, or the directory is gone. He removes
+/// nothing but what he has locked, so the name can be used again once he is done.
+fn held(path: &Path) -> Result<OwnedFd, Error> {
+    let mut tries = 0;
+    step("mkdir", path, std::fs::create_dir(path))?;
+    loop {
+        match sweep::lock(path, false) {
+            Ok(lock) => return Ok(lock),
+            Err(e) if tries < TRIES && e.kind() == io::ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(e) if tries < TRIES && e.kind() == io::ErrorKind::NotFound => match std::fs::create_dir(path) {
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return step("mkdir", path, Err(e)),
+                _ => {}
+            },
+            Err(e) => {
+                let _ = std::fs::remove_dir(path);
+                return step("lock", path, Err(e));
+            }
+        }
+        tries += 1;
+    }
+}
+
 /// Tries each step in turn and says which failed.
-fn step<T>(step: &'static str, path: &Path, result: io::Result<T>) -> Result<T, Error> {
+pub(crate) fn step<T>(step: &'static str, path: &Path, result: io::Result<T>) -> Result<T, Error> {
     result.map_err(|source| Error { step, path: path.to_path_buf(), source })
 }
 
 impl Cgroup {
-    /// Makes the groups that `wanted` needs and writes their limits. A controller that is wanted and not in
-    /// `hierarchies` is left out: lowering has seen to another mechanism.
-    pub fn create(hierarchies: &Hierarchies, wanted: &Wanted) -> Result<Self, Error> {
-        static SWEEP: Once = Once::new();
-        SWEEP.call_once(|| hierarchies.sweep());
-        // A sweeper can come between mkdir and lock.
-        let swept = |e: &Error| {
-            e.step == LOCK && matches!(e.source.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotFound)
-        };
-        let mut tries = 0;
-        loop {
-            let name = step("name", Path::new("a group"), sweep::name())?;
-            match Self::make(hierarchies, wanted, &name) {
-                Err(e) if tries < TRIES && swept(&e) => tries += 1,
-                made => return made,
-            }
-        }
-    }
-
-    fn make(hierarchies: &Hierarchies, wanted: &Wanted, name: &str) -> Result<Self, Error> {
+    /// Makes the reserved groups and writes the limits that `wanted` says.
+    pub fn create(reserved: &Reserved, hierarchies: &Hierarchies, wanted: &Wanted) -> Result<Self, Error> {
+        let name = &reserved.name;
         let mut group = Self { dirs: Vec::new(), cpu: None, memory: None, pids: None };
         if let (Some(limit), Some(place)) = (wanted.memory, &hierarchies.memory) {
             let dir = group.dir(place, name, "memory")?;
@@ -135,13 +197,20 @@ impl Cgroup {
             let file = if place.version == Version::V1 { "cpuacct.usage" } else { "cpu.stat" };
             group.cpu = Some((place.version, step("open the CPU account", &dir, Gauge::open(&dir, file))?));
         }
+        if let (Some(percent), Some(place)) = (wanted.cpu_percent, &hierarchies.bandwidth) {
+            let dir = group.dir(place, name, "cpu bandwidth")?;
+            control::bound_cpu(place.version, &dir, percent)?;
+        }
         Ok(group)
     }
 
     /// The box's directory below `place`, made if another controller of the same hierarchy has not made it.
     fn dir(&mut self, place: &Place, name: &str, controller: &str) -> Result<PathBuf, Error> {
         let path = place.dir.join(name);
-        if place.version == Version::V2 && controller != "cpu" {
+        let account = controller == "cpu";
+        // The account is there without the controller, the bandwidth is not.
+        let controller = if controller == "cpu bandwidth" { "cpu" } else { controller };
+        if place.version == Version::V2 && !account {
             let handed = std::fs::read_to_string(place.dir.join("cgroup.subtree_control")).unwrap_or_default();
             if !handed.split_whitespace().any(|c| c == controller) {
                 let value = format!("+{controller}");
@@ -151,61 +220,9 @@ impl Cgroup {
         if self.dirs.iter().any(|dir| dir.path == path) {
             return Ok(path);
         }
-        step("mkdir", &path, std::fs::create_dir(&path))?;
-        let lock = step(LOCK, &path, sweep::lock(&path, false));
-        match lock {
-            Ok(lock) => self.dirs.push(Dir { version: place.version, path: path.clone(), _lock: lock }),
-            Err(e) => {
-                let _ = std::fs::remove_dir(&path);
-                return Err(e);
-            }
-        }
+        let lock = held(&path)?;
+        self.dirs.push(Dir { version: place.version, path: path.clone(), _lock: lock });
         Ok(path)
-    }
-
-    /// Whether any group was made.
-    pub fn is_empty(&self) -> bool {
-        self.dirs.is_empty()
-    }
-
-    /// How many groups were made.
-    pub fn len(&self) -> usize {
-        self.dirs.len()
-    }
-
-    /// `tasks` of every v1 group, open for writing: the guest's first process, which has one thread, writes itself in
-    /// before it executes. The kernel checks the permission of whoever opened the file (Linux 5.16 and stable kernels).
-    ///
-    /// Not `cgroup.procs`: that takes a lock against every fork and exit of the machine (cgroup_threadgroup_rwsem),
-    /// which costs a grace period, measured 8 to 16 ms, each time the machine has moved nobody for a while.
-    pub fn join_files(&self) -> Result<Vec<OwnedFd>, Error> {
-        let v1 = self.dirs.iter().filter(|dir| dir.version == Version::V1);
-        v1.map(|dir| {
-            let path = dir.path.join("tasks");
-            step("open", &path, OpenOptions::new().write(true).open(&path)).map(OwnedFd::from)
-        })
-        .collect()
-    }
-
-    /// The v2 group's directory, for CLONE_INTO_CGROUP.
-    pub fn v2_dir(&self) -> Result<Option<OwnedFd>, Error> {
-        let v2 = self.dirs.iter().find(|dir| dir.version == Version::V2);
-        v2.map(|dir| step("open", &dir.path, File::open(&dir.path)).map(OwnedFd::from)).transpose()
-    }
-
-    /// Parent directory and name of every group: what has to go when the box has ended.
-    pub fn entries(&self) -> Result<Vec<(OwnedFd, CString)>, Error> {
-        use rustix::fs::{Mode, OFlags, open};
-        self.dirs
-            .iter()
-            .map(|dir| {
-                let parent = dir.path.parent().unwrap_or(Path::new("/"));
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let fd = step("open", parent, open(parent, flags, Mode::empty()).map_err(io::Error::from))?;
-                let name = dir.path.file_name().unwrap_or_default();
-                Ok((fd, CString::new(name.as_bytes()).unwrap_or_default()))
-            })
-            .collect()
     }
 
     /// Which interface the CPU account has; None without one.

@@ -1,11 +1,12 @@
 //! Control groups, v1 and v2, for one box at a time.
 //!
 //! [`discover`] finds where a child group can be made for each controller, by mountinfo and `/proc/self/cgroup`, on v1,
-//! v2 and hybrid machines alike. [`Cgroup::create`] makes one group per box and hierarchy, with its limits written
-//! before anything can join. The group is removed by whoever outlives the box: the supervisor, or the box's keeper
+//! v2 and hybrid machines alike. [`Reserved`] names one group per box and hierarchy, so that the box's keeper knows them before they
+//! are there; [`Cgroup::create`] makes them, with their limits written before anything can join. The group is removed by whoever outlives the box: the supervisor, or the box's keeper
 //! when the supervisor was killed; a later process sweeps what a killed machine left ([`Hierarchies::sweep`]).
 #![forbid(unsafe_code)]
 
+mod control;
 mod discover;
 mod files;
 mod group;
@@ -13,5 +14,5 @@ mod memory;
 mod sweep;
 
 pub use discover::{Hierarchies, Place, Version, discover};
-pub use group::{Cgroup, CpuReading, Error, Limiter, Wanted};
+pub use group::{Cgroup, CpuReading, Entry, Error, Limiter, Reserved, Wanted};
 pub use memory::MemoryReading;

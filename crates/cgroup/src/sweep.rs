@@ -25,7 +25,7 @@ impl Hierarchies {
     /// Removes empty groups of processes that are gone, known by their lock, not by their number: that means something in one PID
     /// namespace only. A group with tasks is left: its keeper still works on it.
     pub fn sweep(&self) {
-        for place in [&self.memory, &self.pids, &self.cpu].into_iter().flatten() {
+        for place in [&self.memory, &self.pids, &self.cpu, &self.bandwidth].into_iter().flatten() {
             sweep_dir(&place.dir);
         }
     }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use clap::builder::{TypedValueParser, ValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use tipstaff::control::Request;
 use tipstaff::policy::profile::{Engine, GuestPtrace, PathRule, Profile};
 use tipstaff::policy::value::{NetRule, NetSpec, PortRange, Setting, parse_ports};
 
-use crate::{doctor, explain, generate, profiles, run, say, trace};
+use crate::{boxes, doctor, explain, generate, profiles, run, say, trace};
 
 /// Takes programs into custody: runs them confined, limited and judged.
 #[derive(Debug, Parser)]
@@ -20,13 +21,49 @@ pub struct Cli {
     command: Command,
 }
 
+/// `run` alone: a parser that knows every subcommand's options takes longer to build than all else that `run` does before it launches.
+#[derive(Debug, Parser)]
+#[command(name = "tipstaff", version, args_override_self = true, max_term_width = 100, disable_help_subcommand = true)]
+struct RunCli {
+    #[command(subcommand)]
+    command: RunOnly,
+}
+
+#[derive(Debug, Subcommand)]
+enum RunOnly {
+    Run(Box<Run>),
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a program in a box and report what happened.
     Run(Box<Run>),
     /// Show what a program does, system call by system call, with everything that it starts.
     Trace(Box<trace::args::Trace>),
+    /// List running boxes that have a name (`run --name`).
+    Ps {
+        /// Print a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell all about running boxes, a JSON object each: rules, limits, usage, processes.
+    Inspect(Names),
+    /// End running boxes, with everything in them.
+    Kill {
+        /// Send this signal to the program's process group instead (TERM, SIGUSR1, 15).
+        #[arg(long, value_name = "S", value_parser = ValueParser::new(boxes::signal))]
+        signal: Option<i32>,
+        #[command(flatten)]
+        names: Names,
+    },
+    /// Stop every task of running boxes; wall-clock limits go on, idle limits wait.
+    Pause(Names),
+    /// Let paused boxes go on.
+    Resume(Names),
+    /// Let no new processes and threads begin in running boxes; those that are there run on.
+    Hold(Names),
+    /// Let processes and threads begin again.
+    Release(Names),
     /// Show what would be enforced, rule by rule, and how; nothing is run.
     Explain(Box<Explain>),
     /// Say what this kernel and this user can enforce, with the cure for what is missing.
@@ -42,6 +79,14 @@ pub enum Command {
         /// An existing directory.
         directory: PathBuf,
     },
+}
+
+/// Names of running boxes.
+#[derive(Debug, Args)]
+pub struct Names {
+    /// Names of running boxes.
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
 }
 
 /// `tipstaff profile …`
@@ -61,12 +106,15 @@ pub enum ProfileAction {
     },
 }
 
-/// `tipstaff run …`
+/// Run a program in a box and report what happened.
 #[derive(Debug, Args)]
 #[command(args_override_self = true, override_usage = "tipstaff run [OPTIONS] [--] CMD [ARG]...")]
 pub struct Run {
     #[command(flatten)]
     pub options: Options,
+    /// A name for `tipstaff ps`, `inspect`, `kill`, `pause`, `resume`, `hold`, `release`.
+    #[arg(long, value_name = "NAME", help_heading = "Program")]
+    pub name: Option<String>,
     /// Write the report (JSON) to FILE, to descriptor N (`fd:N`), or to standard output after the program's (`-`).
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub report: Option<OsString>,
@@ -138,6 +186,9 @@ pub struct Options {
     /// CPU time of all tasks together (1s, 1500ms).
     #[arg(long, value_name = "TIME", value_parser = with(Setting::parse_duration), help_heading = "Limits")]
     cpu: Option<Setting<Duration>>,
+    /// Share of the CPUs that all tasks together get, in percent of one CPU.
+    #[arg(long, value_name = "P", value_parser = with(Setting::parse_count), help_heading = "Limits")]
+    cpu_percent: Option<Setting<u64>>,
     /// Time since the start.
     #[arg(long, value_name = "TIME", value_parser = with(Setting::parse_duration), help_heading = "Limits")]
     wall: Option<Setting<Duration>>,
@@ -237,7 +288,7 @@ impl Options {
         let l = &mut p.limits;
         (l.cpu, l.wall, l.idle, l.memory, l.processes) = (self.cpu, self.wall, self.idle, self.memory, self.processes);
         (l.output, l.file_size, l.open_files) = (self.output, self.file_size, self.open_files);
-        (l.stack, l.disk) = (self.stack, self.disk);
+        (l.stack, l.disk, l.cpu_percent) = (self.stack, self.disk, self.cpu_percent);
         let program = &mut p.program;
         for pair in &self.env {
             let (key, value) = split(pair)?;
@@ -276,10 +327,12 @@ fn split(pair: &OsString) -> Result<(OsString, OsString), String> {
 
 /// Parses the command line; Err is the exit status of what has been said already.
 pub fn parse() -> Result<Command, u8> {
-    match Cli::try_parse() {
-        Ok(cli) => Ok(cli.command),
-        Err(e) => Err(refuse(&e)),
-    }
+    let parsed = if std::env::args_os().nth(1).is_some_and(|word| word == "run") {
+        RunCli::try_parse().map(|RunCli { command: RunOnly::Run(run) }| Command::Run(run))
+    } else {
+        Cli::try_parse().map(|cli| cli.command)
+    };
+    parsed.map_err(|e| refuse(&e))
 }
 
 fn refuse(e: &clap::Error) -> u8 {
@@ -315,6 +368,13 @@ impl Command {
         match self {
             Self::Run(run) => run::call(&run),
             Self::Trace(trace) => trace::call(&trace),
+            Self::Ps { json } => boxes::ps(json),
+            Self::Inspect(names) => boxes::inspect(&names),
+            Self::Kill { signal, names } => boxes::kill(&names, signal),
+            Self::Pause(names) => boxes::order(&names, Request::Pause),
+            Self::Resume(names) => boxes::order(&names, Request::Resume),
+            Self::Hold(names) => boxes::order(&names, Request::Hold),
+            Self::Release(names) => boxes::order(&names, Request::Release),
             Self::Explain(explain) => explain::call(&explain),
             Self::Doctor => doctor::call(),
             Self::Profile { action } => profiles::call(&action),

@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 mod args;
+mod boxes;
 mod doctor;
 mod explain;
 mod generate;

@@ -14,8 +14,8 @@ use crate::{Failure, Program};
 
 /// Descriptor numbers that the operations refer to.
 pub(crate) struct Numbers {
-    /// `cgroup.procs` of each v1 group.
-    pub join: Vec<i32>,
+    /// `tasks` of each v1 group: directory, path beneath it.
+    pub join: Vec<(i32, CString)>,
     /// Source and target.
     pub wiring: Vec<(i32, i32)>,
     pub ruleset: Option<i32>,
@@ -42,9 +42,12 @@ pub(crate) fn ops(
     filter: Option<Compiled>,
 ) -> Result<Vec<GuestOp>, Failure> {
     let mut ops = vec![GuestOp::NewSession];
-    ops.extend(numbers.join.iter().map(|fd| GuestOp::JoinCgroup(*fd)));
+    ops.extend(numbers.join.iter().map(|(parent, tasks)| GuestOp::JoinCgroup(*parent, tasks.clone())));
     descriptors(&mut ops, &numbers.wiring, if numbers.terminal.is_some() { 3 } else { 0 });
-    ops.push(GuestOp::OomScoreZero);
+    // In a new procfs instance the file costs 50 µs, and there is mostly nothing to change.
+    if std::fs::read("/proc/self/oom_score_adj").map_or(true, |score| score != b"0\n") {
+        ops.push(GuestOp::OomScoreZero);
+    }
     ops.push(GuestOp::NiceZero);
     if plan.ids.clear_groups {
         ops.push(GuestOp::ClearGroups);

@@ -20,7 +20,8 @@ use crate::Failure;
 #[derive(Debug, Default)]
 pub struct RealHost {
     /// One lowering asks for the same directories again and again, and must get the same answer.
-    known: RefCell<HashMap<PathBuf, Option<Kind>>>,
+    /// By the bytes of the path: a path's own hash walks its components.
+    known: RefCell<HashMap<OsString, Option<Kind>>>,
     trouble: RefCell<Option<(PathBuf, Errno)>>,
 }
 
@@ -74,11 +75,11 @@ impl RealHost {
 
 impl Host for RealHost {
     fn kind(&self, path: &Path) -> Option<Kind> {
-        if let Some(known) = self.known.borrow().get(path) {
+        if let Some(known) = self.known.borrow().get(path.as_os_str()) {
             return known.clone();
         }
         let kind = self.look(path);
-        self.known.borrow_mut().insert(path.to_owned(), kind.clone());
+        self.known.borrow_mut().insert(path.as_os_str().to_owned(), kind.clone());
         kind
     }
 

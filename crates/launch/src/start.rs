@@ -1,13 +1,15 @@
 //! Putting it together: control groups, ruleset, channel, operations; then the keeper.
 
+use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tipstaff_abi::bpf::Insn;
 use tipstaff_abi::caps::KernelCaps;
-use tipstaff_cgroup::{Cgroup, Hierarchies, Wanted};
-use tipstaff_policy::lower::{MemoryBy, Plan, ProcessesBy, SECRET_WORDS};
+use tipstaff_cgroup::{Cgroup, Hierarchies, Reserved, Version, Wanted};
+use tipstaff_policy::lower::{MemoryBy, Plan, ProcessesBy, SECRET_WORDS, ThrottleBy};
+use tipstaff_sys::child::SetupOp;
 use tipstaff_sys::keeper::{Keeper, Launch, Leftover, Stage, StartError, eventfd, keeper_fds, raise_above};
 use tipstaff_sys::probe::ns;
 use tipstaff_sys::shared::CloneSpec;
@@ -79,28 +81,28 @@ pub fn launch(
     mut tracer: Option<&mut Tracer<'_>>,
 ) -> Result<Launched, Failure> {
     let plan = &armed.plan;
-    let cgroup = cgroups(plan, hierarchies)?;
+    let wanted = wanted(plan);
+    let reserved = (wanted != Wanted::default()).then(|| Reserved::new(hierarchies, &wanted)).transpose();
+    let reserved = reserved.map_err(cgroup_failure)?;
+    let groups = reserved.as_ref().map_or(Ok(Vec::new()), Reserved::entries).map_err(cgroup_failure)?;
     let top = request.wiring.iter().map(|w| w.target + 1).max().unwrap_or(0);
-    let (setup, placeholders) = setup::ops(plan);
-    let groups = cgroup.as_ref().map_or(0, Cgroup::len);
-    let floor = keeper_fds(placeholders.len() + groups).max(top);
+    let (mut setup, placeholders) = setup::ops(plan);
+    let floor = keeper_fds(placeholders.len() + groups.len()).max(top);
     let raise = |fd: OwnedFd| raise_above(fd, floor).map_err(|e| Failure::new("launch", e, "dup"));
-    let own = |e: tipstaff_cgroup::Error| {
-        let errno = Errno::from(std::io::Error::from_raw_os_error(e.source.raw_os_error().unwrap_or(5)));
-        Failure { message: e.to_string(), ..Failure::new("cgroup", errno, "") }
-    };
 
     let mut join = Vec::new();
     let mut guest_cgroup = None;
     let mut leftovers = Vec::new();
-    if let Some(group) = &cgroup {
-        for fd in group.join_files().map_err(own)? {
-            join.push(raise(fd)?);
+    for group in groups {
+        let (parent, name) = (raise(group.parent)?, group.name);
+        match group.version {
+            Version::V1 => {
+                let tasks = [name.as_bytes(), b"/tasks"].concat();
+                join.push((parent.as_raw_fd(), CString::new(tasks).unwrap_or_default()));
+            }
+            Version::V2 => guest_cgroup = Some((parent.as_raw_fd(), name.clone())),
         }
-        guest_cgroup = group.v2_dir().map_err(own)?.map(raise).transpose()?;
-        for (parent, name) in group.entries().map_err(own)? {
-            leftovers.push(Leftover { parent: raise(parent)?, name, shared: false, mounted: None });
-        }
+        leftovers.push(Leftover { parent, name, shared: false, mounted: None });
     }
     let ruleset = match (&armed.ruleset, &plan.landlock) {
         (Some(shared), _) => Some(shared.try_clone().map_err(|e| Failure::new("landlock", e.into(), "dup"))?),
@@ -130,9 +132,13 @@ pub fn launch(
 
     let gate = tracer.is_some().then(|| Ok((eventfd(floor)?, eventfd(floor)?))).transpose();
     let gate = gate.map_err(|e| Failure::new("ptrace", e, "eventfd"))?;
+    let prepared = reserved.is_some().then(|| eventfd(floor)).transpose();
+    let prepared = prepared.map_err(|e| Failure::new("launch", e, "eventfd"))?;
+    // Last: the groups are made while the keeper builds the rest.
+    setup.extend(prepared.as_ref().map(|fd| SetupOp::Prepared(fd.as_raw_fd(), supervisor.as_raw_fd())));
     let numbers = Numbers {
         gate: gate.as_ref().map(|(a, o)| (a.as_raw_fd(), o.as_raw_fd(), supervisor.as_raw_fd())),
-        join: join.iter().map(AsRawFd::as_raw_fd).collect(),
+        join,
         wiring: sources.iter().map(|(fd, target)| (fd.as_raw_fd(), *target)).collect(),
         ruleset: ruleset.as_ref().map(AsRawFd::as_raw_fd),
         channel: guest_end.as_ref().map(AsRawFd::as_raw_fd),
@@ -141,6 +147,9 @@ pub fn launch(
     let filter = armed.insns.clone().map(|insns| Compiled { insns, secret: armed.secret });
     let guest = guest::ops(plan, program, request.env, &numbers, filter)?;
     leftovers.extend(placeholders::leftovers(&placeholders, &raise)?);
+    let leaves = plan.namespaces.mount && !plan.namespaces.user && placeholders.is_empty() && !leftovers.is_empty();
+    let outside = leaves.then(|| std::fs::File::open("/proc/self/ns/mnt").ok()).flatten();
+    let outside = outside.map(|file| raise(OwnedFd::from(file))).transpose()?;
     let sampled = matches!(plan.limits.memory, Some((_, MemoryBy::Sampling)));
     let launch = Launch {
         keeper: CloneSpec { namespaces: flags(plan), clone3: armed.clone3, ..CloneSpec::default() },
@@ -152,16 +161,35 @@ pub fn launch(
         guest_cgroup: guest_cgroup.filter(|_| armed.clone3),
         clone3: armed.clone3,
         leftovers,
+        outside,
         supervisor,
+        prepared,
         gate,
+    };
+    let mut cgroup = None;
+    let mut refused = None;
+    let mut prepare = || {
+        let Some(reserved) = &reserved else { return Ok(()) };
+        match Cgroup::create(reserved, hierarchies, &wanted) {
+            Ok(made) => {
+                cgroup = Some(made);
+                Ok(())
+            }
+            Err(e) => {
+                let failure = cgroup_failure(e);
+                let errno = failure.errno.unwrap_or(Errno::PERM);
+                refused = Some(failure);
+                Err(errno)
+            }
+        }
     };
     let mut hold = |keeper: i32| {
         let guest = only_child(keeper).ok_or(Errno::SRCH)?;
         tracer.as_mut().map_or(Ok(()), |take| take(guest))
     };
-    match Keeper::start(launch, &mut hold) {
+    match Keeper::start(launch, &mut prepare, &mut hold) {
         Ok(keeper) => Ok(Launched { keeper, cgroup, channel, terminal }),
-        Err(e) => Err(failure(e)),
+        Err(e) => Err(refused.unwrap_or_else(|| failure(e))),
     }
 }
 
@@ -188,21 +216,19 @@ fn flags(plan: &Plan) -> u64 {
         .fold(0, |sum, (_, flag)| sum | flag)
 }
 
-fn cgroups(plan: &Plan, hierarchies: &Hierarchies) -> Result<Option<Cgroup>, Failure> {
+fn wanted(plan: &Plan) -> Wanted {
     let limits = &plan.limits;
-    let wanted = Wanted {
+    Wanted {
         memory: limits.memory.filter(|(_, by)| *by == MemoryBy::Cgroup).map(|(bytes, _)| bytes),
         pids: limits.processes.filter(|(_, by)| *by == ProcessesBy::Cgroup).map(|(n, _)| n),
         cpu: limits.cpu_by_cgroup,
-    };
-    if wanted == Wanted::default() {
-        return Ok(None);
+        cpu_percent: limits.cpu_percent.filter(|(_, by)| *by == ThrottleBy::Cgroup).map(|(percent, _)| percent),
     }
-    let group = Cgroup::create(hierarchies, &wanted).map_err(|e| {
-        let errno = Errno(e.source.raw_os_error().unwrap_or(5));
-        Failure { message: e.to_string(), assumption: true, ..Failure::new("cgroup", errno, "") }
-    })?;
-    Ok(Some(group))
+}
+
+fn cgroup_failure(e: tipstaff_cgroup::Error) -> Failure {
+    let errno = Errno(e.source.raw_os_error().unwrap_or(5));
+    Failure { message: e.to_string(), assumption: true, ..Failure::new("cgroup", errno, "") }
 }
 
 fn failure(e: StartError) -> Failure {

@@ -6,7 +6,7 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -107,8 +107,9 @@ fn sent(child: &Traced, ours: &OwnedFd) -> io::Result<Listener> {
         }
     }
     match child.failure() {
-        Some((_, errno)) => Err(errno.into()),
-        None => receive(ours.as_fd()),
+        // An exec that has failed already is told by `Running::wait`, as one that fails later.
+        Some((Step::Op(_) | Step::Filter, errno)) => Err(errno.into()),
+        Some((Step::Exec, _)) | None => receive(ours.as_fd()),
     }
 }
 

@@ -11,20 +11,25 @@
 mod cpu;
 mod denials;
 mod engine;
+mod freeze;
 pub mod handler;
+mod hold;
 mod memory;
 mod network;
 mod policy_fn;
 mod relay;
 mod session;
+mod stat;
 mod tasks;
 mod terminal;
+mod throttle;
 mod usage;
 
 pub use engine::{Engine, Notify, Ptrace};
+pub use freeze::Frozen;
 pub use handler::{Action, Handler, Handlers, Rewriter};
 pub use network::{Network, Tighten};
 pub use policy_fn::{AuditTrail, Category, Decision, Dropped, Event, Interest, PolicyFn, Restrict, Subject};
 pub use relay::{Captured, Relay, Sink};
-pub use session::{Options, Session};
+pub use session::{Attendant, Look, LookProcess, Options, Session};
 pub use terminal::{RawMode, size_of};

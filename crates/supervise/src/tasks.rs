@@ -34,7 +34,8 @@ pub(crate) fn below(keeper: i32) -> Vec<Process> {
     found
 }
 
-fn children(pid: i32, tid: i32) -> Vec<i32> {
+/// Children that a thread has made, or taken over from threads that ended.
+pub(crate) fn children(pid: i32, tid: i32) -> Vec<i32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")).unwrap_or_default();
     text.split_ascii_whitespace().filter_map(|p| p.parse().ok()).collect()
 }

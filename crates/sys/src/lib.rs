@@ -17,6 +17,7 @@ pub mod clock;
 pub mod ids;
 pub mod keeper;
 pub mod landlock;
+pub mod madvise;
 pub mod mask;
 pub mod pidfd;
 pub mod probe;

@@ -26,9 +26,14 @@ pub struct Rlimit {
 
 /// Soft and hard limit of this process.
 pub fn get(resource: Resource) -> Result<(u64, u64), Errno> {
+    get_of(0, resource)
+}
+
+/// Soft and hard limit of another process (same user ids, or CAP_SYS_RESOURCE).
+pub fn get_of(pid: i32, resource: Resource) -> Result<(u64, u64), Errno> {
     let mut old = [0u64; 2];
     // SAFETY: prlimit64 writes one struct rlimit64 (two words).
-    unsafe { call(libc::SYS_prlimit64, [0, resource as usize, 0, addr_mut(&mut old), 0, 0])? };
+    unsafe { call(libc::SYS_prlimit64, [pid as usize, resource as usize, 0, addr_mut(&mut old), 0, 0])? };
     Ok((old[0], old[1]))
 }
 

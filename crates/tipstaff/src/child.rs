@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use tipstaff_report::{Cause, Report, judge};
-use tipstaff_supervise::{Captured, RawMode, Restrict};
+use tipstaff_supervise::{Captured, Look, RawMode, Restrict};
 use tipstaff_sys::keeper::Remote;
 
 use crate::Error;
@@ -102,6 +102,38 @@ impl Child {
     /// Takes things away from the box while it runs, from any thread.
     pub fn restrict(&self) -> Restrict {
         self.restrict.clone()
+    }
+
+    /// Stops every task of the box, and returns when all of them stand still; its limits of CPU and wall-clock time count on, its idle
+    /// limit does not. How many tasks are still in the kernel (vfork(2), a disk) and stop before they run on. An error: the box runs;
+    /// its processes came and went too fast, or it has ended.
+    pub fn pause(&mut self) -> Result<u64, Error> {
+        let paused = self.kept.state().session()?.pause_and_wait();
+        paused.map_err(|why| Error::Io(io::Error::other(format!("cannot pause the box: {why}"))))
+    }
+
+    /// Lets a paused box go on. What its own job control had stopped stays so.
+    pub fn resume(&mut self) -> Result<(), Error> {
+        self.kept.state().session()?.resume();
+        Ok(())
+    }
+
+    /// Lets no new task begin: fork(2) and clone(2) answer EAGAIN, and what is there runs on. A word on how far that holds, where it
+    /// is not the kernel's pids controller that holds it. An error: it cannot be held, and why.
+    pub fn hold(&mut self) -> Result<Option<String>, Error> {
+        let held = self.kept.state().session()?.hold();
+        held.map_err(|why| Error::Io(io::Error::other(format!("cannot hold the box: {why}"))))
+    }
+
+    /// Lets tasks begin again.
+    pub fn release(&mut self) -> Result<(), Error> {
+        self.kept.state().session()?.release();
+        Ok(())
+    }
+
+    /// What the box uses at the moment, and its processes. After its end: nothing; the report has the figures.
+    pub fn usage(&mut self) -> Result<Look, Error> {
+        Ok(self.kept.state().session()?.usage())
     }
 
     /// A handle for other threads.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tipstaff_abi::Arch;
 use tipstaff_abi::caps::KernelCaps;
+use tipstaff_control::{Place, Server};
 use tipstaff_launch::{Armed, Failure, Launched, Program, RealHost, Request, Tracer, Wiring, launch};
 use tipstaff_policy::lower::{EnginePlan, Plan, Surroundings, lower};
 use tipstaff_policy::profile;
@@ -16,7 +17,9 @@ use tipstaff_supervise::{
     Tighten, size_of,
 };
 
+use crate::desk::Desk;
 use crate::hall::Kept;
+use crate::hidden;
 use crate::stdio::Kind;
 use crate::wires::{Wires, ours};
 use crate::{Child, Error, Machine, Output, Profile, Report, Stdio};
@@ -36,6 +39,8 @@ pub struct Command {
     fds: Vec<Wiring>,
     signals: Option<OwnedFd>,
     makers: Vec<Maker>,
+    name: Option<String>,
+    profile_name: Option<OsString>,
     prepared: Option<Prepared>,
 }
 
@@ -86,6 +91,8 @@ impl Command {
             fds: Vec::new(),
             signals: None,
             makers: Vec::new(),
+            name: None,
+            profile_name: None,
             prepared: None,
         }
     }
@@ -111,6 +118,19 @@ impl Command {
     pub fn profile(&mut self, profile: impl Into<Profile>) -> &mut Self {
         self.profile = Some(profile.into().0);
         self.changed()
+    }
+
+    /// Gives the next box a name, under which `tipstaff ps`, `inspect`, `pause` and the others find it, and [`crate::control`] does. They are
+    /// answered while somebody drives the [`Child`]. The name is in use until the child is dropped or has been waited for.
+    pub fn name(&mut self, name: impl Into<String>) -> &mut Self {
+        self.name = Some(name.into());
+        self.changed()
+    }
+
+    /// What `inspect` calls the profile.
+    pub fn profile_name(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
+        self.profile_name = Some(name.as_ref().to_owned());
+        self
     }
 
     /// Sets a variable. The environment is clean but for PATH, HOME, TERM and LANG.
@@ -286,11 +306,17 @@ impl Command {
             }
         }
         let l = &profile.limits;
-        let limited = l.cpu.is_some() || l.memory.is_some() || l.processes.is_some();
+        let limited = l.cpu.is_some() || l.cpu_percent.is_some() || l.memory.is_some() || l.processes.is_some();
         let machine = machine.unwrap_or_else(|| Machine::quick(limited));
         let here = std::env::current_dir()?;
+        if let Some(name) = &self.name {
+            // Made before the view is, so that the view can leave it out.
+            tipstaff_control::check_name(name).map_err(Error::Usage)?;
+            Place::make().map_err(not_ours)?;
+        }
         let dir = self.cwd.as_ref().or(profile.program.cwd.as_ref());
         let cwd = dir.map_or_else(|| here.clone(), |dir| here.join(dir));
+        hidden::hide(&mut profile, &cwd).map_err(Error::Usage)?;
         if !cwd.is_dir() {
             let errno = tipstaff_sys::Errno(if cwd.exists() { 20 } else { 2 });
             return Err(Error::Launch(Failure::new("chdir", errno, format_args!("chdir {cwd:?}")), Vec::new()));
@@ -365,6 +391,10 @@ impl Command {
         let rules = || prepared.armed.plan.rules.iter().map(|r| r.enforcement.clone()).collect();
         let fail = |failure| Error::Launch(failure, rules());
         let limit = prepared.armed.plan.limits.output;
+        let server = match &self.name {
+            Some(name) => Some(Server::bind(Place::make().map_err(not_ours)?, name).map_err(not_ours)?),
+            None => None,
+        };
         let mut wires = Wires::default();
         if prepared.profile.program.tty == Some(true) {
             wires.terminal = Some((ours(0)?, ours(1)?));
@@ -409,12 +439,21 @@ impl Command {
             restrict: Some(restrict.clone()),
         };
         let raw_mode = options.terminal.as_ref().and_then(|(from, _)| RawMode::enter(from.as_fd()).ok());
-        let session = Session::new(launched, &prepared.armed.plan, prepared.machine.caps.cpus, options)?;
+        let mut session = Session::new(launched, &prepared.armed.plan, prepared.machine.caps.cpus, options)?;
         let [stdin, stdout, stderr] = wires.ends;
+        if let Some(server) = server {
+            let desk = Desk::new(server, &self.argv, self.profile_name.as_deref(), &prepared.armed.plan);
+            session.attend(Box::new(desk))?;
+        }
         let remote = session.remote();
         let kept = if watched { Kept::watched(session)? } else { Kept::alone(session)? };
         Ok(Child { stdin, stdout, stderr, captured: wires.captured, kept, remote, raw_mode, restrict, report: None })
     }
+}
+
+/// The directory, or the name in it, is refused: a line for whoever chose it.
+fn not_ours(e: std::io::Error) -> Error {
+    Error::Usage(e.to_string())
 }
 
 fn kind_slot(target: usize, command: &mut Command) -> &mut Option<Kind> {

@@ -29,8 +29,10 @@
 
 mod child;
 mod command;
+mod desk;
 mod error;
 mod hall;
+mod hidden;
 mod machine;
 mod names;
 mod profile;
@@ -45,11 +47,12 @@ pub use profile::Profile;
 pub use stdio::Stdio;
 
 pub use tipstaff_abi::{Arch, SyscallSet, Sysno};
+pub use tipstaff_control as control;
 pub use tipstaff_launch::Armed;
 pub use tipstaff_policy as policy;
 pub use tipstaff_policy::lower::Plan;
 pub use tipstaff_report as report;
 pub use tipstaff_report::{Report, Verdict};
 pub use tipstaff_supervise::handler;
-pub use tipstaff_supervise::{Action, Handler, Rewriter};
+pub use tipstaff_supervise::{Action, Handler, Look, LookProcess, Rewriter};
 pub use tipstaff_supervise::{AuditTrail, Category, Decision, Dropped, Event, Interest, PolicyFn, Restrict, Subject};

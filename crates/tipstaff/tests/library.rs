@@ -138,6 +138,35 @@ fn a_dropped_child_is_a_dead_box() {
 }
 
 #[test]
+fn a_box_is_paused_and_goes_on() {
+    let mut child = sh("while :; do :; done").spawn().expect("run");
+    let used = |child: &mut tipstaff::Child| child.usage().expect("a box").cpu_ns;
+    let grows = |child: &mut tipstaff::Child| {
+        let (begun, before) = (Instant::now(), used(child));
+        while used(child) <= before + 5_000_000 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "no CPU is used");
+            thread::sleep(Duration::from_millis(5));
+        }
+    };
+    grows(&mut child);
+    assert_eq!(child.pause().expect("paused"), 0);
+    assert_eq!(child.pause().expect("still paused"), 0);
+    let before = used(&mut child);
+    thread::sleep(Duration::from_millis(100));
+    assert_eq!(used(&mut child), before);
+    let look = child.usage().expect("a box");
+    assert!(look.processes.iter().all(|process| process.state == 'T') && look.tasks == 1, "{look:?}");
+    child.resume().expect("a box");
+    grows(&mut child);
+    child.pause().expect("paused");
+    child.kill().expect("kill");
+    assert_eq!(child.wait().expect("ended").verdict, Verdict::Signaled);
+    let mut child = sh("exit 0").spawn().expect("run");
+    child.wait().expect("ended");
+    assert!(child.pause().expect_err("nobody is left").to_string().contains("ended"));
+}
+
+#[test]
 fn a_launch_that_fails_says_where_and_runs_nothing() {
     let error = Command::new("/nonexistent/program").profile(profile("default")).spawn().expect_err("not found");
     let report = error.report();

@@ -51,7 +51,8 @@ pub(super) fn lower(
     match (profile.isolation.engine.unwrap_or(Engine::Auto), available(profile, caps, around)) {
         (Engine::Native, _) if !asked.is_empty() => {
             let cure = "use `--engine auto`, `notify` or `ptrace`";
-            sink.impossible("engine = \"native\"", "the kernel alone asks no handler", cure);
+            let why = format!("{} must be asked about, and the kernel alone asks nobody", words(asked));
+            sink.impossible("engine = \"native\"", &why, cure);
             EnginePlan::Native
         }
         (Engine::Native, _) => EnginePlan::Native,

@@ -33,11 +33,22 @@ pub enum ProcessesBy {
     RlimitOfUser,
 }
 
+/// What holds the box to its share of the CPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThrottleBy {
+    /// The bandwidth of the cpu controller.
+    Cgroup,
+    /// The supervisor stops all tasks for a part of each tenth of a second.
+    Stops,
+}
+
 /// The limits of a box.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LimitPlan {
     /// CPU time of the whole box.
     pub cpu: Option<Duration>,
+    /// Percent of one CPU, and mechanism.
+    pub cpu_percent: Option<(u64, ThrottleBy)>,
     /// Wall-clock time.
     pub wall: Option<Duration>,
     /// Idle time.
@@ -107,6 +118,7 @@ pub(super) fn lower(
         ..LimitPlan::default()
     };
     cpu(&mut plan, caps, sink);
+    plan.cpu_percent = at(limits.cpu_percent).map(|percent| (percent, throttle(percent, caps, sink)));
     if plan.wall.is_some() {
         sink.full("limits.wall", "timerfd", Cost::Timer);
     }
@@ -142,6 +154,23 @@ fn cpu(plan: &mut LimitPlan, caps: &KernelCaps, sink: &mut Sink) {
     } else {
         let why = "no control group: of children whose parent ignores SIGCHLD, only what a sample saw is counted";
         sink.full_but("limits.cpu", "CPU clocks of all tasks, and wait4 in the keeper", why, Cost::Sampling);
+    }
+}
+
+fn throttle(percent: u64, caps: &KernelCaps, sink: &mut Sink) -> ThrottleBy {
+    const RULE: &str = "limits.cpu_percent";
+    if percent > 100 * u64::from(caps.cpus) {
+        let why = format!("this machine has {} CPUs, that is {} percent", caps.cpus, 100 * caps.cpus);
+        sink.impossible(RULE, &why, "ask for less, or leave it out");
+    }
+    if caps.cgroup.bandwidth {
+        sink.full(RULE, "cpu control group (bandwidth)", Cost::Kernel);
+        ThrottleBy::Cgroup
+    } else {
+        let why = "no cpu control group: all tasks are stopped and continued, up to ten times a second, which programs that \
+                   handle SIGCONT or are traced inside the box can see";
+        sink.full_but(RULE, "SIGSTOP and SIGCONT to every process", why, Cost::Sampling);
+        ThrottleBy::Stops
     }
 }
 

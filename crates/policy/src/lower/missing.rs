@@ -119,9 +119,17 @@ impl Missing {
         for call in families.iter().filter_map(|name| family::by_name(name)).flat_map(|family| family.calls) {
             deny(why, call, Vec::new(), errno::ENOSYS);
         }
+        const AF_UNIX: u32 = 1;
         if self.sockets == Sockets::Unix {
-            const AF_UNIX: u32 = 1;
             deny(UNIX, "socket", vec![Condition::w32(0, Op::Eq, AF_UNIX)], errno::EACCES);
+        }
+        if self.sockets != Sockets::None {
+            // A datagram names its receiver, whatever its socket is paired with; RAW makes a datagram socket too (unix(7)).
+            const SOCK_TYPE_MASK: u64 = 0xf;
+            for kind in [2, 3] {
+                let pair = Condition::w32(1, Op::MaskedEq(SOCK_TYPE_MASK), kind);
+                deny(UNIX, "socketpair", vec![pair], errno::EACCES);
+            }
         }
         rules
     }

@@ -37,7 +37,7 @@ pub use filter::{DeniedCall, FilterPlan, SECRET_WORDS};
 pub use host::{Host, Kind, Surroundings};
 pub use ids::IdPlan;
 pub use landlock::{LandlockPlan, Rights};
-pub use limits::{LimitPlan, MemoryBy, ProcessesBy};
+pub use limits::{LimitPlan, MemoryBy, ProcessesBy, ThrottleBy};
 pub(crate) use missing::{Missing, Objects, Sockets};
 pub use namespaces::NamespacePlan;
 pub use network::{Ask, NetworkPlan, OutOfReach, Peer, Reach, meant};

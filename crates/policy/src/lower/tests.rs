@@ -176,6 +176,22 @@ fn best_effort_turns_refusals_into_named_weaknesses() {
 }
 
 #[test]
+fn a_share_of_a_cpu_is_the_kernels_where_it_can_be() {
+    let mut profile = preset("default");
+    profile.limits.cpu_percent = Some(Setting::At(50));
+    let without = KernelCaps { cgroup: CgroupCaps::NONE, ..KernelCaps::full() };
+    for (caps, by, explained) in [(KernelCaps::full(), ThrottleBy::Cgroup, false), (without, ThrottleBy::Stops, true)] {
+        let plan = plan(&profile, &caps).expect("plan");
+        assert_eq!(plan.limits.cpu_percent, Some((50, by)));
+        let rule = plan.rules.iter().find(|r| r.enforcement.rule.as_bytes() == b"limits.cpu_percent").expect("named");
+        assert_eq!((rule.enforcement.level, rule.enforcement.why.is_some()), (Level::Full, explained));
+    }
+    profile.limits.cpu_percent = Some(Setting::At(201));
+    let refusal = plan(&profile, &KernelCaps::full()).expect_err("two CPUs are 200 percent");
+    assert!(refusal.message.contains("2 CPUs"), "{refusal}");
+}
+
+#[test]
 fn an_ordinary_user_gets_an_exact_process_limit_from_their_own_namespace() {
     let plan = plan(&preset("judge"), &ordinary()).expect("plan");
     assert_eq!(plan.limits.processes.map(|(_, by)| by), Some(ProcessesBy::RlimitInNamespace));

@@ -9,6 +9,8 @@ use crate::value::Setting;
 pub struct Limits {
     /// CPU time of all tasks together, user and system.
     pub cpu: Option<Setting<Duration>>,
+    /// Share of the CPUs that all tasks together get, in percent of one CPU.
+    pub cpu_percent: Option<Setting<u64>>,
     /// Time since the start.
     pub wall: Option<Setting<Duration>>,
     /// Time during which no task used CPU.
@@ -33,6 +35,7 @@ impl Limits {
     pub(super) fn merge(base: Self, over: Self) -> Self {
         Self {
             cpu: over.cpu.or(base.cpu),
+            cpu_percent: over.cpu_percent.or(base.cpu_percent),
             wall: over.wall.or(base.wall),
             idle: over.idle.or(base.idle),
             memory: over.memory.or(base.memory),

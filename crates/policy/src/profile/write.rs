@@ -117,7 +117,9 @@ impl Profile {
         for (key, size) in sizes {
             out.optional_word(key, size.map(|size| size.format_size()).as_deref());
         }
-        for (key, count) in [("processes", limits.processes), ("open_files", limits.open_files)] {
+        for (key, count) in
+            [("cpu_percent", limits.cpu_percent), ("processes", limits.processes), ("open_files", limits.open_files)]
+        {
             out.optional_word(key, count.map(|count| count.format_count()).as_deref());
         }
     }

@@ -49,6 +49,7 @@ fn everything() {
         base = "./profile.json"
         [limits]
         cpu = "1.5s"
+        cpu_percent = 150
         wall = "2m"
         idle = "unlimited"
         memory = "64MiB"
@@ -86,6 +87,7 @@ fn everything() {
     assert_eq!(profile.syscalls.base, Some(Base::Oci("./profile.json".into())));
     let limits = &profile.limits;
     assert_eq!(limits.cpu, Some(Setting::At(Duration::from_millis(1500))));
+    assert_eq!(limits.cpu_percent, Some(Setting::At(150)));
     assert_eq!(limits.idle, Some(Setting::Unlimited));
     assert_eq!(limits.memory, Some(Setting::At(64 << 20)));
     assert_eq!((limits.output, limits.open_files), (Some(Setting::At(65_536)), Some(Setting::At(256))));

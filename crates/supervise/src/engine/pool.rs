@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use crate::handler::{Action, Deferred, Later, Work, caught};
+use crate::handler::{Action, Deferred, Later, Reply, Work, caught};
 
 /// Threads at the start; when all are at work another one is started.
 const WORKERS: usize = 4;
@@ -113,7 +113,7 @@ impl Pool {
             Later::Time => Ok(ticket),
             Later::Own(start) => {
                 let clerk = self.clerk.clone();
-                start(Box::new(move |action| drop(clerk.send(Word::Done { ticket, action: Ok(action) }))));
+                start(Reply::new(move |action| drop(clerk.send(Word::Done { ticket, action: Ok(action) }))));
                 Ok(ticket)
             }
             // If it is full: its deadline will find nobody.

@@ -100,8 +100,28 @@ pub struct Deferred {
 }
 
 pub(crate) type Work = Box<dyn FnOnce() -> Action + Send>;
-/// Gives the answer, from any thread. Dropped, it leaves the deadline to answer.
-pub(crate) type Reply = Box<dyn FnOnce(Action) + Send>;
+/// Gives the answer, from any thread. Dropped, it refuses: nobody is left who would answer.
+pub(crate) struct Reply(Option<Box<dyn FnOnce(Action) + Send>>);
+
+impl Reply {
+    pub fn new(give: impl FnOnce(Action) + Send + 'static) -> Self {
+        Self(Some(Box::new(give)))
+    }
+
+    pub fn give(mut self, action: Action) {
+        if let Some(give) = self.0.take() {
+            give(action);
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if let Some(give) = self.0.take() {
+            give(Action::Errno(tipstaff_abi::errno::EPERM));
+        }
+    }
+}
 
 /// Who decides later.
 pub(crate) enum Later {

@@ -33,6 +33,8 @@ const WAITING: usize = 1024;
 pub(super) struct Job {
     /// A duplicate of the guest's socket.
     pub socket: OwnedFd,
+    /// The calling thread. It is in one call at a time: what it waited for before, a signal has ended.
+    pub tid: i32,
     /// The caller (PIDFD_THREAD where the kernel has it): readable when it is gone.
     pub caller: OwnedFd,
     pub act: Act,
@@ -75,7 +77,7 @@ impl Deputy {
 }
 
 impl Door {
-    /// Hands a job in. It is dropped, and its deadline answers, if the thread is gone. The ring is the end of this door.
+    /// Hands a job in. It is dropped, which refuses, if the thread is gone. The ring is the end of this door.
     pub fn take(self, job: Job) {
         drop(self.jobs.as_ref().map(|jobs| jobs.send(job)));
     }
@@ -118,14 +120,15 @@ fn serve(queue: &Receiver<Job>, bell: &OwnedFd, confined: bool) {
             match look {
                 Look::Gone => {}
                 Look::Nothing if until.is_none_or(|until| now < until) => waiting.push(Waiting { job, until }),
-                Look::Nothing => (job.reply)(Action::Return(-i64::from(job.act.late()))),
+                Look::Nothing => job.reply.give(Action::Return(-i64::from(job.act.late()))),
                 Look::Ready => run(job, until, &mut waiting),
             }
         }
         loop {
             match queue.try_recv() {
-                Ok(job) if !confined => (job.reply)(Action::Errno(EPERM)),
+                Ok(job) if !confined => job.reply.give(Action::Errno(EPERM)),
                 Ok(job) => {
+                    waiting.retain(|earlier| earlier.job.tid != job.tid);
                     let limit = rustix::net::sockopt::socket_timeout(&job.socket, rustix::net::sockopt::Timeout::Send);
                     let until = limit.ok().flatten().and_then(|limit| now.checked_add(limit));
                     run(job, until, &mut waiting);
@@ -168,8 +171,8 @@ fn wait(bell: &OwnedFd, waiting: &[Waiting]) -> Vec<Look> {
 
 fn run(mut job: Job, until: Option<Instant>, waiting: &mut Vec<Waiting>) {
     match job.act.attempt(&job.socket) {
-        Turn::Done(action) => (job.reply)(action),
-        Turn::Wait if waiting.len() >= WAITING => (job.reply)(Action::Return(-i64::from(ENOBUFS))),
+        Turn::Done(action) => job.reply.give(action),
+        Turn::Wait if waiting.len() >= WAITING => job.reply.give(Action::Return(-i64::from(ENOBUFS))),
         Turn::Wait => waiting.push(Waiting { job, until }),
     }
 }

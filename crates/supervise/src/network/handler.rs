@@ -42,6 +42,7 @@ pub struct Network {
 struct Socket {
     fd: OwnedFd,
     caller: OwnedFd,
+    tid: i32,
     domain: i32,
     /// None for what is neither a TCP nor a UDP socket.
     proto: Option<Proto>,
@@ -219,8 +220,8 @@ impl Network {
         }
         let Some(deputy) = &self.deputy else { return Action::Errno(EPERM) };
         let door = deputy.door();
-        let Socket { fd, caller, .. } = socket;
-        Action::elsewhere(DEADLINE, ETIMEDOUT, move |reply| door.take(Job { socket: fd, caller, act, reply }))
+        let Socket { fd, caller, tid, .. } = socket;
+        Action::elsewhere(DEADLINE, ETIMEDOUT, move |reply| door.take(Job { socket: fd, tid, caller, act, reply }))
     }
 }
 
@@ -243,7 +244,7 @@ fn socket(trap: &Trap<'_>) -> Result<Socket, Action> {
         _ => None,
     };
     let stream = kind == SOCK_STREAM;
-    Ok(Socket { fd, caller, domain, proto, stream })
+    Ok(Socket { fd, caller, tid: trap.tid(), domain, proto, stream })
 }
 
 impl Handler for Network {

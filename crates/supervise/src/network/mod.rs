@@ -56,3 +56,34 @@ fn shut(process: i32) -> usize {
     };
     numbers.filter(|number| one(*number).is_some()).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::OwnedFd;
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn dropping_the_network_shuts_the_sockets_of_the_processes_given() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+        let theirs = TcpStream::connect(listener.local_addr().expect("bound")).expect("connect");
+        let (mut ours, _) = listener.accept().expect("accept");
+        let mut child =
+            Command::new("sleep").arg("60").stdin(Stdio::from(OwnedFd::from(theirs))).spawn().expect("sleep(1)");
+        ours.set_read_timeout(Some(Duration::from_millis(100))).expect("a time");
+        let mut byte = [0];
+        assert!(ours.read(&mut byte).is_err(), "the control: the connection is open");
+        let tighten = Tighten::default();
+        assert!(!tighten.is_dropped());
+        assert_eq!(tighten.drop_network([child.id() as i32]), 1);
+        assert!(tighten.is_dropped());
+        ours.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
+        assert_eq!(ours.read(&mut byte).expect("its end"), 0);
+        child.kill().expect("kill");
+        child.wait().expect("wait");
+    }
+}

@@ -21,6 +21,7 @@ use crate::tasks;
 const STARTING: Duration = Duration::from_secs(5);
 /// Rounds over all processes until nobody new is found.
 const ROUNDS: usize = 100;
+const NO_LIMIT: &str = "the box has no process limit that could be lowered; give it one (`--processes N`)";
 /// What is told in the report.
 const TOLD: usize = 100;
 
@@ -39,6 +40,8 @@ struct State {
     surface: Option<Surface>,
     network: Option<Tighten>,
     ended: bool,
+    /// No task may be made at the moment: what bounds them is written when they may again.
+    held: bool,
     said: Vec<Enforcement>,
 }
 
@@ -59,6 +62,27 @@ pub struct Surface {
     pub processes: Option<(u64, ProcessesBy)>,
     /// Bytes and mechanism.
     pub memory: Option<(u64, MemoryBy)>,
+    /// The limit of tasks is not the one that it started with.
+    pub lowered: bool,
+}
+
+impl Surface {
+    fn write_processes(&self, tasks: u64, by: ProcessesBy) -> io::Result<&'static str> {
+        if by == ProcessesBy::Cgroup {
+            let written = self.limiter.as_ref().and_then(|limiter| limiter.processes(tasks));
+            written.ok_or_else(|| unsupported(NO_LIMIT))?.map_err(io::Error::other)?;
+            return Ok("cgroup");
+        }
+        if by == ProcessesBy::RlimitInNamespace {
+            // The keeper counts.
+            everybody(self.pid, tasks + 1)?;
+        } else if by == ProcessesBy::RlimitOfUser {
+            everybody(self.pid, tasks)?;
+        } else {
+            return Err(unsupported("this mechanism has no limit that could be lowered at run time"));
+        }
+        Ok("RLIMIT_NPROC")
+    }
 }
 
 /// What came of [`Restrict::drop_network`].
@@ -108,6 +132,22 @@ impl Restrict {
         self.peek(|surface| surface.memory)
     }
 
+    /// Tasks are held or let go by `what`, which writes their limit. A limit that has been lowered meanwhile holds afterwards.
+    pub(crate) fn holding<T>(&self, held: bool, what: impl FnOnce() -> T) -> T {
+        let mut state = self.lock();
+        let done = what();
+        if state.held
+            && !held
+            && let Some(surface) = &state.surface
+            && let Some((tasks, by)) = surface.processes.filter(|_| surface.lowered)
+        {
+            // As it was written before; a process that is gone meanwhile needs none.
+            let _ = surface.write_processes(tasks, by);
+        }
+        state.held = held;
+        done
+    }
+
     /// The limit of processes as it is now.
     pub(crate) fn processes(&self) -> Option<(u64, ProcessesBy)> {
         self.peek(|surface| surface.processes)
@@ -127,17 +167,17 @@ impl Restrict {
     fn hold<T>(
         &self,
         rule: String,
-        what: impl FnOnce(&mut Surface, Option<&Tighten>) -> io::Result<(T, &'static str)>,
+        what: impl FnOnce(&mut Surface, Option<&Tighten>, bool) -> io::Result<(T, &'static str)>,
     ) -> io::Result<T> {
         let waiting = |state: &mut State| state.surface.is_none() && !state.ended;
         let (mut state, _) =
             self.0.opened.wait_timeout_while(self.lock(), STARTING, waiting).unwrap_or_else(PoisonError::into_inner);
-        let State { surface, network, said, .. } = &mut *state;
+        let State { surface, network, said, held, .. } = &mut *state;
         let Some(surface) = surface else {
             return Err(io::Error::new(ErrorKind::NotFound, format!("{rule}: the box does not run")));
         };
         let named = |e: io::Error| io::Error::new(e.kind(), format!("{rule}: {e}"));
-        let (done, mechanism) = what(surface, network.as_ref()).map_err(named)?;
+        let (done, mechanism) = what(surface, network.as_ref(), *held).map_err(named)?;
         if said.len() < TOLD {
             let ms = clock::monotonic_ns().saturating_sub(surface.started_ns) / 1_000_000;
             let why = Some(format!("at run time, {ms} ms after the start").into());
@@ -150,7 +190,7 @@ impl Restrict {
     /// Nobody can be reached from now on: calls with an address are denied, and the sockets of TCP and UDP that are there are shut down. Unsupported in a box that
     /// shares the network of its caller without rules by address (`--net host` alone).
     pub fn drop_network(&self) -> io::Result<Dropped> {
-        self.hold("drop_network".to_owned(), |surface, network| match network {
+        self.hold("drop_network".to_owned(), |surface, network, _| match network {
             Some(network) => {
                 let all = tasks::below(surface.pid).into_iter().map(|process| process.pid);
                 let sockets = network.drop_network(all.collect::<Vec<_>>());
@@ -173,7 +213,7 @@ impl Restrict {
         }
         let name = CString::new(path.as_os_str().as_bytes())
             .map_err(|_| invalid(format!("deny_path {path:?}: a path has no NUL")))?;
-        self.hold(format!("deny_path {}", path.display()), |surface, _| {
+        self.hold(format!("deny_path {}", path.display()), |surface, _, _| {
             if !surface.namespaces.mount {
                 let cure = "the box has no mount namespace of its own; deny the path in the profile";
                 return Err(unsupported(cure));
@@ -190,29 +230,15 @@ impl Restrict {
     /// A lower limit of tasks. Those that are there stay; no new one is made while there are as many. Unsupported where the box has no limit
     /// (`limits.processes`); InvalidInput if it is not lower.
     pub fn limit_processes(&self, tasks: u64) -> io::Result<()> {
-        self.hold(format!("limit_processes {tasks}"), |surface, _| {
-            let none = "the box has no process limit that could be lowered; give it one (`--processes N`)";
-            let (limit, by) = surface.processes.ok_or_else(|| unsupported(none))?;
+        self.hold(format!("limit_processes {tasks}"), |surface, _, held| {
+            let (limit, by) = surface.processes.ok_or_else(|| unsupported(NO_LIMIT))?;
             if tasks >= limit || tasks == 0 {
                 return Err(invalid(format!(
                     "a limit can only be lowered, and is {limit}; give a number from 1 below it"
                 )));
             }
-            let mechanism = if by == ProcessesBy::Cgroup {
-                let limiter = surface.limiter.as_ref().and_then(|limiter| limiter.processes(tasks));
-                limiter.ok_or_else(|| unsupported(none))?.map_err(io::Error::other)?;
-                "cgroup"
-            } else if by == ProcessesBy::RlimitInNamespace {
-                // The keeper counts.
-                everybody(surface.pid, tasks + 1)?;
-                "RLIMIT_NPROC"
-            } else if by == ProcessesBy::RlimitOfUser {
-                everybody(surface.pid, tasks)?;
-                "RLIMIT_NPROC"
-            } else {
-                return Err(unsupported("this mechanism has no limit that could be lowered at run time"));
-            };
-            surface.processes = Some((tasks, by));
+            let mechanism = if held { "when tasks may be made again" } else { surface.write_processes(tasks, by)? };
+            (surface.processes, surface.lowered) = (Some((tasks, by)), true);
             Ok(((), mechanism))
         })
     }
@@ -220,7 +246,7 @@ impl Restrict {
     /// A lower limit of memory, in bytes; a first one is sampled, within a second from now on. InvalidInput if it is not lower; an error of the control group if more is
     /// in use than it can be brought down to.
     pub fn limit_memory(&self, bytes: u64) -> io::Result<()> {
-        self.hold(format!("limit_memory {bytes}"), |surface, _| {
+        self.hold(format!("limit_memory {bytes}"), |surface, _, _| {
             if let Some((limit, _)) = surface.memory.filter(|(limit, _)| bytes >= *limit) {
                 return Err(invalid(format!("a limit can only be lowered, and is {limit} bytes")));
             }

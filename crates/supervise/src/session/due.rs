@@ -15,6 +15,8 @@ pub(super) struct Due {
     pub wall: Option<u64>,
     pub hard_kill: Option<u64>,
     pub signals: Option<u64>,
+    /// Stops, and the share of a CPU.
+    pub custody: Option<u64>,
     timer: OwnedFd,
     /// What the timer is set to; 0: nothing.
     armed: u64,
@@ -23,7 +25,17 @@ pub(super) struct Due {
 impl Due {
     pub fn new() -> io::Result<Self> {
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
-        Ok(Self { cpu: None, memory: None, idle: None, wall: None, hard_kill: None, signals: None, timer, armed: 0 })
+        Ok(Self {
+            cpu: None,
+            memory: None,
+            idle: None,
+            wall: None,
+            hard_kill: None,
+            signals: None,
+            custody: None,
+            timer,
+            armed: 0,
+        })
     }
 
     /// Readable when something is due.
@@ -33,13 +45,13 @@ impl Due {
 
     /// The earliest thing that is due.
     pub fn next(&self) -> Option<u64> {
-        let all = [self.cpu, self.memory, self.idle, self.wall, self.hard_kill, self.signals];
+        let all = [self.cpu, self.memory, self.idle, self.wall, self.hard_kill, self.signals, self.custody];
         all.into_iter().flatten().min()
     }
 
     /// The box is being killed: only the second kill is waited for.
     pub fn only_the_kill(&mut self) {
-        (self.cpu, self.memory, self.idle, self.wall) = (None, None, None, None);
+        (self.cpu, self.memory, self.idle, self.wall, self.custody) = (None, None, None, None, None);
     }
 
     /// The timer has fired.

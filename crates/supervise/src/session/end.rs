@@ -97,7 +97,7 @@ impl Session {
         }
         let Some(group) = &self.cgroup else { return };
         if let (Some((limit, ProcessesBy::Cgroup)), (peak, Some(refused))) = (self.limits.processes, group.pids())
-            && refused > 0
+            && refused > self.refused_by_hold()
         {
             self.event(Event::new(Limit::Processes, limit, peak, at));
         }

@@ -15,6 +15,7 @@ impl Session {
         // The first looks come early: a limit may be smaller than what a program burns at its start.
         self.due.cpu = self.limits.cpu.map(|d| started.saturating_add((ns(d) / self.cpus).clamp(MS, 500 * MS)));
         self.due.memory = Some(started + MS);
+        self.due.custody = self.custody.due();
     }
 
     pub(super) fn out_of_memory(&mut self) {
@@ -65,6 +66,9 @@ impl Session {
         if due(self.due.wall) {
             self.time_over(Cause::Wall, Limit::Wall, now - self.keeper.started_ns());
             return;
+        }
+        if due(self.due.custody) {
+            self.look_at_custody(now);
         }
         if due(self.due.cpu) {
             self.look_at_cpu(now);
@@ -120,7 +124,7 @@ impl Session {
         let used = self.collected.cpu.read(&self.keeper, self.cgroup.as_ref());
         let (since, before) = self.idle_since;
         // Switching to a task and back costs it some microseconds even if it only goes back to sleep.
-        if used > before + MS / 10 {
+        if used > before + MS / 10 || self.custody.stands() {
             self.idle_since = (now, used);
         } else if now.saturating_sub(since) >= limit {
             self.time_over(Cause::Idle, Limit::Idle, now.saturating_sub(since));

@@ -1,5 +1,6 @@
 //! The loop over one box.
 
+mod custody;
 mod due;
 mod end;
 mod limits;
@@ -23,6 +24,7 @@ use crate::engine::{Answered, Engine, Said};
 use crate::policy_fn::{Restrict, Surface};
 use crate::relay::{Relay, Sink};
 use crate::usage::Collected;
+pub use custody::{Attendant, Look, LookProcess};
 use due::Due;
 
 /// What a session relays and listens to beside its box.
@@ -52,6 +54,7 @@ mod token {
     pub const INPUT: u64 = 6;
     pub const ENGINE: u64 = 7;
     pub const THREADS: u64 = 8;
+    pub const ATTENDANT: u64 = 9;
     pub const RELAY: u64 = 16;
 }
 
@@ -80,6 +83,8 @@ pub struct Session {
     /// Relays that wait for their reader, by index.
     parked: Vec<bool>,
     due: Due,
+    custody: custody::Custody,
+    attendant: Option<Box<dyn Attendant>>,
     /// More than one call waited when we looked last.
     crowded: bool,
     cpus: u64,
@@ -117,6 +122,8 @@ impl Session {
             filter: plan.filter.clone(),
             rules: plan.rules.iter().map(|r| r.enforcement.clone()).collect(),
             due: Due::new()?,
+            custody: custody::Custody::new(plan, u64::from(cpus.max(1)), started),
+            attendant: None,
             crowded: false,
             cpus: u64::from(cpus.max(1)),
             memory_pause: MS,
@@ -146,6 +153,7 @@ impl Session {
                 limiter: session.cgroup.as_ref().map(tipstaff_cgroup::Cgroup::limiter),
                 processes: session.limits.processes,
                 memory: session.limits.memory,
+                lowered: false,
             });
         }
         if let Engine::Notify(notify) = &mut session.options.engine {
@@ -250,9 +258,16 @@ impl Session {
             self.handle(*token, *flags);
         }
         self.deadlines();
+        if let Some(mut attendant) = self.attendant.take() {
+            attendant.turned(self);
+            self.attendant = Some(attendant);
+        }
         if self.keeper.is_empty() || (ended && self.keeper.is_lost()) {
             let outcome = self.conclude();
             self.done = true;
+            if let Some(attendant) = self.attendant.take() {
+                attendant.ended();
+            }
             return Ok(Some(outcome));
         }
         self.due.arm();
@@ -283,6 +298,7 @@ impl Session {
                     notify.part();
                 }
             }
+            token::ATTENDANT => self.attended(),
             token if token >= token::RELAY => self.relay((token - token::RELAY) as usize),
             _ => {}
         }

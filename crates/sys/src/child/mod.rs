@@ -17,6 +17,8 @@ use std::ffi::{CString, OsStr};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 
+use crate::raw::{Errno, addr_mut, call_retry, word};
+
 pub use guest::GuestOp;
 pub use setup::{BindFlags, SetupOp};
 
@@ -51,6 +53,21 @@ impl CStrings {
     pub(crate) fn as_word(&self) -> usize {
         self.pointers.as_ptr() as usize
     }
+}
+
+/// Waits until an eventfd says 1. Anything else, and the end of the supervisor (a pidfd), is a refusal. Child-safe.
+pub(crate) fn told_to_go(eventfd: i32, supervisor: i32) -> Result<(), Errno> {
+    let poll = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut fds = [poll(eventfd), poll(supervisor)];
+    let mut answer = 0u64;
+    // SAFETY: an array of two pollfd without a timeout, and eight bytes of a local.
+    unsafe {
+        call_retry(libc::SYS_ppoll, [addr_mut(&mut fds), 2, 0, 0, 0, 0])?;
+        if fds[0].revents != 0 {
+            call_retry(libc::SYS_read, [word(eventfd), addr_mut(&mut answer), 8, 0, 0, 0])?;
+        }
+    }
+    if answer == 1 { Ok(()) } else { Err(Errno::PERM) }
 }
 
 /// A path in an operation's words: quoted, bytes that are not printable escaped.

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 
-use super::{mounts, quoted};
+use super::{ChildFd, mounts, quoted};
 use crate::landlock;
 use crate::raw::{Errno, call, call_retry, ptr, word};
 
@@ -83,6 +83,8 @@ pub enum SetupOp {
     },
     /// chdir("/"), so that the keeper pins no directory.
     Root,
+    /// Waits for what the supervisor prepares meanwhile (the control groups): an eventfd, and the supervisor's pidfd.
+    Prepared(ChildFd, ChildFd),
 }
 
 impl SetupOp {
@@ -107,6 +109,7 @@ impl SetupOp {
             Self::PivotRoot => "pivot_root".into(),
             Self::LandlockPath { path, .. } => format!("landlock rule for {}", quoted(path)),
             Self::Root => "chdir \"/\"".into(),
+            Self::Prepared(..) => "wait for the control groups".into(),
         }
     }
 }
@@ -192,5 +195,6 @@ pub(crate) fn run(op: &SetupOp, state: &mut State) -> Result<(), Errno> {
         SetupOp::LandlockPath { path, access } => landlock::add_path_raw(state.ruleset, path, *access),
         // SAFETY: a constant path.
         SetupOp::Root => unsafe { call(libc::SYS_chdir, [ptr(c"/"), 0, 0, 0, 0, 0]).map(drop) },
+        SetupOp::Prepared(eventfd, supervisor) => super::told_to_go(*eventfd, *supervisor),
     }
 }

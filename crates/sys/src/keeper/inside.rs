@@ -49,7 +49,9 @@ const CHILDREN: i32 = 3;
 /// Our own list of children (proc_pid_task(5)), for the subreaper: open from the start, so that nothing that happens
 /// to this process later can keep it from finding them.
 const LIST: i32 = 4;
-pub(super) const FIRST_LEFTOVER: i32 = 5;
+/// The supervisor's mount namespace.
+const OUTSIDE: i32 = 5;
+pub(super) const FIRST_LEFTOVER: i32 = 6;
 
 fn keep(context: &Context) {
     let launch = &context.launch;
@@ -72,6 +74,7 @@ fn keep(context: &Context) {
     // Without leftovers the end of this process says it, and saves the supervisor a wake-up.
     if !launch.leftovers.is_empty() {
         poke(CHANGED);
+        leave_mounts(context);
         await_release(context);
         sweep(context);
     }
@@ -92,21 +95,29 @@ fn start_guest(context: &Context) -> Result<(), (u32, u32, Errno)> {
     let _ = unsafe { call(libc::SYS_umask, [0; 6]) };
     let mut state = child::SetupState { root: -1, disk: -1, ruleset: launch.ruleset.unwrap_or(-1) };
     for (index, op) in launch.setup.iter().enumerate() {
-        child::run_setup(op, &mut state).map_err(|e| (0, index as u32, e))?;
+        if let Err(e) = child::run_setup(op, &mut state) {
+            if let (Some(prepared), false) = (&launch.prepared, matches!(op, child::SetupOp::Prepared(..))) {
+                // What the supervisor makes meanwhile is ours to remove: not before it is there.
+                let _ = child::told_to_go(prepared.as_raw_fd(), launch.supervisor.as_raw_fd());
+            }
+            return Err((0, index as u32, e));
+        }
     }
-    let spec = CloneSpec {
-        namespaces: 0,
-        vfork: true,
-        pidfd: false,
-        cgroup: launch.guest_cgroup.as_ref().map(AsRawFd::as_raw_fd),
-        clone3: launch.clone3,
-    };
+    let cgroup = launch.guest_cgroup.as_ref().map(|(parent, name)| directory(*parent, name)).transpose();
+    let cgroup = cgroup.map_err(|e| (1, 0, e))?;
+    let spec = CloneSpec { namespaces: 0, vfork: true, pidfd: false, cgroup, clone3: launch.clone3 };
     let arg = core::ptr::from_ref(context).cast_mut().cast::<c_void>();
     // SAFETY: the guest runs on stack 1 until it executes, while the keeper waits.
     let (pid, _) = unsafe { clone_vm_raw(&spec, &context.arena, 1, guest_main, arg) }.map_err(|e| (1, 0, e))?;
     context.started_ns.store(clock::monotonic_ns(), SeqCst);
     context.guest_pid.store(pid, SeqCst);
     Ok(())
+}
+
+fn directory(parent: i32, name: &CString) -> Result<i32, Errno> {
+    let flags = (libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) as usize;
+    // SAFETY: a C string and an open directory.
+    unsafe { call_retry(libc::SYS_openat, [word(parent), ptr(name), flags, 0, 0, 0]).map(|fd| fd as i32) }
 }
 
 /// SIGCHLD must not be ignored, or the kernel reaps behind our back and the times are lost.
@@ -130,8 +141,13 @@ fn settle(context: &Context) {
         for (to, leftover) in (FIRST_LEFTOVER..).zip(&launch.leftovers) {
             keep(leftover.parent.as_raw_fd(), to);
         }
-        // Whatever the host had under this number is not ours to hold open.
-        let _ = call(libc::SYS_close, [LIST as usize, 0, 0, 0, 0, 0]);
+        // Whatever the host had under these numbers is not ours to hold open.
+        for number in [LIST, OUTSIDE] {
+            let _ = call(libc::SYS_close, [word(number), 0, 0, 0, 0, 0]);
+        }
+        if let Some(outside) = &launch.outside {
+            keep(outside.as_raw_fd(), OUTSIDE);
+        }
         if launch.subreaper {
             let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
             let list = ptr(c"/proc/thread-self/children");
@@ -188,6 +204,11 @@ fn orders(context: &Context) -> u32 {
         if signal::kill_raw(-guest, signal).is_err() {
             let _ = signal::kill_raw(guest, signal);
         }
+    }
+    let everybody = context.everybody.swap(0, SeqCst);
+    if everybody != 0 && !context.launch.subreaper {
+        // -1 is everybody but ourselves, only because we are PID 1 of a namespace.
+        let _ = signal::kill_raw(-1, everybody);
     }
     context.command.load(SeqCst)
 }
@@ -313,6 +334,15 @@ fn kill_children() {
             let _ = signal::kill_raw(pid, libc::SIGKILL);
             pid = 0;
         }
+    }
+}
+
+/// Lets the empty box's mounts go while the supervisor reads the figures: the end of a mount namespace is a grace period of RCU, some
+/// 100 µs that would be waited for at our exit.
+fn leave_mounts(context: &Context) {
+    if context.launch.outside.is_some() {
+        // SAFETY: integers. Refused, the namespace goes with this process.
+        let _ = unsafe { call(libc::SYS_setns, [word(OUTSIDE), libc::CLONE_NEWNS as usize, 0, 0, 0, 0]) };
     }
 }
 

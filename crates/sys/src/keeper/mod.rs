@@ -34,6 +34,10 @@ const RUNNING: u32 = 1;
 const FAILED: u32 = 2;
 const DONE: u32 = 3;
 
+/// What an eventfd says to one who waits in `child::told_to_go`.
+const GO: u64 = 1;
+const STAY: u64 = 2;
+
 const COMMAND_KILL: u32 = 1;
 const COMMAND_RELEASE: u32 = 2;
 
@@ -67,14 +71,19 @@ pub struct Launch {
     pub ruleset: Option<i32>,
     /// Steps of the guest's first process.
     pub guest: Vec<GuestOp>,
-    /// CLONE_INTO_CGROUP for the guest (v2).
-    pub guest_cgroup: Option<OwnedFd>,
+    /// CLONE_INTO_CGROUP for the guest (v2): directory, and the name of the group in it.
+    pub guest_cgroup: Option<(i32, CString)>,
     /// clone3 is there for the guest's clone.
     pub clone3: bool,
     /// What must go when the box has ended.
     pub leftovers: Vec<Leftover>,
+    /// This process's mount namespace: a keeper that may enter it (setns(2)) leaves its own there as soon as the box is empty. Not with
+    /// leftovers that are mounted on.
+    pub outside: Option<OwnedFd>,
     /// pidfd of this process.
     pub supervisor: OwnedFd,
+    /// What [`SetupOp::Prepared`] waits for.
+    pub prepared: Option<OwnedFd>,
     /// The guest waits at a [`GuestOp::Gate`] with these two eventfds: arrived, open.
     pub gate: Option<(OwnedFd, OwnedFd)>,
 }
@@ -150,6 +159,7 @@ struct Context {
     errno: AtomicI32,
     command: AtomicU32,
     forward: AtomicI32,
+    everybody: AtomicI32,
     guest_pid: AtomicI32,
     status: AtomicI32,
     has_status: AtomicBool,
@@ -201,6 +211,17 @@ impl Remote {
         self.0.forward.store(signal, SeqCst);
         poke(self.0.command_fd.as_raw_fd());
     }
+
+    /// Sends a signal to everybody in the box in one step that no fork outruns (kill(2) of -1). False without a PID namespace,
+    /// where there is no such step.
+    pub fn signal_everybody(&self, signal: i32) -> bool {
+        if self.0.launch.subreaper {
+            return false;
+        }
+        self.0.everybody.store(signal, SeqCst);
+        poke(self.0.command_fd.as_raw_fd());
+        true
+    }
 }
 
 impl Context {
@@ -210,10 +231,11 @@ impl Context {
     }
 }
 
-/// Writes to an eventfd of ours.
-fn put(eventfd: &OwnedFd, value: u64) {
+/// Writes to an eventfd of ours, whose reader waits for nothing else: a write that fails is tried again. False when it was of no use.
+fn put(eventfd: &OwnedFd, value: u64) -> bool {
     // SAFETY: eight bytes of a local.
-    let _ = unsafe { call_retry(libc::SYS_write, [word(eventfd.as_raw_fd()), addr(&value), 8, 0, 0, 0]) };
+    let write = || unsafe { call_retry(libc::SYS_write, [word(eventfd.as_raw_fd()), addr(&value), 8, 0, 0, 0]) };
+    (0..3).any(|_| write().is_ok())
 }
 
 /// Empties an eventfd of ours, which does not block.
@@ -245,9 +267,13 @@ pub fn raise_above(fd: OwnedFd, floor: i32) -> Result<OwnedFd, Errno> {
 }
 
 impl Keeper {
-    /// Clones the keeper and waits until the guest has executed or a step has failed. At the gate, if there is one, `hold` gets the
-    /// keeper's pid, and the guest goes on if it succeeds.
-    pub fn start(launch: Launch, hold: &mut dyn FnMut(i32) -> Result<(), Errno>) -> Result<Self, StartError> {
+    /// Clones the keeper and waits until the guest has executed or a step has failed. Where the keeper waits for it, `prepare` is
+    /// called while the keeper is at its steps. At the gate, if there is one, `hold` gets the keeper's pid. The guest goes on if both succeed.
+    pub fn start(
+        launch: Launch,
+        prepare: &mut dyn FnMut() -> Result<(), Errno>,
+        hold: &mut dyn FnMut(i32) -> Result<(), Errno>,
+    ) -> Result<Self, StartError> {
         if launch.leftovers.len() > MAX_LEFTOVERS {
             return Err(StartError::new(Stage::Keeper, Errno::INVAL, &launch));
         }
@@ -265,6 +291,7 @@ impl Keeper {
             errno: AtomicI32::new(0),
             command: AtomicU32::new(0),
             forward: AtomicI32::new(0),
+            everybody: AtomicI32::new(0),
             guest_pid: AtomicI32::new(0),
             status: AtomicI32::new(0),
             has_status: AtomicBool::new(false),
@@ -284,6 +311,12 @@ impl Keeper {
         let cloned = unsafe { clone_vm(&context.launch.keeper, &context.arena, 0, main, arg) };
         let (pid, pidfd) = cloned.map_err(|e| StartError::new(Stage::Clone, e, &context.launch))?;
         let mut keeper = Self { context, pidfd, pid, reaped: false };
+        if let Some(prepared) = &keeper.context.launch.prepared {
+            let answer = if prepare().is_ok() { GO } else { STAY };
+            if !put(prepared, answer) {
+                keeper.end_keeper();
+            }
+        }
         match keeper.wait_started(hold) {
             Ok(()) => Ok(keeper),
             Err((stage, errno)) => Err(StartError::new(stage, errno, &keeper.context.launch)),
@@ -319,7 +352,9 @@ impl Keeper {
             if let (Some((arrived, open)), false) = (gate, fds[2].revents().is_empty()) {
                 take(arrived);
                 at_gate = hold(self.pid).err();
-                put(open, if at_gate.is_some() { 2 } else { 1 });
+                if !put(open, if at_gate.is_some() { STAY } else { GO }) {
+                    self.end_keeper();
+                }
             }
             if gone && self.context.state.load(SeqCst) == STARTING {
                 self.finish();
@@ -425,6 +460,12 @@ impl Keeper {
             self.context.order(COMMAND_KILL);
             return;
         }
+        self.end_keeper();
+    }
+
+    /// SIGKILL to the keeper. While it starts, that ends all there is of the box: without a namespace that ends with it, the guest has set its
+    /// death signal before it waits for anything.
+    fn end_keeper(&self) {
         let _ = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
     }
 

@@ -76,7 +76,9 @@ fn a_decision_is_what_the_guest_gets() {
         assert_eq!(text(&absent), "one\n127\n", "{absent:?}");
         let killed =
             run(shell(script), Interest::EXEC, move |event| if two(event) { Decision::Kill } else { Decision::Allow });
-        assert_eq!((text(&killed).as_str(), killed.report.verdict), ("one\n", Verdict::PolicyViolation));
+        // Under ptrace the caller dies first, and the shell can still say so.
+        assert!(text(&killed).starts_with("one\n") && !text(&killed).contains("two"), "{killed:?}");
+        assert_eq!(killed.report.verdict, Verdict::PolicyViolation);
     });
 }
 
@@ -175,7 +177,7 @@ fn a_process_can_be_refused() {
         Decision::Errno(11)
     });
     assert!(!text(&refused).contains('a') && refused.report.exit_code != Some(0), "{refused:?}");
-    assert!(refused.report.denials.iter().any(|d| d.rule.to_string() == "policy: a new process"), "{refused:?}");
+    assert!(refused.report.denials.iter().any(|d| d.rule == *"policy: a new process"), "{refused:?}");
     let made = run(shell("/bin/echo a; echo $?"), Interest::FORK, |_| Decision::Allow);
     assert_eq!(text(&made), "a\n0\n");
 }

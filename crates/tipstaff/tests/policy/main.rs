@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod births;
+mod example;
 mod functions;
 mod guests;
 mod late;

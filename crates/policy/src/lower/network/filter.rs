@@ -16,6 +16,7 @@ const AF_NETLINK: u32 = 16;
 const SOCK_TYPE_MASK: u64 = 0xf;
 const SOCK_STREAM: u32 = 1;
 const SOCK_DGRAM: u32 = 2;
+const SOCK_SEQPACKET: u32 = 5;
 const IPPROTO_TCP: u32 = 6;
 const IPPROTO_UDP: u32 = 17;
 const MSG_FASTOPEN: u32 = 0x2000_0000;
@@ -92,6 +93,13 @@ pub(in crate::lower) fn refusals(plan: &NetworkPlan, arch: Arch) -> Vec<Named> {
     deny(said("no netlink but routes"), HOST, "socket", vec![eq(0, AF_NETLINK), ne(2, 0)], errno::EPROTONOSUPPORT);
     if plan.mediate_connect {
         deny(said("no unix sockets but pairs"), HOST, "socket", vec![eq(0, AF_UNIX)], errno::EACCES);
+        if !plan.udp {
+            // A datagram names its receiver, pair or not (unix(7)), and messages are not asked about where there is no UDP.
+            for value in (0..=SOCK_TYPE_MASK as u32).filter(|value| ![SOCK_STREAM, SOCK_SEQPACKET].contains(value)) {
+                let pair = vec![eq(0, AF_UNIX), kind(value)];
+                deny(said("no pairs of datagram sockets"), HOST, "socketpair", pair, errno::EACCES);
+            }
+        }
     }
     for domain in [AF_INET, AF_INET6] {
         for (value, wanted, protocol, word) in

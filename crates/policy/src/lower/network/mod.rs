@@ -141,7 +141,8 @@ pub(super) fn lower(
     let connect_ports = reach.tcp_ports().and_then(|ranges| single(&ranges));
     let alone =
         !around.addresses && landlock && reach.is_ports_alone() && network.bind.is_empty() && connect_ports.is_some();
-    plan.mediate_connect = around.addresses || !(alone || everything && network.deny.is_empty());
+    let open = everything && network.deny.is_empty();
+    plan.mediate_connect = around.addresses || !(alone || open);
     let bind_ports = bind.as_ref().and_then(|ranges| single(ranges));
     plan.mediate_bind = around.addresses || bind.is_some() && (plan.udp || !landlock || bind_ports.is_none());
     plan.mediate_listen = bind.as_ref().is_some_and(|_| !alone);

@@ -5,7 +5,7 @@ use tipstaff_seccomp::Action;
 use super::*;
 use crate::lower::tests::{Table, around, preset};
 use crate::lower::{EnginePlan, Plan, SECRET_WORDS, TRACE_DATA, ViewOp, lower};
-use crate::profile::{Engine, RuleAction, SyscallRule};
+use crate::profile::{Engine, PathRule, RuleAction, SyscallRule};
 
 fn profile(allow: &[&str], deny: &[&str], bind: &[(u16, u16)]) -> Profile {
     let mut profile = preset("default");
@@ -139,6 +139,17 @@ fn sockets_are_tcp_udp_pairs_and_routes() {
 }
 
 #[test]
+fn a_pair_whose_datagrams_name_others_is_refused() {
+    let tcp = plan(&["tcp://192.0.2.1"], &[], &[]);
+    for kind in [2, 3, HIGH | 2] {
+        assert_eq!(says(&tcp, "socketpair", [1, kind, 0, 0, 0, 0]), Action::Notify, "{kind:#x}: refused");
+    }
+    for kind in [1, 5, 1 | 0o2004000] {
+        assert_eq!(says(&tcp, "socketpair", [1, kind, 0, 0, 0, 0]), Action::Allow, "{kind:#x}");
+    }
+}
+
+#[test]
 fn options_that_lead_elsewhere_are_refused() {
     let plan = plan(&["tcp://192.0.2.1"], &[], &[]);
     let option = |level: u64, name: u64| says(&plan, "setsockopt", [3, level, name, 1, 4, 0]);
@@ -197,7 +208,7 @@ fn allowed_names_stand_in_the_boxs_hosts() {
     let mut around = around();
     around.names.insert("example.test".into(), vec!["192.0.2.7".parse().expect("an address")]);
     let mut profile = profile(&["tcp://example.test:80"], &[], &[]);
-    profile.filesystem.read.push(crate::profile::PathRule::new("/etc"));
+    profile.filesystem.read.push(PathRule::new("/etc"));
     let plan = lower(&profile, &KernelCaps::full(), &host, &around).expect("lowers");
     let text = plan.view.ops.iter().find_map(|op| match op {
         ViewOp::Text(path, text) if path.ends_with("hosts") => Some(text.as_str()),

@@ -8,12 +8,24 @@ use super::section::Section;
 use crate::profile::{Error, Limits, Problem};
 use crate::value::{Setting, ValueError};
 
-pub(super) const KEYS: &[&str] =
-    &["cpu", "wall", "idle", "memory", "processes", "output", "file_size", "open_files", "stack", "disk"];
+pub(super) const KEYS: &[&str] = &[
+    "cpu",
+    "cpu_percent",
+    "wall",
+    "idle",
+    "memory",
+    "processes",
+    "output",
+    "file_size",
+    "open_files",
+    "stack",
+    "disk",
+];
 
 pub(super) fn read(section: Section<'_>) -> Result<Limits, Error> {
     Ok(Limits {
         cpu: duration(&section, "cpu")?,
+        cpu_percent: count(&section, "cpu_percent")?,
         wall: duration(&section, "wall")?,
         idle: duration(&section, "idle")?,
         memory: size(&section, "memory")?,
