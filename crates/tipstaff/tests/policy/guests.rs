@@ -60,6 +60,11 @@ impl Steps {
         self.lines.next().and_then(Result::ok).unwrap_or_default()
     }
 
+    /// Waits until it has been ended: by itself it does not.
+    pub fn killed(mut self) -> Report {
+        self.child.wait().expect("wait")
+    }
+
     /// Lets it end.
     pub fn end(self) -> Report {
         let Self { mut child, stdin, .. } = self;
