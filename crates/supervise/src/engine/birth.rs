@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Every step is a stop that the kernel tells, the failure of the call among them (it stops at its exit): there is nothing to time out, and no stop that
-//! could interrupt what the caller does next. A signal that comes first is delivered and the caller let go: it makes the call again afterwards.
+//! could interrupt what the caller does next. A signal that comes first is taken, and the call then made again; a handler that makes calls of its own is let go,
+//! and the call asked about anew.
 //! Should we die in between, PTRACE_O_EXITKILL kills caller and child.
 
 use std::collections::HashSet;
@@ -232,26 +233,32 @@ impl Midwife<'_> {
     fn stopped(&mut self, stop: i32, event: i32) {
         match (self.stage, stop, event) {
             // Another signal than SIGTRAP: a group-stop, which holds on without us.
-            (Stage::Asked, SIGTRAP, event::STOP) => self.go_on(Stage::Enters),
-            (Stage::Enters, SYSCALL_STOP, 0) if self.is_the_call() => {
-                self.births.with(|shared| shared.expected.insert(self.tid));
-                self.go_on(Stage::Makes);
-            }
+            (Stage::Asked, SIGTRAP, event::STOP) => self.go_on(Stage::Enters, 0),
+            (Stage::Enters, SYSCALL_STOP, 0) => match self.entered() {
+                Entered::TheCall => {
+                    self.births.with(|shared| shared.expected.insert(self.tid));
+                    self.go_on(Stage::Makes, 0);
+                }
+                Entered::Handler => self.go_on(Stage::Enters, 0),
+                // A handler with calls of its own, or one that does not come back.
+                Entered::Another => self.let_go(0),
+            },
+            // A signal to take first: its handler runs, and then the call is made again.
+            (Stage::Enters, signal, 0) => self.go_on(Stage::Enters, signal),
             (Stage::Makes, _, event::FORK | event::VFORK | event::CLONE) => self.stage = Stage::Stands,
-            (Stage::Makes, SYSCALL_STOP, 0) => {
-                self.make_it_again();
-                self.let_go(0);
+            (Stage::Makes, SYSCALL_STOP, 0) if self.make_it_again() => {
+                self.births.comes_again(self.tid);
+                self.go_on(Stage::Enters, 0);
             }
-            // A signal to take: it makes the call again afterwards.
             (_, signal, 0) if signal != SYSCALL_STOP => self.let_go(signal),
             _ => self.let_go(0),
         }
     }
 
-    fn go_on(&mut self, stage: Stage) {
+    fn go_on(&mut self, stage: Stage, signal: i32) {
         self.stage = stage;
         // ESRCH: killed, and the wait tells it.
-        let _ = ptrace::resume(self.tid, Go::Syscall, 0);
+        let _ = ptrace::resume(self.tid, Go::Syscall, signal);
     }
 
     fn let_go(&mut self, signal: i32) {
@@ -262,23 +269,51 @@ impl Midwife<'_> {
         }
     }
 
-    /// It stands at the entry of the call that has been decided about; and not in a signal handler that came first.
-    fn is_the_call(&self) -> bool {
-        let Ok(info) = ptrace::syscall_info(self.tid) else { return false };
-        let number = u64::from(self.call.nr.cast_unsigned());
-        info.arch == self.call.arch
-            && matches!(info.op, SyscallOp::Entry { nr, args } if nr == number && args == self.call.args)
-    }
-
-    /// A signal that came before the session has received the notification makes the kernel answer ERESTARTSYS, which a handler without SA_RESTART turns
-    /// into an EINTR that fork(2) does not know. ERESTARTNOINTR is what fork itself answers a signal.
-    fn make_it_again(&self) {
-        if let Ok(info) = ptrace::syscall_info(self.tid)
-            && matches!(info.op, SyscallOp::Exit { value: -512, .. })
-            && let Ok(mut registers) = ptrace::registers(self.tid)
-        {
-            registers.set_result(-513);
-            let _ = ptrace::set_registers(self.tid, &registers);
+    /// Where it stands on its way to the call that has been decided about.
+    fn entered(&self) -> Entered {
+        let Ok(info) = ptrace::syscall_info(self.tid) else { return Entered::Another };
+        let number = |nr: u64| u32::try_from(nr).ok();
+        match info.op {
+            SyscallOp::Entry { nr, args }
+                if info.arch == self.call.arch
+                    && number(nr) == Some(self.call.nr.cast_unsigned())
+                    && args == self.call.args =>
+            {
+                Entered::TheCall
+            }
+            SyscallOp::Entry { nr, .. } => {
+                let arch = number(nr).and_then(|nr| Arch::of(info.arch, nr));
+                let name = arch.and_then(|arch| Sysno(number(nr)?).name(arch));
+                if name == Some("rt_sigreturn") { Entered::Handler } else { Entered::Another }
+            }
+            SyscallOp::Exit { .. } => Entered::Handler,
+            _ => Entered::Another,
         }
     }
+
+    /// A signal came first, and the call is made again. One that came before the session has received the notification makes the kernel answer ERESTARTSYS, which a
+    /// handler without SA_RESTART turns into an EINTR that fork(2) does not know; ERESTARTNOINTR is what fork itself answers a signal.
+    fn make_it_again(&self) -> bool {
+        let Ok(SyscallOp::Exit { value, .. }) = ptrace::syscall_info(self.tid).map(|info| info.op) else {
+            return false;
+        };
+        if value == -512 {
+            let set = ptrace::registers(self.tid).and_then(|mut registers| {
+                registers.set_result(-513);
+                ptrace::set_registers(self.tid, &registers)
+            });
+            return set.is_ok();
+        }
+        value == -513
+    }
+}
+
+/// Where a caller stands.
+enum Entered {
+    /// At the entry of the call that has been decided about.
+    TheCall,
+    /// On its way back from a signal handler.
+    Handler,
+    /// At the entry of another call.
+    Another,
 }
