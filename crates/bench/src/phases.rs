@@ -48,7 +48,6 @@ pub fn print() -> anyhow::Result<()> {
         rewrites: false,
         registers: false,
         addresses: false,
-        names: std::collections::BTreeMap::new(),
     };
     let plan = time("lower", || Ok(lower(&policy, caps, &RealHost::default(), &around)?))?;
     let armed = time("compile the filter", || {

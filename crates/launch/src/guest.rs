@@ -145,7 +145,7 @@ fn limits(plan: &LimitPlan) -> Vec<Rlimit> {
         // The keeper is counted in the box's user namespace too.
         Some((n, ProcessesBy::RlimitInNamespace)) => set(rlimit::RLIMIT_NPROC, n + 1, n + 1),
         Some((n, ProcessesBy::RlimitOfUser)) => set(rlimit::RLIMIT_NPROC, n, n),
-        Some((_, ProcessesBy::Cgroup)) | None => {}
+        Some((_, ProcessesBy::Cgroup | ProcessesBy::Counted)) | None => {}
     }
     // No real-time priority, whatever the host allows its user.
     set(rlimit::RLIMIT_RTPRIO, 0, 0);

@@ -26,7 +26,7 @@ impl CpuAccount {
         // Accounts before clocks: a child that ends in between is missed once, never counted twice.
         let mut sum = reaped(keeper);
         let processes = tasks::below(keeper.pid());
-        sum += processes.iter().map(|process| tasks::waited_for_ns(process.pid)).sum::<u64>();
+        sum += processes.iter().map(|process| process.waited_for_ns).sum::<u64>();
         sum += processes.iter().map(|process| clock::process_cpu_ns(process.pid).unwrap_or(0)).sum::<u64>();
         self.account(sum)
     }

@@ -11,12 +11,14 @@
 mod cpu;
 mod denials;
 mod engine;
+mod forks;
 mod freeze;
 pub mod handler;
 mod hold;
 mod memory;
 mod network;
 mod policy_fn;
+mod procfs;
 mod relay;
 mod session;
 mod stat;
@@ -26,6 +28,7 @@ mod throttle;
 mod usage;
 
 pub use engine::{Engine, Notify, Ptrace};
+pub use forks::{Forks, Refused};
 pub use freeze::Frozen;
 pub use handler::{Action, Handler, Handlers, Rewriter};
 pub use network::{Network, Tighten};

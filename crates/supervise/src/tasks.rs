@@ -3,41 +3,78 @@
 
 use std::fs;
 
-/// A process of the box.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use crate::{procfs, stat};
+
+/// A process of the box, as proc_pid_stat(5) tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Process {
     /// Number in our PID namespace.
     pub pid: i32,
+    /// Its parent.
+    pub parent: i32,
+    /// Start time, in clock ticks since boot: a number that is used again is another process.
+    pub started: u64,
     /// Its threads.
     pub threads: u64,
+    /// Page faults so far, of all its threads.
+    pub faults: u64,
+    /// utime and stime of children that it has waited for, in nanoseconds; kept in clock ticks (1/100 s), cut off.
+    pub waited_for_ns: u64,
 }
 
 /// Every process below `keeper`, itself left out.
 pub(crate) fn below(keeper: i32) -> Vec<Process> {
     let mut found = Vec::new();
-    let mut queue = children(keeper, keeper);
+    let mut buffer = Vec::new();
+    let mut queue = Vec::new();
+    add_children(keeper, keeper, &mut buffer, &mut queue);
     // Bounded: a fork bomb must not hold the supervisor up for longer than one look.
     while let Some(pid) = queue.pop() {
         if found.len() >= 16_384 {
             break;
         }
-        let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
-        let mut threads = 0;
-        for task in tasks.flatten() {
-            threads += 1;
-            if let Some(tid) = task.file_name().to_str().and_then(|t| t.parse().ok()) {
-                queue.extend(children(pid, tid));
+        let Some(mut process) = process(pid, &mut buffer) else { continue };
+        if process.threads <= 1 {
+            add_children(pid, pid, &mut buffer, &mut queue);
+        } else if let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) {
+            // A child belongs to the thread that forked it.
+            process.threads = 0;
+            for task in tasks.flatten() {
+                process.threads += 1;
+                if let Some(tid) = task.file_name().to_str().and_then(|t| t.parse().ok()) {
+                    add_children(pid, tid, &mut buffer, &mut queue);
+                }
             }
         }
-        found.push(Process { pid, threads });
+        found.push(process);
     }
     found
 }
 
 /// Children that a thread has made, or taken over from threads that ended.
 pub(crate) fn children(pid: i32, tid: i32) -> Vec<i32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")).unwrap_or_default();
-    text.split_ascii_whitespace().filter_map(|p| p.parse().ok()).collect()
+    let mut found = Vec::new();
+    add_children(pid, tid, &mut Vec::new(), &mut found);
+    found
+}
+
+fn add_children(pid: i32, tid: i32, buffer: &mut Vec<u8>, into: &mut Vec<i32>) {
+    if let Some(text) = procfs::read(&format!("/proc/{pid}/task/{tid}/children"), buffer) {
+        into.extend(text.split_ascii_whitespace().filter_map(|p| p.parse::<i32>().ok()));
+    }
+}
+
+fn process(pid: i32, buffer: &mut Vec<u8>) -> Option<Process> {
+    const TICK_NS: u64 = 10_000_000;
+    let stat = stat::of_in(pid, buffer)?;
+    Some(Process {
+        pid,
+        parent: stat.ppid,
+        started: stat.start,
+        threads: stat.threads,
+        faults: stat.faults,
+        waited_for_ns: stat.waited_for * TICK_NS,
+    })
 }
 
 /// The process of a thread; None when it is gone.
@@ -65,14 +102,42 @@ pub(crate) fn descriptors(pid: i32) -> u64 {
     }
 }
 
-/// utime and stime of children that a process has waited for, in nanoseconds, as proc_pid_stat(5) gives them: in
-/// clock ticks (1/100 s), cut off.
-pub(crate) fn waited_for_ns(pid: i32) -> u64 {
-    const TICK_NS: u64 = 10_000_000;
-    let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else { return 0 };
-    // The name in parentheses may hold anything, a parenthesis too: what follows the last one is regular.
-    let Some(end) = stat.iter().rposition(|b| *b == b')') else { return 0 };
-    let rest = String::from_utf8_lossy(&stat[end + 1..]).into_owned();
-    // Field 3 (state) is the first here; cutime and cstime are 16 and 17.
-    rest.split_ascii_whitespace().skip(13).take(2).filter_map(|t| t.parse::<u64>().ok()).sum::<u64>() * TICK_NS
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_figures_are_there() {
+        let me = std::process::id().cast_signed();
+        let mut buffer = Vec::new();
+        let before = process(me, &mut buffer).expect("we are alive");
+        assert!(before.faults > 0 && before.started > 0 && before.threads > 0, "{before:?}");
+        let held = vec![1u8; 16 << 20];
+        let after = process(me, &mut buffer).expect("we are alive");
+        assert!(after.faults > before.faults && after.started == before.started, "{before:?} {after:?}");
+        drop(held);
+    }
+
+    #[test]
+    fn a_child_is_found_below_its_parent_until_it_is_reaped() {
+        use std::io::{BufRead, BufReader};
+        use std::process::{Command, Stdio};
+        let script = "sleep 60 & echo $!; read go; kill $!; wait; echo reaped; read go";
+        let mut shell = Command::new("sh");
+        let mut shell =
+            shell.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a shell");
+        let mut said = BufReader::new(shell.stdout.take().expect("piped")).lines();
+        let mut next = || said.next().expect("a line").expect("text");
+        let pid: i32 = next().parse().expect("a pid");
+        let parent = shell.id().cast_signed();
+        let found = below(parent);
+        assert!(found.len() == 1 && found[0].pid == pid && found[0].threads == 1, "{found:?}");
+        let mut go = shell.stdin.take().expect("piped");
+        std::io::Write::write_all(&mut go, b"\n").expect("go");
+        assert_eq!(next(), "reaped");
+        assert_eq!(below(parent), []);
+        assert_eq!(process(pid, &mut Vec::new()), None);
+        drop(go);
+        shell.wait().expect("wait");
+    }
 }

@@ -19,6 +19,7 @@ pub mod keeper;
 pub mod landlock;
 pub mod madvise;
 pub mod mask;
+pub mod peek;
 pub mod pidfd;
 pub mod probe;
 pub mod process_vm;

@@ -4,17 +4,18 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tipstaff_abi::Arch;
 use tipstaff_abi::caps::KernelCaps;
 use tipstaff_control::{Place, Server};
 use tipstaff_launch::{Armed, Failure, Launched, Program, RealHost, Request, Tracer, Wiring, launch};
-use tipstaff_policy::lower::{EnginePlan, Plan, Surroundings, lower};
+use tipstaff_policy::lower::{EnginePlan, Plan, ProcessesBy, Surroundings, lower};
 use tipstaff_policy::profile;
 use tipstaff_supervise::handler::provided::PathPolicy;
 use tipstaff_supervise::{
-    Engine, Handler, Handlers, Network, Notify, Options, PolicyFn, Ptrace, RawMode, Restrict, Rewriter, Session,
-    Tighten, size_of,
+    Engine, Forks, Handler, Handlers, Network, Notify, Options, PolicyFn, Ptrace, RawMode, Refused, Restrict, Rewriter,
+    Session, Tighten, size_of,
 };
 
 use crate::desk::Desk;
@@ -366,10 +367,15 @@ impl Command {
     }
 
     /// The engine of a box, with handlers of its own.
-    fn engine(&self, prepared: &Prepared, restrict: &Restrict, tighten: &Tighten) -> Result<Engine, Error> {
+    fn engine(
+        &self,
+        prepared: &Prepared,
+        restrict: &Restrict,
+        tighten: &Tighten,
+    ) -> Result<(Engine, Option<Arc<Refused>>), Error> {
         let plan = &prepared.armed.plan;
         if plan.engine == EnginePlan::Native {
-            return Ok(Engine::Native);
+            return Ok((Engine::Native, None));
         }
         let arch = prepared.machine.caps.arch;
         let mut handlers = self.handlers(arch, Some((plan, restrict)))?;
@@ -377,14 +383,21 @@ impl Command {
             let rules = Network::new(network.clone(), prepared.machine.caps.landlock_abi, tighten.clone());
             handlers.push_rule(Box::new(rules), arch).map_err(|e| Error::Usage(e.to_string()))?;
         }
+        let mut forks = None;
+        if let Some((limit, ProcessesBy::Counted)) = plan.limits.processes {
+            let (rule, refused) = Forks::new(limit, arch);
+            handlers.push_rule(Box::new(rule), arch).map_err(|e| Error::Usage(e.to_string()))?;
+            forks = Some(refused);
+        }
         if !handlers.wants(arch).is_subset(&plan.asked) {
             let text = "a handler wants calls that the one made for the plan did not want";
             return Err(Error::Usage(text.to_owned()));
         }
-        Ok(match plan.engine {
+        let engine = match plan.engine {
             EnginePlan::Notify => Engine::Notify(Box::new(Notify::new(handlers)?)),
             _ => Engine::Ptrace(Ptrace::start(handlers)?),
-        })
+        };
+        Ok((engine, forks))
     }
 
     fn start(&mut self, prepared: &Prepared, watched: bool) -> Result<Child, Error> {
@@ -421,7 +434,7 @@ impl Command {
         let tighten = Tighten::default();
         let network = prepared.armed.plan.network.as_ref().filter(|network| network.mediate_connect);
         let restrict = Restrict::default().with_network(network.map(|_| tighten.clone()));
-        let engine = self.engine(prepared, &restrict, &tighten)?;
+        let (engine, forks) = self.engine(prepared, &restrict, &tighten)?;
         let mut take = match &engine {
             Engine::Ptrace(ptrace) => Some(|pid| ptrace.take(pid)),
             Engine::Native | Engine::Notify(_) => None,
@@ -435,6 +448,7 @@ impl Command {
             count_output: limit.is_some(),
             terminal: wires.terminal,
             engine,
+            forks,
             signals: self.signals.take(),
             restrict: Some(restrict.clone()),
         };

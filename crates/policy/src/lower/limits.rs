@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use tipstaff_abi::caps::KernelCaps;
+use tipstaff_abi::{Arch, SyscallSet};
 use tipstaff_report::LimitsSummary;
 
+use super::engine::EnginePlan;
 use super::host::Surroundings;
 use super::ids::IdPlan;
 use super::namespaces::NamespacePlan;
@@ -29,6 +31,8 @@ pub enum ProcessesBy {
     Cgroup,
     /// RLIMIT_NPROC, which a user namespace of the box's own counts for itself (Linux 5.14).
     RlimitInNamespace,
+    /// The supervisor, which is asked about every fork(2), vfork(2) and clone(2), and counts the box's tasks.
+    Counted,
     /// RLIMIT_NPROC, which counts every process of the user.
     RlimitOfUser,
 }
@@ -74,6 +78,12 @@ pub struct LimitPlan {
 }
 
 impl LimitPlan {
+    /// The calls that somebody has to be asked about for these limits.
+    pub(super) fn asked(&self, arch: Arch) -> SyscallSet {
+        let counted = matches!(self.processes, Some((_, ProcessesBy::Counted)));
+        SyscallSet::from_names(arch, FORKS.into_iter().filter(|_| counted))
+    }
+
     /// As the report's judge wants them.
     pub fn summary(&self) -> LimitsSummary {
         let ns = |d: Option<Duration>| d.map(|d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
@@ -92,6 +102,9 @@ impl LimitPlan {
     }
 }
 
+/// The calls that make tasks. clone3(2) keeps its flags in memory, and is absent where these are asked about.
+pub(super) const FORKS: [&str; 3] = ["fork", "vfork", "clone"];
+
 fn at<T>(setting: Option<Setting<T>>) -> Option<T> {
     setting.and_then(Setting::value)
 }
@@ -102,6 +115,7 @@ pub(super) fn lower(
     ns: &NamespacePlan,
     ids: &IdPlan,
     around: &Surroundings,
+    engine: EnginePlan,
     sink: &mut Sink,
 ) -> LimitPlan {
     let limits = &profile.limits;
@@ -126,7 +140,7 @@ pub(super) fn lower(
         sink.full("limits.idle", "CPU clock, sampled", Cost::Timer);
     }
     plan.memory = at(limits.memory).map(|bytes| (bytes, memory(caps, sink)));
-    plan.processes = at(limits.processes).and_then(|n| processes(caps, ns, ids, sink).map(|by| (n, by)));
+    plan.processes = at(limits.processes).and_then(|n| processes(caps, ns, ids, engine, sink).map(|by| (n, by)));
     if plan.output.is_some() {
         sink.full("limits.output", "pipe, counted by the supervisor", Cost::Relay);
     }
@@ -179,14 +193,21 @@ fn memory(caps: &KernelCaps, sink: &mut Sink) -> MemoryBy {
         sink.full("limits.memory", "memory control group", Cost::Kernel);
         MemoryBy::Cgroup
     } else {
-        let why = "no control group: a bound. A spike shorter than a sample, shared memory that is neither mapped nor open, and \
-                   socket buffers pass unseen";
-        sink.full_but("limits.memory", "PSS samples and tmpfs sizes", why, Cost::Sampling);
+        let why = "no control group: a bound. A spike shorter than the pause between two samples, and what pipes and sockets \
+                   hold, pass unseen";
+        sink.full_but("limits.memory", "PSS samples, memfds and tmpfs sizes", why, Cost::Sampling);
         MemoryBy::Sampling
     }
 }
 
-fn processes(caps: &KernelCaps, ns: &NamespacePlan, ids: &IdPlan, sink: &mut Sink) -> Option<ProcessesBy> {
+/// `engine`: who would be asked.
+fn processes(
+    caps: &KernelCaps,
+    ns: &NamespacePlan,
+    ids: &IdPlan,
+    engine: EnginePlan,
+    sink: &mut Sink,
+) -> Option<ProcessesBy> {
     const RULE: &str = "limits.processes";
     if caps.cgroup.pids {
         sink.full(RULE, "pids control group", Cost::Kernel);
@@ -197,7 +218,13 @@ fn processes(caps: &KernelCaps, ns: &NamespacePlan, ids: &IdPlan, sink: &mut Sin
         sink.full(RULE, "RLIMIT_NPROC in the box's user namespace", Cost::Kernel);
         return Some(ProcessesBy::RlimitInNamespace);
     }
-    let cure = "give the caller a pids control group, or lift the limit with `--processes unlimited`";
+    if engine == EnginePlan::Notify {
+        let why = "neither a pids control group nor RLIMIT_NPROC binds here: fork, vfork and clone wait for the supervisor's count, and a signal \
+                   that comes before it has taken the call makes it fail with EINTR; clone3 is absent";
+        sink.full_but(RULE, "notification of fork, vfork and clone", why, Cost::Notified);
+        return Some(ProcessesBy::Counted);
+    }
+    let cure = "let the supervisor have the listener (`--engine auto`), give the caller a pids control group, or lift the limit with `--processes unlimited`";
     let why = if ids.outside.0 == 0 {
         "no pids control group can be had, and RLIMIT_NPROC does not bind uid 0"
     } else {

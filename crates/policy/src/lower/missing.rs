@@ -28,6 +28,8 @@ pub struct Missing {
     pub objects: Objects,
     /// There is no PID namespace: the keeper is in reach of calls that take a task's number.
     pub tasks: bool,
+    /// Memory is sampled: pages that no process maps must not be held by pipes and sockets.
+    pub sampled: bool,
 }
 
 /// Sockets that cannot be made.
@@ -83,7 +85,7 @@ impl Missing {
             (true, true) => Objects::SysV,
             (true, false) => Objects::None,
         };
-        Self { sockets, objects, tasks: !ns.pid }
+        Self { sockets, objects, tasks: !ns.pid, sampled }
     }
 
     /// The rules that make up for it.
@@ -118,6 +120,16 @@ impl Missing {
         };
         for call in families.iter().filter_map(|name| family::by_name(name)).flat_map(|family| family.calls) {
             deny(why, call, Vec::new(), errno::ENOSYS);
+        }
+        if self.sampled {
+            // A pipe or a socket that got a page this way keeps all of it, and with it the whole huge page (2 MiB) that it belongs to, when
+            // nobody maps it any more: half a GiB for a pipe of 1 MiB, which no figure of a process shows. Both have fallbacks everywhere,
+            // since kernels and file systems may lack them.
+            deny(SAMPLED, "vmsplice", Vec::new(), errno::ENOSYS);
+            const SOL_SOCKET: u32 = 1;
+            const SO_ZEROCOPY: u32 = 60;
+            let zerocopy = vec![Condition::w32(1, Op::Eq, SOL_SOCKET), Condition::w32(2, Op::Eq, SO_ZEROCOPY)];
+            deny(SAMPLED, "setsockopt", zerocopy, errno::ENOPROTOOPT);
         }
         const AF_UNIX: u32 = 1;
         if self.sockets == Sockets::Unix {

@@ -17,8 +17,8 @@ pub(super) struct Stops {
     asks: Vec<Ask>,
     /// How the filter asks.
     action: Action,
-    /// Every new process is registered.
-    registers: bool,
+    /// New tasks are counted, or followed by a tracer: none may come past.
+    follows: bool,
 }
 
 /// The calls that make processes, and not threads. clone3(2), which keeps its flags in memory, is absent.
@@ -30,13 +30,15 @@ pub(super) fn births() -> Vec<Ask> {
 }
 
 impl Stops {
-    pub fn of(engine: EnginePlan, calls: &SyscallSet, asks: Vec<Ask>, registers: bool) -> Option<Self> {
+    /// `counts`: an engine counts tasks, or registers processes.
+    pub fn of(engine: EnginePlan, calls: &SyscallSet, asks: Vec<Ask>, counts: bool) -> Option<Self> {
         let action = match engine {
             EnginePlan::Native => return None,
             EnginePlan::Notify => Action::Notify,
             EnginePlan::Ptrace => Action::Trace(TRACE_DATA),
         };
-        Some(Self { calls: calls.clone(), asks, action, registers })
+        let follows = counts || engine == EnginePlan::Ptrace;
+        Some(Self { calls: calls.clone(), asks, action, follows })
     }
 
     /// Whether a call can be asked about, by its number.
@@ -63,7 +65,7 @@ impl Stops {
                 rules.push(Rule { conditions: Vec::new(), action: self.action });
             }
         }
-        if !self.notify() || self.registers {
+        if self.follows {
             no_clone3(table);
         }
         if !self.notify() {
@@ -76,16 +78,17 @@ fn passes(action: Action) -> bool {
     matches!(action, Action::Allow | Action::Log)
 }
 
-/// clone3(2) keeps its flags in memory, where nobody can check them: it is absent, also where a profile allows it.
+/// clone3(2) keeps its flags in memory, where nobody can check them: it is absent, also where a profile allows it. C libraries fall back to
+/// clone(2).
 fn no_clone3(table: &mut Table) {
-    if let Some(clone3) = Sysno::by_name(table.arch, "clone3") {
-        let default = table.default;
-        let rules = table.rules.entry(clone3.0).or_default();
-        let reached = |rule: &Rule| passes(rule.action) || matches!(rule.action, Action::Trace(_) | Action::Notify);
-        rules.iter_mut().filter(|rule| reached(rule)).for_each(|rule| rule.action = Action::Errno(errno::ENOSYS));
-        if passes(default) && rules.last().is_none_or(|rule| !rule.conditions.is_empty()) {
-            rules.push(Rule { conditions: Vec::new(), action: Action::Errno(errno::ENOSYS) });
-        }
+    let Some(clone3) = Sysno::by_name(table.arch, "clone3") else { return };
+    let default = table.default;
+    let rules = table.rules.entry(clone3.0).or_default();
+    let asks = |action| matches!(action, Action::Trace(_) | Action::Notify);
+    let reached = |rule: &Rule| passes(rule.action) || asks(rule.action);
+    rules.iter_mut().filter(|rule| reached(rule)).for_each(|rule| rule.action = Action::Errno(errno::ENOSYS));
+    if passes(default) && rules.last().is_none_or(|rule| !rule.conditions.is_empty()) {
+        rules.push(Rule { conditions: Vec::new(), action: Action::Errno(errno::ENOSYS) });
     }
 }
 

@@ -5,9 +5,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tipstaff_abi::SyscallSet;
+use tipstaff_abi::bpf::SeccompData;
 use tipstaff_abi::caps::{CgroupCaps, KernelCaps};
+use tipstaff_abi::errno::ENOSYS;
+use tipstaff_abi::{Arch, SyscallSet, Sysno};
 use tipstaff_report::Level;
+use tipstaff_seccomp::Action;
 
 use super::*;
 use crate::profile::{Denials, Engine, GuestPtrace, Loader, Namespaces, PathRule, RuleAction, SyscallRule};
@@ -166,6 +169,8 @@ fn what_is_missing_is_refused_or_named_never_silent() {
 #[test]
 fn best_effort_turns_refusals_into_named_weaknesses() {
     let mut profile = preset("judge");
+    // Nobody but the kernel may be asked, and it cannot count.
+    profile.isolation.engine = Some(Engine::Native);
     let caps = KernelCaps { cgroup: CgroupCaps::NONE, ..KernelCaps::full() };
     let refusal = plan(&profile, &caps).expect_err("uid 0 has no process limit without a control group");
     assert!(refusal.message.contains("limits.processes"), "{refusal}");
@@ -189,6 +194,30 @@ fn a_share_of_a_cpu_is_the_kernels_where_it_can_be() {
     profile.limits.cpu_percent = Some(Setting::At(201));
     let refusal = plan(&profile, &KernelCaps::full()).expect_err("two CPUs are 200 percent");
     assert!(refusal.message.contains("2 CPUs"), "{refusal}");
+}
+
+#[test]
+fn where_the_kernel_cannot_count_tasks_the_supervisor_is_asked() {
+    let caps = KernelCaps { cgroup: CgroupCaps::NONE, ..KernelCaps::full() };
+    let counted = plan(&preset("judge"), &caps).expect("counted");
+    assert_eq!(counted.limits.processes.map(|(_, by)| by), Some(ProcessesBy::Counted));
+    assert_eq!(counted.engine, EnginePlan::Notify);
+    let asked: Vec<_> = counted.asked.iter().filter_map(|nr| nr.name(Arch::X86_64)).collect();
+    assert_eq!(asked, ["clone", "fork", "vfork"]);
+    let filter = counted.filter.expect("a filter").installed([0; SECRET_WORDS]);
+    let decide = |name: &str, flags| {
+        let nr = Sysno::by_name(Arch::X86_64, name).expect("a call").0.cast_signed();
+        let args = [flags, 0, 0, 0, 0, 0];
+        filter.decide(&SeccompData { nr, arch: Arch::X86_64.audit_arch(), args, ..SeccompData::default() })
+    };
+    for call in asked {
+        assert_eq!(decide(call, 17), Action::Notify, "{call}");
+    }
+    assert_eq!(decide("clone3", 0), Action::Errno(ENOSYS));
+    // Without a limit of tasks nobody is asked about any.
+    let mut profile = preset("judge");
+    profile.limits.processes = None;
+    assert_eq!(plan(&profile, &caps).expect("native").engine, EnginePlan::Native);
 }
 
 #[test]
@@ -285,12 +314,12 @@ fn a_notified_call_is_explained_by_its_rule() {
     use tipstaff_abi::bpf::SeccompData;
     let plan = plan(&preset("default"), &KernelCaps::full()).expect("plan").filter.expect("a filter");
     let arch = KernelCaps::full().arch;
-    let mount = tipstaff_abi::Sysno::by_name(arch, "mount").expect("mount").0 as i32;
+    let mount = Sysno::by_name(arch, "mount").expect("mount").0 as i32;
     let data = SeccompData { nr: mount, arch: arch.audit_arch(), ..SeccompData::default() };
     let denied = plan.explain(&data);
     assert_eq!((denied.syscall.as_str(), denied.kill, denied.errno), ("mount", false, 1));
     assert!(denied.rule.contains("mount") && denied.allow_with.is_some(), "{denied:?}");
-    let foreign = SeccompData { nr: 20, arch: tipstaff_abi::Arch::I386.audit_arch(), ..SeccompData::default() };
+    let foreign = SeccompData { nr: 20, arch: Arch::I386.audit_arch(), ..SeccompData::default() };
     assert!(plan.explain(&foreign).kill);
 }
 
@@ -339,7 +368,7 @@ fn a_tracer_sees_what_handlers_want_and_nothing_that_is_refused() {
 #[test]
 fn clone3_stays_absent_under_a_tracer() {
     use tipstaff_abi::bpf::SeccompData;
-    use tipstaff_abi::{Sysno, errno};
+
     use tipstaff_seccomp::Action;
     let caps = KernelCaps::full();
     let mut profile = preset("default");
@@ -347,8 +376,8 @@ fn clone3_stays_absent_under_a_tracer() {
     profile.syscalls.rules.push(rule);
     for (engine, handled, right) in [
         (Engine::Native, &[][..], Action::Allow),
-        (Engine::Ptrace, &[], Action::Errno(errno::ENOSYS)),
-        (Engine::Ptrace, &["clone3"], Action::Errno(errno::ENOSYS)),
+        (Engine::Ptrace, &[], Action::Errno(ENOSYS)),
+        (Engine::Ptrace, &["clone3"], Action::Errno(ENOSYS)),
     ] {
         profile.isolation.engine = Some(engine);
         let handled = SyscallSet::from_names(caps.arch, handled.iter().copied());

@@ -11,7 +11,7 @@ use super::{MS, Session, token};
 use crate::freeze::{Freezer, Frozen};
 use crate::hold::Hold;
 use crate::throttle::Throttle;
-use crate::{memory, stat, tasks};
+use crate::{stat, tasks};
 
 /// State of what was ordered from outside.
 #[derive(Debug, Default)]
@@ -216,7 +216,7 @@ impl Session {
                 (group.memory().map(|m| m.counted()), Some(self.collected.group_peak.bytes(group, u64::MAX)))
             }
             None => {
-                let bytes = memory::sample(self.keeper.pid(), None).bytes;
+                let bytes = self.sampler.look(self.keeper.pid(), clock::monotonic_ns()).bytes;
                 self.collected.sampled_peak = self.collected.sampled_peak.max(Some(bytes).filter(|b| *b > 0));
                 (Some(bytes), self.collected.sampled_peak)
             }

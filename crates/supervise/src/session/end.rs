@@ -91,6 +91,12 @@ impl Session {
             self.event(Event::new(Limit::Processes, limit, Some(limit), at));
             self.collected.tasks_peak = self.collected.tasks_peak.max(limit);
         }
+        if let (Some((limit, _)), Some(forks)) = (self.limits.processes, &self.options.forks)
+            && forks.count() > 0
+        {
+            self.event(Event::new(Limit::Processes, limit, Some(limit), at));
+            self.collected.tasks_peak = self.collected.tasks_peak.max(limit);
+        }
         let Some(group) = &self.cgroup else { return };
         if let (Some((limit, _)), true) = (self.limits.memory, group.oom_kills() > 0) {
             self.event(Event::new(Limit::Memory, limit, None, at));

@@ -183,23 +183,16 @@ impl Session {
             self.due.memory = Some(now + self.memory_pause);
             return;
         }
-        let limit = self.limits.memory.map(|(bytes, _)| bytes);
-        let sample = memory::sample(self.keeper.pid(), limit);
+        let sample = self.sampler.look(self.keeper.pid(), now);
         self.collected.sampled_peak = self.collected.sampled_peak.max(Some(sample.bytes).filter(|b| *b > 0));
         self.note_tasks(sample.tasks);
-        if let Some(limit) = limit {
-            if sample.bytes > limit {
-                self.memory_over(Some(sample.bytes));
-                return;
-            }
-            // Page faults fill at most some 2 bytes per nanosecond and CPU.
-            let pause = ((limit - sample.bytes) / (2 * self.cpus)).clamp(MS, 50 * MS);
-            // A look must not cost more than a tenth of the time, whatever the box holds.
-            let cost = clock::monotonic_ns().saturating_sub(now);
-            self.due.memory = Some(clock::monotonic_ns() + pause.max(cost * 10));
+        if self.limits.memory.is_some_and(|(limit, _)| sample.bytes > limit) {
+            self.memory_over(Some(sample.bytes));
+        } else if self.limits.memory.is_some() {
+            self.due.memory = Some(clock::monotonic_ns() + sample.pause);
         } else {
             self.memory_pause = (self.memory_pause * 2).min(longest);
-            self.due.memory = Some(now + self.memory_pause);
+            self.due.memory = Some(now + self.memory_pause.max(sample.pause));
         }
     }
 

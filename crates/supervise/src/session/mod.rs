@@ -21,6 +21,8 @@ use tipstaff_sys::keeper::{Keeper, Remote};
 
 use crate::denials::Denials;
 use crate::engine::{Answered, Engine, Said};
+use crate::forks::Refused;
+use crate::memory::Sampler;
 use crate::policy_fn::{Restrict, Surface};
 use crate::relay::{Relay, Sink};
 use crate::usage::Collected;
@@ -38,6 +40,8 @@ pub struct Options {
     pub terminal: Option<(OwnedFd, OwnedFd)>,
     /// Asks the handlers; a tracer has taken the box's first process.
     pub engine: Engine,
+    /// Where a handler counts the tasks, what it refused.
+    pub forks: Option<Arc<Refused>>,
     /// A signalfd: SIGWINCH resizes the terminal, everything else goes to the guest; a second SIGINT kills.
     pub signals: Option<OwnedFd>,
     /// Takes things away from the box while it runs.
@@ -89,6 +93,7 @@ pub struct Session {
     crowded: bool,
     cpus: u64,
     memory_pause: u64,
+    sampler: Sampler,
     idle_since: (u64, u64),
     interrupts: u32,
     cause: Option<(Cause, u64)>,
@@ -127,6 +132,7 @@ impl Session {
             crowded: false,
             cpus: u64::from(cpus.max(1)),
             memory_pause: MS,
+            sampler: Sampler::new(plan.limits.memory.map(|(bytes, _)| bytes), u64::from(cpus), started),
             idle_since: (started, 0),
             interrupts: 0,
             cause: None,

@@ -18,17 +18,21 @@ pub struct Stock {
     pub missing: Missing,
 }
 
-/// The combinations that occur: all namespaces; memory by samples; no IPC namespace; none at all.
-const REST: [(Objects, bool); 4] =
-    [(Objects::None, false), (Objects::SysV, false), (Objects::All, false), (Objects::All, true)];
+/// The combinations that occur (objects, tasks, sampled): all namespaces; memory by samples; no IPC namespace; none at all.
+const REST: [(Objects, bool, bool); 4] = [
+    (Objects::None, false, false),
+    (Objects::SysV, false, true),
+    (Objects::All, false, true),
+    (Objects::All, true, true),
+];
 const SOCKETS: [Sockets; 3] = [Sockets::None, Sockets::Unix, Sockets::All];
 const VARIANTS: usize = 2 * REST.len() * SOCKETS.len();
 
 impl Stock {
     /// The program; None where none is kept.
     pub fn program(self, arch: Arch) -> Option<&'static [Insn]> {
-        let Missing { sockets, objects, tasks } = self.missing;
-        let rest = REST.iter().position(|known| *known == (objects, tasks))?;
+        let Missing { sockets, objects, tasks, sampled } = self.missing;
+        let rest = REST.iter().position(|known| *known == (objects, tasks, sampled))?;
         let sockets = SOCKETS.iter().position(|known| *known == sockets)?;
         let at = (usize::from(self.ptrace) * REST.len() + rest) * SOCKETS.len() + sockets;
         match arch {
@@ -40,9 +44,9 @@ impl Stock {
     /// All of which a program is kept, in the order of the programs.
     #[cfg(test)]
     fn all() -> impl Iterator<Item = Self> {
-        let missing = REST
-            .iter()
-            .flat_map(|(objects, tasks)| SOCKETS.map(|sockets| Missing { sockets, objects: *objects, tasks: *tasks }));
+        let missing = REST.iter().flat_map(|&(objects, tasks, sampled)| {
+            SOCKETS.map(move |sockets| Missing { sockets, objects, tasks, sampled })
+        });
         [false, true].into_iter().flat_map(move |ptrace| missing.clone().map(move |missing| Self { ptrace, missing }))
     }
 }
