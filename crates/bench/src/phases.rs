@@ -46,6 +46,8 @@ pub fn print() -> anyhow::Result<()> {
         handled: tipstaff_abi::SyscallSet::new(caps.arch),
         names: Default::default(),
         rewrites: false,
+        registers: false,
+        addresses: false,
     };
     let plan = time("lower", || Ok(lower(&policy, caps, &RealHost::default(), &around)?))?;
     let armed = time("compile the filter", || {

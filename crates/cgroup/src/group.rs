@@ -285,12 +285,48 @@ impl Cgroup {
         m.oom.as_ref().map(|fd| (fd.as_fd(), m.version == Version::V2))
     }
 
+    /// A handle that lowers its limits.
+    pub fn limiter(&self) -> Limiter {
+        let memory = self.memory.as_ref().map(|memory| (memory.version, memory.dir.clone()));
+        Limiter { pids: self.pids.clone(), memory }
+    }
+
     /// Highest number of tasks (Linux 6.1), and how often the limit refused one.
     pub fn pids(&self) -> (Option<u64>, Option<u64>) {
         let Some(dir) = &self.pids else { return (None, None) };
         let peak = Gauge::open(dir, "pids.peak").and_then(|g| g.number()).ok();
         let refused = Gauge::open(dir, "pids.events").and_then(|g| g.text()).ok();
         (peak, refused.and_then(|text| field(&text, "max")))
+    }
+}
+
+/// Lowers the limits of a group that is in use, from any thread.
+#[derive(Clone, Debug)]
+pub struct Limiter {
+    pids: Option<PathBuf>,
+    memory: Option<(Version, PathBuf)>,
+}
+
+impl Limiter {
+    /// A new limit of tasks; None where the group has none. More than that may be there: they stay, and no new one is made.
+    pub fn processes(&self, tasks: u64) -> Option<Result<(), Error>> {
+        let dir = self.pids.as_ref()?;
+        Some(step("write pids.max", dir, write(dir, "pids.max", &tasks.to_string())))
+    }
+
+    /// A new limit of memory in bytes; None where the group has none. If more is in use than can be given back, v1 refuses (EBUSY), and v2 ends processes.
+    pub fn memory(&self, bytes: u64) -> Option<Result<(), Error>> {
+        let (version, dir) = self.memory.as_ref()?;
+        let text = bytes.to_string();
+        if *version == Version::V2 {
+            return Some(step("write memory.max", dir, write(dir, "memory.max", &text)));
+        }
+        let mut done = step("write memory.limit_in_bytes", dir, write(dir, "memory.limit_in_bytes", &text));
+        if done.is_ok() && dir.join("memory.memsw.limit_in_bytes").exists() {
+            let swap = write(dir, "memory.memsw.limit_in_bytes", &text);
+            done = step("write memory.memsw.limit_in_bytes", dir, swap);
+        }
+        Some(done)
     }
 }
 

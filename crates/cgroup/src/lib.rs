@@ -14,5 +14,5 @@ mod memory;
 mod sweep;
 
 pub use discover::{Hierarchies, Place, Version, discover};
-pub use group::{Cgroup, CpuReading, Entry, Error, Reserved, Wanted};
+pub use group::{Cgroup, CpuReading, Entry, Error, Limiter, Reserved, Wanted};
 pub use memory::MemoryReading;

@@ -14,6 +14,8 @@ const ENOSYS: i32 = 38;
 /// Not an errno of programs: the kernel runs a signal's handler and then makes the call again (SA_RESTART), or answers EINTR. It looks only if the
 /// thread has been told of a signal (TIF_SIGPENDING): else the program itself gets this number.
 const ERESTARTSYS: i32 = 512;
+/// As ERESTARTSYS, and the kernel makes the call again whatever the handler says.
+const ERESTARTNOINTR: i32 = 513;
 
 /// A call that waits for its answer.
 #[derive(Debug)]
@@ -120,6 +122,12 @@ impl Notification {
     /// one that it does not block: any other gets the errno 512, which no program knows.
     pub fn restart(mut self) -> io::Result<()> {
         self.answer(0, -ERESTARTSYS, 0)
+    }
+
+    /// The caller makes the call again, after the handlers of its pending signals if it has any; it never fails for that. So a tracer that has asked for
+    /// a stop (PTRACE_INTERRUPT) gets one, before the call.
+    pub fn again(mut self) -> io::Result<()> {
+        self.answer(0, -ERESTARTNOINTR, 0)
     }
 
     /// Gives the caller a copy of a descriptor and answers with its number, at once. Err: it could not take it, and has got that errno instead; the

@@ -18,6 +18,7 @@ pub mod ids;
 pub mod keeper;
 pub mod landlock;
 pub mod madvise;
+pub mod mask;
 pub mod peek;
 pub mod pidfd;
 pub mod probe;

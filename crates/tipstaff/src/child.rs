@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use tipstaff_report::{Cause, Report, judge};
-use tipstaff_supervise::{Captured, Look, RawMode};
+use tipstaff_supervise::{Captured, Look, RawMode, Restrict};
 use tipstaff_sys::keeper::Remote;
 
 use crate::Error;
@@ -27,6 +27,7 @@ pub struct Child {
     pub(crate) kept: Arc<Kept>,
     pub(crate) remote: Remote,
     pub(crate) raw_mode: Option<RawMode>,
+    pub(crate) restrict: Restrict,
     pub(crate) report: Option<Report>,
 }
 
@@ -96,6 +97,11 @@ impl Child {
     /// Kills everything in the box.
     pub fn kill(&mut self) -> io::Result<()> {
         self.kept.state().session().map(|session| session.kill(Cause::User))
+    }
+
+    /// Takes things away from the box while it runs, from any thread.
+    pub fn restrict(&self) -> Restrict {
+        self.restrict.clone()
     }
 
     /// Stops every task of the box, and returns when all of them stand still; its limits of CPU and wall-clock time count on, its idle

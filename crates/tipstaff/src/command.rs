@@ -14,8 +14,8 @@ use tipstaff_policy::lower::{EnginePlan, Plan, ProcessesBy, Surroundings, lower}
 use tipstaff_policy::profile;
 use tipstaff_supervise::handler::provided::PathPolicy;
 use tipstaff_supervise::{
-    Engine, Forks, Handler, Handlers, Network, Notify, Options, Ptrace, RawMode, Refused, Rewriter, Session, Tighten,
-    size_of,
+    Engine, Forks, Handler, Handlers, Network, Notify, Options, PolicyFn, Ptrace, RawMode, Refused, Restrict, Rewriter,
+    Session, Tighten, size_of,
 };
 
 use crate::desk::Desk;
@@ -50,6 +50,7 @@ enum Maker {
     Handler(Box<dyn Fn() -> Box<dyn Handler> + Send + Sync>),
     Rewriter(Box<dyn Fn() -> Box<dyn Rewriter> + Send + Sync>),
     Paths(Box<PathPolicy>),
+    Policy(Box<dyn Fn() -> PolicyFn + Send + Sync>),
 }
 
 impl std::fmt::Debug for Maker {
@@ -58,6 +59,7 @@ impl std::fmt::Debug for Maker {
             Self::Handler(_) => "Handler",
             Self::Rewriter(_) => "Rewriter",
             Self::Paths(_) => "Paths",
+            Self::Policy(_) => "Policy",
         })
     }
 }
@@ -192,13 +194,32 @@ impl Command {
         self.changed()
     }
 
-    fn handlers(&self, arch: Arch) -> Result<Handlers, Error> {
+    /// Adds a function that decides about events while the box runs, as a handler; each box gets one of its own. It makes nothing possible that the profile does
+    /// not allow. One that decides on addresses makes of `--net host` rules by address, under which the supervisor makes the calls: IP sockets of TCP and UDP alone.
+    pub fn policy_fn(&mut self, make: impl Fn() -> PolicyFn + Send + Sync + 'static) -> &mut Self {
+        self.makers.push(Maker::Policy(Box::new(make)));
+        self.changed()
+    }
+
+    /// `of`: the box that they are for; None for a plan.
+    fn handlers(&self, arch: Arch, of: Option<(&Plan, &Restrict)>) -> Result<Handlers, Error> {
         let mut handlers = Handlers::default();
         for maker in &self.makers {
             let added = match maker {
                 Maker::Handler(make) => handlers.push(make(), arch),
                 Maker::Rewriter(make) => handlers.push_rewriter(make(), arch),
                 Maker::Paths(policy) => handlers.push(policy.clone(), arch),
+                Maker::Policy(make) => {
+                    let policy = make();
+                    if let Some(name) = policy.unknown(arch) {
+                        let text = format!("policy function: {name:?} is no system call of {}", arch.name());
+                        return Err(Error::Usage(format!("{text}; correct the name")));
+                    }
+                    let network = of.and_then(|(plan, _)| plan.network.as_ref());
+                    let names = network.map(|network| network.hosts.clone()).unwrap_or_default();
+                    let restrict = of.map(|(_, restrict)| restrict.clone()).unwrap_or_default();
+                    handlers.push(policy.handler(names, restrict), arch)
+                }
             };
             added.map_err(|e| Error::Usage(e.to_string()))?;
         }
@@ -306,7 +327,8 @@ impl Command {
         let fail = |failure| Error::Launch(failure, Vec::new());
         let program = Program::resolve(&self.argv, search, &cwd).map_err(fail)?;
         let core = std::fs::read("/proc/sys/kernel/core_pattern");
-        let handlers = self.handlers(machine.caps.arch)?;
+        let handlers = self.handlers(machine.caps.arch, None)?;
+        let wants_addresses = |maker: &Maker| matches!(maker, Maker::Policy(make) if make().wants_addresses());
         let handled = handlers.wants(machine.caps.arch);
         let around = Surroundings {
             cwd: cwd.clone(),
@@ -314,6 +336,8 @@ impl Command {
             core_is_piped: core.map_or(true, |pattern| pattern.starts_with(b"|")),
             handled,
             rewrites: handlers.rewrites(),
+            registers: handlers.knows_processes(),
+            addresses: self.makers.iter().any(wants_addresses),
             names: crate::names::resolve(&profile.network)?,
         };
         let host = RealHost::default();
@@ -343,15 +367,20 @@ impl Command {
     }
 
     /// The engine of a box, with handlers of its own.
-    fn engine(&self, prepared: &Prepared) -> Result<(Engine, Option<Arc<Refused>>), Error> {
+    fn engine(
+        &self,
+        prepared: &Prepared,
+        restrict: &Restrict,
+        tighten: &Tighten,
+    ) -> Result<(Engine, Option<Arc<Refused>>), Error> {
         let plan = &prepared.armed.plan;
         if plan.engine == EnginePlan::Native {
             return Ok((Engine::Native, None));
         }
         let arch = prepared.machine.caps.arch;
-        let mut handlers = self.handlers(arch)?;
+        let mut handlers = self.handlers(arch, Some((plan, restrict)))?;
         if let Some(network) = &plan.network {
-            let rules = Network::new(network.clone(), prepared.machine.caps.landlock_abi, Tighten::default());
+            let rules = Network::new(network.clone(), prepared.machine.caps.landlock_abi, tighten.clone());
             handlers.push_rule(Box::new(rules), arch).map_err(|e| Error::Usage(e.to_string()))?;
         }
         let mut forks = None;
@@ -402,7 +431,10 @@ impl Command {
         wiring.append(&mut self.fds);
         let terminal = wires.terminal.as_ref().map(|(from, _)| size_of(from.as_fd()));
         let request = Request { env: prepared.env.clone(), wiring, terminal };
-        let (engine, forks) = self.engine(prepared)?;
+        let tighten = Tighten::default();
+        let network = prepared.armed.plan.network.as_ref().filter(|network| network.mediate_connect);
+        let restrict = Restrict::default().with_network(network.map(|_| tighten.clone()));
+        let (engine, forks) = self.engine(prepared, &restrict, &tighten)?;
         let mut take = match &engine {
             Engine::Ptrace(ptrace) => Some(|pid| ptrace.take(pid)),
             Engine::Native | Engine::Notify(_) => None,
@@ -418,6 +450,7 @@ impl Command {
             engine,
             forks,
             signals: self.signals.take(),
+            restrict: Some(restrict.clone()),
         };
         let raw_mode = options.terminal.as_ref().and_then(|(from, _)| RawMode::enter(from.as_fd()).ok());
         let mut session = Session::new(launched, &prepared.armed.plan, prepared.machine.caps.cpus, options)?;
@@ -428,7 +461,7 @@ impl Command {
         }
         let remote = session.remote();
         let kept = if watched { Kept::watched(session)? } else { Kept::alone(session)? };
-        Ok(Child { stdin, stdout, stderr, captured: wires.captured, kept, remote, raw_mode, report: None })
+        Ok(Child { stdin, stdout, stderr, captured: wires.captured, kept, remote, raw_mode, restrict, report: None })
     }
 }
 

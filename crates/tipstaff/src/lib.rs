@@ -55,3 +55,4 @@ pub use tipstaff_report as report;
 pub use tipstaff_report::{Report, Verdict};
 pub use tipstaff_supervise::handler;
 pub use tipstaff_supervise::{Action, Handler, Look, LookProcess, Rewriter};
+pub use tipstaff_supervise::{AuditTrail, Category, Decision, Dropped, Event, Interest, PolicyFn, Restrict, Subject};

@@ -22,6 +22,8 @@ pub enum EnginePlan {
 
 const NO_LISTENER: &str = "no seccomp listener can be had: the kernel is older than 5.0, or another supervisor's filter has one (EBUSY, a nested box)";
 
+const KNOWN: &str = "every process is known before it runs";
+
 /// The engine that would be asked, if anybody has to be; Native where nobody may.
 pub(super) fn available(profile: &Profile, caps: &KernelCaps, around: &Surroundings) -> EnginePlan {
     match profile.isolation.engine.unwrap_or(Engine::Auto) {
@@ -66,11 +68,18 @@ pub(super) fn lower(
         }
         (_, EnginePlan::Notify) => {
             notify(asked, sink);
+            if around.registers {
+                let why = "each fork is asked about, and its caller traced for that one call: some 50 µs more, and EPERM for a caller that a debugger traces already";
+                sink.full_but(KNOWN, "seccomp notification, ptrace", why, Cost::Notified);
+            }
             EnginePlan::Notify
         }
         (engine, _) => {
             let tells = if engine == Engine::Auto && !around.rewrites { Some(NO_LISTENER) } else { None };
             ptrace(profile, asked, tells, sink);
+            if around.registers {
+                sink.full(KNOWN, "ptrace events of every task", Cost::Traced);
+            }
             EnginePlan::Ptrace
         }
     }

@@ -41,6 +41,10 @@ pub struct Surroundings {
     pub handled: SyscallSet,
     /// A handler changes calls, or what they return: only a tracer can.
     pub rewrites: bool,
+    /// Every new process is to be known before it runs an instruction.
+    pub registers: bool,
+    /// Somebody decides on addresses: whoever is reached is reached on the guest's behalf.
+    pub addresses: bool,
     /// The addresses of the hosts that the profile names, as the caller's resolver said them.
     pub names: BTreeMap<String, Vec<IpAddr>>,
 }

@@ -65,11 +65,16 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
     let texts = network.as_ref().map(NetworkPlan::texts).unwrap_or_default();
     let view = view::lower(profile, caps, host, around, &namespaces, (&limits, &texts), &mut sink)?;
     let landlock = landlock::lower(caps, &namespaces, net, network.as_ref(), &view, host, &mut sink);
-    let asks = network.as_ref().map(NetworkPlan::asked).unwrap_or_default();
+    let mut asks = network.as_ref().map(NetworkPlan::asked).unwrap_or_default();
+    let births = if around.registers { stops::births() } else { Vec::new() };
+    let calls = asks.iter().chain(&births).map(|ask| ask.call);
     let whole = around.handled.union(&counted);
-    let asked = whole.union(&SyscallSet::from_names(caps.arch, asks.iter().map(|ask| ask.call)));
+    let asked = whole.union(&SyscallSet::from_names(caps.arch, calls));
     let engine = engine::lower(profile, caps, around, &asked, &mut sink);
-    let stops = Stops::of(engine, &whole, asks, !counted.is_empty());
+    if engine == EnginePlan::Notify {
+        asks.extend(births);
+    }
+    let stops = Stops::of(engine, &whole, asks, !counted.is_empty() || around.registers);
     let filter = filter::lower(profile, caps, &namespaces, (net, network.as_ref()), host, stops, &mut sink)?;
     let filter = filter.map(std::sync::Arc::new);
     let rules = sink.finish()?;

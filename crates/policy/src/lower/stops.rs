@@ -21,8 +21,16 @@ pub(super) struct Stops {
     follows: bool,
 }
 
+/// The calls that make processes, and not threads. clone3(2), which keeps its flags in memory, is absent.
+pub(super) fn births() -> Vec<Ask> {
+    const CLONE_THREAD: u64 = 0x0001_0000;
+    let process = Condition { arg: 0, width: Width::W64, op: Op::MaskedEq(CLONE_THREAD), value: 0 };
+    let ask = |call, conditions| Ask { call, conditions };
+    vec![ask("fork", Vec::new()), ask("vfork", Vec::new()), ask("clone", vec![process])]
+}
+
 impl Stops {
-    /// `counts`: an engine counts tasks.
+    /// `counts`: an engine counts tasks, or registers processes.
     pub fn of(engine: EnginePlan, calls: &SyscallSet, asks: Vec<Ask>, counts: bool) -> Option<Self> {
         let action = match engine {
             EnginePlan::Native => return None,

@@ -79,6 +79,8 @@ pub(super) fn around() -> Surroundings {
         core_is_piped: false,
         handled: SyscallSet::new(KernelCaps::full().arch),
         rewrites: false,
+        registers: false,
+        addresses: false,
         names: BTreeMap::new(),
     }
 }

@@ -27,7 +27,9 @@ const DEPTH: usize = 6;
 
 /// The file that will run, and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Approved {
+pub(crate) struct Approved {
+    /// What the path leads to, as the guest's root has it; of a script, the script.
+    pub path: PathBuf,
     file: (u64, u64),
     argv: Vec<OsString>,
 }
@@ -55,6 +57,7 @@ impl Approved {
         if argv.is_empty() {
             argv.push(OsString::new());
         }
+        let named = found.path().to_owned();
         for _ in 0..DEPTH {
             let Some(file) = found.file() else { return Err(tipstaff_abi::errno::ENOENT) };
             // Nothing else can be executed, and opening a FIFO would hold us up.
@@ -64,7 +67,7 @@ impl Approved {
             }
             let Some((interpreter, argument)) = script(file) else {
                 let file = identity(file).ok_or(EACCES)?;
-                return Ok(Self { file, argv });
+                return Ok(Self { path: named, file, argv });
             };
             // binfmt_script: interpreter, its argument, the script, and the arguments without the first.
             let mut with = vec![interpreter.clone().into_os_string()];
@@ -96,7 +99,7 @@ impl Approved {
 
 /// What an exec has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Runs {
+pub(crate) enum Runs {
     /// What was approved.
     Approved,
     /// Something else, or it cannot be told.
@@ -173,7 +176,7 @@ mod tests {
     fn what_runs_is_compared_and_the_dead_run_nothing() {
         let me = std::process::id().cast_signed();
         let file = identity(File::open("/proc/self/exe").expect("exe")).expect("file");
-        let right = Approved { file, argv: std::env::args_os().collect() };
+        let right = Approved { path: PathBuf::new(), file, argv: std::env::args_os().collect() };
         assert_eq!(right.compare(me), Runs::Approved);
         let mut other = right.clone();
         other.argv.push("more".into());

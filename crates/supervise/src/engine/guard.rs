@@ -15,11 +15,12 @@ use tipstaff_notify::Notification;
 use tipstaff_sys::wait::{self, Change};
 use tipstaff_sys::{Errno, ptrace, signal};
 
+use super::birth::{Birth, Births};
 use super::exec::{Approved, Runs};
 use super::said::{another, refused};
 use super::voice::Voice;
 
-/// Execs that are watched at once; more wait for their turn.
+/// Execs and forks that are watched at once; more wait for their turn.
 const WATCHERS: usize = 8;
 const SIGKILL: i32 = 9;
 const SIGTRAP: i32 = 5;
@@ -32,40 +33,75 @@ pub(super) struct Exec {
 }
 
 pub(super) struct Guard {
-    jobs: Sender<Exec>,
-    queue: Arc<Mutex<Receiver<Exec>>>,
+    jobs: Sender<Job>,
+    queue: Arc<Mutex<Receiver<Job>>>,
     watchers: usize,
     voice: Voice,
+    births: Births,
+}
+
+enum Job {
+    Exec(Exec),
+    Birth(Birth),
+}
+
+impl Job {
+    /// Nobody can watch it: the call must not wait for ever.
+    fn refuse(self) {
+        let (Self::Exec(Exec { call, .. }) | Self::Birth(Birth { call, .. })) = self;
+        let _ = call.refuse(errno::EAGAIN.into());
+    }
 }
 
 impl Guard {
     pub fn new(voice: Voice) -> Self {
         let (jobs, queue) = mpsc::channel();
-        Self { jobs, queue: Arc::new(Mutex::new(queue)), watchers: 0, voice }
+        let births = Births::new(voice.clone());
+        Self { jobs, queue: Arc::new(Mutex::new(queue)), watchers: 0, voice, births }
+    }
+
+    /// The new processes that are on their way.
+    pub fn births(&self) -> &Births {
+        &self.births
+    }
+
+    /// Lets a call through that makes a process, and registers what it makes.
+    pub fn deliver(&mut self, birth: Birth) {
+        self.take(Job::Birth(birth));
     }
 
     /// Lets an exec through, and watches what it becomes.
     pub fn watch(&mut self, exec: Exec) {
+        self.take(Job::Exec(exec));
+    }
+
+    fn take(&mut self, job: Job) {
         if self.watchers < WATCHERS {
-            let (queue, voice) = (Arc::clone(&self.queue), self.voice.clone());
+            let (queue, voice, births) = (Arc::clone(&self.queue), self.voice.clone(), self.births.clone());
             let work = move || {
                 loop {
-                    let exec = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(exec) = exec else { return };
-                    watch(exec, &voice);
+                    let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    match job {
+                        Ok(Job::Exec(exec)) => watch(exec, &voice),
+                        Ok(Job::Birth(birth)) => births.attend(birth),
+                        Err(_) => return,
+                    }
                 }
             };
-            match thread::Builder::new().name("execs".into()).spawn(work) {
+            match thread::Builder::new().name("watch".into()).spawn(work) {
                 Ok(_) => self.watchers += 1,
-                // Whoever is there serves it; with nobody the call must not wait for ever.
+                // Whoever is there serves it.
                 Err(_) if self.watchers > 0 => {}
-                Err(_) => {
-                    let _ = exec.call.refuse(errno::EAGAIN.into());
-                    return;
-                }
+                Err(_) => return job.refuse(),
             }
         }
-        let _ = self.jobs.send(exec);
+        let _ = self.jobs.send(job);
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.births.close();
     }
 }
 

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use tipstaff_abi::{Arch, SyscallSet, Sysno};
 use tipstaff_policy::lower::TRACE_DATA;
-use tipstaff_trace::{Address, Call, End, Halted, Observer, Resume, Stop, Task, Tracer};
+use tipstaff_trace::{Address, Call, End, Halted, Observer, Reason, Resume, Stop, Task, Tracer};
 
 use super::exec::{Approved, Runs};
 use super::pool::{Answer, Pool};
 use super::said::{another, refused, ruled};
 use super::voice::Voice;
-use crate::handler::{Asked, Entry, Guest, Handlers, Return, Snapshot, Trap, Verdict};
+use crate::handler::{Asked, Entry, Guest, Handlers, Process, Return, Seen, Trap, Verdict};
 
 const ENOSYS: i64 = 38;
 /// Not an errno of programs: the kernel makes the call again as restart_syscall(2), from what it has kept itself.
@@ -45,9 +45,8 @@ struct Waiting {
     flight: Flight,
     /// Who has deferred.
     seat: usize,
-    /// What the handlers have read so far.
-    memory: Snapshot,
-    looked: bool,
+    /// What the handlers have found out so far.
+    seen: Seen,
 }
 
 /// A stopped thread's memory.
@@ -77,7 +76,7 @@ impl Guest for Stopped<'_> {
 }
 
 /// A call that a thread waits with.
-fn trap<'a>(call: &Call, process: i32, guest: &'a Stopped<'a>) -> Trap<'a> {
+fn trap<'a>(call: &Call, process: i32, guest: &'a Stopped<'a>, seen: Seen) -> Trap<'a> {
     Trap {
         arch: call.arch,
         number: call.number,
@@ -85,8 +84,9 @@ fn trap<'a>(call: &Call, process: i32, guest: &'a Stopped<'a>) -> Trap<'a> {
         pid: process.into(),
         tid: guest.0.tid(),
         guest,
-        looked: false.into(),
-        memory: Snapshot::default().into(),
+        looked: seen.looked.into(),
+        memory: seen.memory.into(),
+        approved: seen.approved.into(),
     }
 }
 
@@ -104,7 +104,7 @@ impl Observer for Guide {
                 let call = *seccomp.call();
                 self.execs.remove(&task.tid());
                 let flight = Flight { asked: call, made: call, returns: Vec::new() };
-                self.ask(flight, task.process(), stop, 0, Snapshot::default(), false)
+                self.ask(flight, task.process(), stop, 0, Seen::default())
             }
             Stop::Left(left) => {
                 let value = left.returned().value;
@@ -137,6 +137,11 @@ impl Observer for Guide {
                     _ => Resume::AsBefore,
                 }
             }
+            // A new process in its first stop: it has not run an instruction.
+            Stop::Interrupted(first) if first.reason() == Reason::New && task.process() == task.tid() => {
+                self.born(task.tid());
+                Resume::AsBefore
+            }
             _ => Resume::AsBefore,
         }
     }
@@ -160,6 +165,15 @@ impl Guide {
         Self { handlers, ours, voice, flights, execs, pool: None, waiting }
     }
 
+    /// Tells the handlers of a new process, if they want to know.
+    pub fn born(&mut self, pid: i32) {
+        if self.handlers.knows_processes()
+            && let Some(fault) = self.handlers.born(&Process::look(pid))
+        {
+            self.voice.fault(fault);
+        }
+    }
+
     /// Tells the handlers that a thread's number is free.
     fn gone(&mut self, tid: i32) {
         if let Some(fault) = self.handlers.gone(tid) {
@@ -172,27 +186,15 @@ impl Guide {
     }
 
     /// Asks the handlers from seat `from` on.
-    fn ask(
-        &mut self,
-        mut flight: Flight,
-        process: i32,
-        stop: &Stop,
-        from: usize,
-        memory: Snapshot,
-        looked: bool,
-    ) -> Resume {
+    fn ask(&mut self, mut flight: Flight, process: i32, stop: &Stop, from: usize, seen: Seen) -> Resume {
         let guest = Stopped(stop);
-        let mut trap = trap(&flight.made, process, &guest);
-        trap.memory = memory.into();
-        trap.looked = looked.into();
-        let mut entry = Entry::new(trap);
+        let mut entry = Entry::new(trap(&flight.made, process, &guest, seen));
         let mut asked = self.handlers.ask(&mut entry, from, &mut flight.returns);
         if let Some(fault) = asked.fault.take() {
             self.voice.fault(fault);
         }
         let trap = entry.trap;
         flight.made = Call { number: trap.number, args: trap.args, ..flight.made };
-        let looked = trap.looked.get();
         if let Verdict::Defer(deferred) = asked.verdict {
             if self.pool.is_none() {
                 self.pool = Pool::start().ok();
@@ -200,16 +202,21 @@ impl Guide {
             let seat = asked.by.unwrap_or_default();
             let ticket = match self.pool.as_mut() {
                 Some(pool) => pool.take(deferred),
-                None => Err(crate::Action::Errno(tipstaff_abi::errno::EPERM)),
+                None => Err((crate::Action::Errno(tipstaff_abi::errno::EPERM), None)),
             };
             match ticket {
                 Ok(ticket) => {
-                    let memory = trap.memory.into_inner();
+                    let seen = trap.into_seen();
                     let tid = guest.0.tid();
-                    self.waiting.insert(ticket, Waiting { tid, flight, seat, memory, looked });
+                    self.waiting.insert(ticket, Waiting { tid, flight, seat, seen });
                     return Resume::Hold;
                 }
-                Err(action) => asked.verdict = Verdict::of(action),
+                Err((action, fault)) => {
+                    if let Some(words) = fault {
+                        self.voice.fault(format!("handler {}: {words}", self.handlers.name(asked.by)));
+                    }
+                    asked.verdict = Verdict::of(action);
+                }
             }
         }
         self.decided(asked, flight, &trap, stop)
@@ -222,7 +229,7 @@ impl Guide {
             && trap.looked.get()
             && matches!(trap.name(), Some("execve" | "execveat"))
         {
-            match Approved::of(trap) {
+            match trap.approved() {
                 Ok(approved) => drop(self.execs.insert(trap.tid, approved)),
                 // The kernel is not asked, since by then it may find another program.
                 Err(errno) => (asked.verdict, unverifiable) = (Verdict::Errno(errno), true),
@@ -278,7 +285,8 @@ impl Guide {
 
     fn left(&mut self, flight: Flight, value: i64, process: i32, stop: &Stop) -> Resume {
         let guest = Stopped(stop);
-        let mut returned = Return { trap: trap(&flight.made, process, &guest), value, changed: false };
+        let trap = trap(&flight.made, process, &guest, Seen::default());
+        let mut returned = Return { trap, value, changed: false };
         if let Some(fault) = self.handlers.show(&mut returned, &flight.returns) {
             self.voice.fault(fault);
         }
@@ -338,7 +346,7 @@ impl Guide {
 
     fn answered(&mut self, answer: Answer, tracer: &mut Tracer) {
         let Some(waiting) = self.waiting.remove(&answer.ticket) else { return };
-        let Waiting { tid, flight, seat, memory, looked } = waiting;
+        let Waiting { tid, flight, seat, seen } = waiting;
         if let Some(words) = answer.fault {
             self.voice.fault(format!("handler {}: {words}", self.handlers.name(Some(seat))));
         }
@@ -346,17 +354,15 @@ impl Guide {
         // Gone if it was killed meanwhile.
         let Some(stop) = tracer.held(tid) else { return };
         let resume = match answer.action {
-            crate::Action::Pass => self.ask(flight, process, stop, seat + 1, memory, looked),
+            crate::Action::Pass => self.ask(flight, process, stop, seat + 1, seen),
             // Rules of the profile have the last word.
             crate::Action::Allow if seat < self.handlers.first_rule() => {
                 let from = self.handlers.first_rule();
-                self.ask(flight, process, stop, from, memory, looked)
+                self.ask(flight, process, stop, from, seen)
             }
             action => {
                 let guest = Stopped(stop);
-                let mut trap = trap(&flight.made, process, &guest);
-                trap.memory = memory.into();
-                trap.looked = looked.into();
+                let trap = trap(&flight.made, process, &guest, seen);
                 let asked = Asked { verdict: Verdict::of(action), by: Some(seat), fault: None };
                 self.decided(asked, flight, &trap, stop)
             }

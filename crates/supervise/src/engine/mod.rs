@@ -3,6 +3,7 @@
 //! Under the native engine nobody does: the kernel decides alone. [`Notify`] answers seccomp notifications from the session's own loop.
 //! [`Ptrace`] traces every task of the box from before its first instruction.
 
+mod birth;
 mod exec;
 mod guard;
 mod guide;
@@ -15,6 +16,7 @@ mod voice;
 
 use std::os::fd::BorrowedFd;
 
+pub(crate) use exec::Approved;
 pub(crate) use notify::Answered;
 pub use notify::Notify;
 pub use ptrace::Ptrace;

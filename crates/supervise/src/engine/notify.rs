@@ -11,6 +11,7 @@ use std::os::fd::BorrowedFd;
 use tipstaff_abi::{Arch, errno};
 use tipstaff_notify::Notification;
 
+use super::birth::{self, Birth};
 use super::exec::Approved;
 use super::guard::{Exec, Guard};
 use super::pool::{Answer, Pool};
@@ -18,7 +19,7 @@ use super::said::{refused, ruled};
 use super::threads::Threads;
 use super::voice::{Said, Voice};
 use crate::denials::Denials;
-use crate::handler::{Action, Asked, Entry, Guest, Handlers, Snapshot, Trap, Verdict};
+use crate::handler::{Action, Asked, Entry, Guest, Handlers, Process, Seen, Trap, Verdict};
 use crate::tasks;
 
 /// Calls that a signal ends early and SA_RESTART makes again: signal(7). Only these can be interrupted while they are decided.
@@ -56,15 +57,16 @@ pub struct Notify {
     /// Calls that wait for a decision, by ticket.
     waiting: HashMap<u64, Waiting>,
     threads: Option<Threads>,
+    /// Somebody wants to know every process before it runs.
+    registers: bool,
 }
 
 struct Waiting {
     call: Notification,
     /// Who has deferred.
     seat: usize,
-    /// What the handlers have read so far.
-    memory: Snapshot,
-    looked: bool,
+    /// What the handlers have found out so far.
+    seen: Seen,
 }
 
 /// What came of a call.
@@ -111,14 +113,27 @@ impl Notify {
     /// Handlers of one box.
     pub fn new(handlers: Handlers) -> std::io::Result<Self> {
         let voice = Voice::new()?;
+        let registers = handlers.knows_processes();
         let threads = handlers.keeps_threads().then(Threads::new).transpose()?;
         let guard = Guard::new(voice.clone());
-        Ok(Self { handlers, voice, pool: None, guard, waiting: HashMap::new(), threads })
+        Ok(Self { handlers, voice, pool: None, guard, waiting: HashMap::new(), threads, registers })
     }
 
     /// The box has started.
     pub(crate) fn start(&mut self, ancestor: i32) {
         if let Some(fault) = self.handlers.start(ancestor) {
+            self.voice.fault(fault);
+        }
+        // Nobody else can have been made yet: whoever makes one waits for us.
+        if self.registers
+            && let Some(first) = tasks::below(ancestor).first()
+        {
+            self.born(&Process::look(first.pid));
+        }
+    }
+
+    fn born(&mut self, process: &Process) {
+        if let Some(fault) = self.handlers.born(process) {
             self.voice.fault(fault);
         }
     }
@@ -162,48 +177,50 @@ impl Notify {
             let _ = call.refuse(errno::EPERM.into());
             return Answered::Done;
         };
+        if self.guard.births().comes_again(tid) {
+            // It has been decided about, and a tracer waits for what comes of it.
+            call.proceed_unjudged();
+            return Answered::Done;
+        }
         if let Some(threads) = &mut self.threads
             && threads.meet(tid, || tasks::process_of(tid).unwrap_or(tid))
         {
             self.gone(tid);
         }
-        self.ask(call, 0, Snapshot::default(), false, denials)
+        self.ask(call, 0, Seen::default(), denials)
     }
 
     /// Asks the handlers from seat `from` on.
-    fn ask(
-        &mut self,
-        call: Notification,
-        from: usize,
-        memory: Snapshot,
-        looked: bool,
-        denials: &mut Denials,
-    ) -> Answered {
+    fn ask(&mut self, call: Notification, from: usize, seen: Seen, denials: &mut Denials) -> Answered {
         let caller = Caller(&call);
-        let mut entry = Entry::new(trap(&caller, memory, looked));
+        let mut entry = Entry::new(trap(&caller, seen));
         let mut asked = self.handlers.ask(&mut entry, from, &mut Vec::new());
         if let Some(fault) = asked.fault.take() {
             self.voice.fault(fault);
         }
-        let looked = entry.trap.looked.get();
         if let Verdict::Defer(deferred) = asked.verdict {
             if self.pool.is_none() {
                 self.pool = Pool::start().ok();
             }
             let ticket = match self.pool.as_mut() {
                 Some(pool) => pool.take(deferred),
-                None => Err(Action::Errno(errno::EPERM)),
+                None => Err((Action::Errno(errno::EPERM), None)),
             };
             match ticket {
                 Ok(ticket) => {
-                    let memory = entry.trap.memory.into_inner();
+                    let seen = entry.trap.into_seen();
                     let seat = asked.by.unwrap_or_default();
-                    self.waiting.insert(ticket, Waiting { call, seat, memory, looked });
+                    self.waiting.insert(ticket, Waiting { call, seat, seen });
                     // It may have been decided before anybody waited for it.
                     self.voice.wake();
                     return Answered::Done;
                 }
-                Err(action) => asked.verdict = Verdict::of(action),
+                Err((action, fault)) => {
+                    if let Some(words) = fault {
+                        self.voice.fault(format!("handler {}: {words}", self.handlers.name(asked.by)));
+                    }
+                    asked.verdict = Verdict::of(action);
+                }
             }
         }
         let approved = approve(&mut asked, &entry.trap);
@@ -234,6 +251,10 @@ impl Notify {
                 let tid = pid.unwrap_or_default().cast_signed();
                 self.guard.watch(Exec { call, tid, approved });
             }
+            (Verdict::Make, Ok(None)) if self.registers && birth::makes_process(&data) => {
+                let tid = pid.unwrap_or_default().cast_signed();
+                self.guard.deliver(Birth { call, tid });
+            }
             // What was read may have been a reason to refuse, and was none; what allows is the profile: `handler`, the table.
             (Verdict::Make, Ok(None)) => call.proceed_unjudged(),
             (Verdict::Errno(errno), _) => {
@@ -263,6 +284,10 @@ impl Notify {
     /// Answers the calls that have been decided meanwhile.
     pub(crate) fn settle(&mut self, denials: &mut Denials) -> Answered {
         let mut end = Answered::Done;
+        for (process, told) in self.guard.births().registrations() {
+            self.born(&process);
+            drop(told);
+        }
         while !self.waiting.is_empty() {
             let voice = self.voice.clone();
             let Some(pool) = &self.pool else { break };
@@ -281,21 +306,21 @@ impl Notify {
 
     fn answered(&mut self, answer: Answer, denials: &mut Denials) -> Answered {
         let Some(waiting) = self.waiting.remove(&answer.ticket) else { return Answered::Done };
-        let Waiting { call, seat, memory, looked } = waiting;
+        let Waiting { call, seat, seen } = waiting;
         if let Some(words) = answer.fault {
             self.voice.fault(format!("handler {}: {words}", self.handlers.name(Some(seat))));
         }
         match answer.action {
-            Action::Pass => self.ask(call, seat + 1, memory, looked, denials),
+            Action::Pass => self.ask(call, seat + 1, seen, denials),
             // Rules of the profile have the last word.
             Action::Allow if seat < self.handlers.first_rule() => {
                 let from = self.handlers.first_rule();
-                self.ask(call, from, memory, looked, denials)
+                self.ask(call, from, seen, denials)
             }
             action => {
                 let mut asked = Asked { verdict: Verdict::of(action), by: Some(seat), fault: None };
                 let caller = Caller(&call);
-                let trap = trap(&caller, memory, looked);
+                let trap = trap(&caller, seen);
                 let approved = approve(&mut asked, &trap);
                 drop(trap);
                 self.decided(asked, approved, call, denials)
@@ -325,7 +350,7 @@ impl Notify {
 }
 
 /// A call that waits for its decision.
-fn trap<'a>(caller: &'a Caller<'a>, memory: Snapshot, looked: bool) -> Trap<'a> {
+fn trap<'a>(caller: &'a Caller<'a>, seen: Seen) -> Trap<'a> {
     let data = caller.0.data();
     let number = data.nr.cast_unsigned();
     Trap {
@@ -335,8 +360,9 @@ fn trap<'a>(caller: &'a Caller<'a>, memory: Snapshot, looked: bool) -> Trap<'a> 
         pid: 0.into(),
         tid: caller.0.pid().unwrap_or_default().cast_signed(),
         guest: caller,
-        looked: looked.into(),
-        memory: memory.into(),
+        looked: seen.looked.into(),
+        memory: seen.memory.into(),
+        approved: seen.approved.into(),
     }
 }
 
@@ -344,5 +370,5 @@ fn trap<'a>(caller: &'a Caller<'a>, memory: Snapshot, looked: bool) -> Trap<'a> 
 fn approve(asked: &mut Asked, trap: &Trap<'_>) -> Result<Option<Approved>, u16> {
     let made = trap.looked.get() && matches!(asked.verdict, Verdict::Make);
     let exec = made && matches!(trap.name(), Some("execve" | "execveat"));
-    if exec { Approved::of(trap).map(Some) } else { Ok(None) }
+    if exec { trap.approved().map(Some) } else { Ok(None) }
 }

@@ -3,6 +3,8 @@
 //! Nothing is started before the first deferral. A full pool, a panic and a deadline all answer with what the handler said for that case.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -10,7 +12,10 @@ use std::time::Instant;
 
 use crate::handler::{Action, Deferred, Later, Reply, Work, caught};
 
+/// Threads at the start; when all are at work another one is started.
 const WORKERS: usize = 4;
+/// Threads at most: so much work that does not end can be borne.
+const MOST: usize = 32;
 /// Waiting for a worker; what comes on top is answered at once.
 const QUEUE: usize = 64;
 
@@ -34,12 +39,16 @@ struct Tray {
 pub(super) type Wake = Box<dyn FnOnce() + Send>;
 
 enum Word {
-    Asked { ticket: u64, until: Instant, otherwise: Action },
+    Asked { ticket: u64, until: Instant, otherwise: Action, late: Option<String> },
     Done { ticket: u64, action: Result<Action, String> },
 }
 
 pub(super) struct Pool {
     jobs: SyncSender<(u64, Work)>,
+    queue: Arc<Mutex<Receiver<(u64, Work)>>>,
+    workers: usize,
+    /// Work that is waiting or being done.
+    busy: Arc<AtomicUsize>,
     clerk: Sender<Word>,
     tray: Arc<Mutex<Tray>>,
     next: u64,
@@ -50,19 +59,40 @@ impl Pool {
         let (jobs, queue) = mpsc::sync_channel::<(u64, Work)>(QUEUE);
         let (clerk, words) = mpsc::channel();
         let queue = Arc::new(Mutex::new(queue));
-        for _ in 0..WORKERS {
-            let (queue, clerk) = (Arc::clone(&queue), clerk.clone());
-            thread::Builder::new().name("deferred".into()).spawn(move || work(&queue, &clerk))?;
-        }
         let tray = Arc::new(Mutex::new(Tray { answers: Vec::new(), wake: None }));
         let theirs = Arc::clone(&tray);
         thread::Builder::new().name("deadlines".into()).spawn(move || keep_time(&words, &theirs))?;
-        Ok(Self { jobs, clerk, tray, next: 0 })
+        let mut pool = Self { jobs, queue, workers: 0, busy: Arc::default(), clerk, tray, next: 0 };
+        for _ in 0..WORKERS {
+            pool.hire()?;
+        }
+        Ok(pool)
     }
 
-    /// Takes a decision in hand; its ticket. Err: the pool is full, and this is the answer.
-    pub fn take(&mut self, deferred: Deferred) -> Result<u64, Action> {
-        let Deferred { work, deadline, otherwise } = deferred;
+    fn hire(&mut self) -> std::io::Result<()> {
+        let (queue, clerk, busy) = (Arc::clone(&self.queue), self.clerk.clone(), Arc::clone(&self.busy));
+        thread::Builder::new().name("deferred".into()).spawn(move || work(&queue, &clerk, &busy))?;
+        self.workers += 1;
+        Ok(())
+    }
+
+    /// Hands work to a thread; another one is started if all have some that takes its time.
+    fn give(&mut self, ticket: u64, work: Work) -> bool {
+        let busy = self.busy.fetch_add(1, SeqCst) + 1;
+        if busy > self.workers && self.workers < MOST {
+            // Without it the work waits for those that are there.
+            let _ = self.hire();
+        }
+        let given = self.jobs.try_send((ticket, work)).is_ok();
+        if !given {
+            self.busy.fetch_sub(1, SeqCst);
+        }
+        given
+    }
+
+    /// Takes a decision in hand; its ticket. Err: the pool is full, and this is the answer, with what the report is to say of it.
+    pub fn take(&mut self, deferred: Deferred) -> Result<u64, (Action, Option<String>)> {
+        let Deferred { work, deadline, otherwise, late } = deferred;
         let ticket = self.next;
         // Never given again, so that no late answer meets another call.
         self.next += 1;
@@ -74,9 +104,10 @@ impl Pool {
             _ => Action::Errno(tipstaff_abi::errno::EPERM),
         };
         // Before the work can be done with it.
-        let asked = Word::Asked { ticket, until, otherwise: plain(*otherwise) };
+        let crowded = late.as_ref().map(|_| "too many decisions wait".to_owned());
+        let asked = Word::Asked { ticket, until, otherwise: plain(*otherwise), late };
         if self.clerk.send(asked).is_err() {
-            return Err(full);
+            return Err((full, crowded));
         }
         match work {
             Later::Time => Ok(ticket),
@@ -86,7 +117,7 @@ impl Pool {
                 Ok(ticket)
             }
             // If it is full: its deadline will find nobody.
-            Later::Pool(work) => self.jobs.try_send((ticket, work)).map(|()| ticket).map_err(|_| full),
+            Later::Pool(work) => self.give(ticket, work).then_some(ticket).ok_or((full, crowded)),
         }
     }
 
@@ -109,11 +140,12 @@ fn plain(action: Action) -> Action {
     }
 }
 
-fn work(queue: &Mutex<Receiver<(u64, Work)>>, clerk: &Sender<Word>) {
+fn work(queue: &Mutex<Receiver<(u64, Work)>>, clerk: &Sender<Word>, busy: &AtomicUsize) {
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((ticket, work)) = job else { return };
         let action = caught(work);
+        busy.fetch_sub(1, SeqCst);
         if clerk.send(Word::Done { ticket, action }).is_err() {
             return;
         }
@@ -121,20 +153,20 @@ fn work(queue: &Mutex<Receiver<(u64, Work)>>, clerk: &Sender<Word>) {
 }
 
 fn keep_time(words: &Receiver<Word>, tray: &Mutex<Tray>) {
-    let mut open: BTreeMap<u64, (Instant, Action)> = BTreeMap::new();
+    let mut open: BTreeMap<u64, (Instant, Action, Option<String>)> = BTreeMap::new();
     loop {
-        let next = open.values().map(|(until, _)| *until).min();
+        let next = open.values().map(|(until, ..)| *until).min();
         let word = match next {
             None => words.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(until) => words.recv_timeout(until.saturating_duration_since(Instant::now())),
         };
         match word {
-            Ok(Word::Asked { ticket, until, otherwise }) => {
-                open.insert(ticket, (until, otherwise));
+            Ok(Word::Asked { ticket, until, otherwise, late }) => {
+                open.insert(ticket, (until, otherwise, late));
             }
             Ok(Word::Done { ticket, action }) => {
                 // Too late: it has been answered.
-                let Some((_, otherwise)) = open.remove(&ticket) else { continue };
+                let Some((_, otherwise, _)) = open.remove(&ticket) else { continue };
                 let answer = match action {
                     Ok(Action::Defer(_)) => Answer { ticket, action: otherwise, fault: None },
                     Ok(action) => Answer { ticket, action, fault: None },
@@ -144,10 +176,10 @@ fn keep_time(words: &Receiver<Word>, tray: &Mutex<Tray>) {
             }
             Err(RecvTimeoutError::Timeout) => {
                 let now = Instant::now();
-                let due: Vec<u64> = open.iter().filter(|(_, (until, _))| *until <= now).map(|(t, _)| *t).collect();
+                let due: Vec<u64> = open.iter().filter(|(_, (until, ..))| *until <= now).map(|(t, _)| *t).collect();
                 for ticket in due {
-                    if let Some((_, action)) = open.remove(&ticket) {
-                        put(tray, Answer { ticket, action, fault: None });
+                    if let Some((_, action, fault)) = open.remove(&ticket) {
+                        put(tray, Answer { ticket, action, fault });
                     }
                 }
             }
@@ -220,6 +252,37 @@ mod tests {
     }
 
     #[test]
+    fn work_that_hangs_does_not_hold_up_other_work() {
+        let mut pool = Pool::start().expect("threads");
+        let (go, wait) = mpsc::channel::<()>();
+        let wait = Arc::new(Mutex::new(wait));
+        for _ in 0..WORKERS {
+            let wait = Arc::clone(&wait);
+            let hang = move || {
+                let _ = wait.lock().expect("gate").recv();
+                Action::Allow
+            };
+            pool.take(deferred(Action::defer(LONG, 5, hang))).expect("room");
+        }
+        let ticket = pool.take(deferred(Action::defer(LONG, 5, || Action::Return(7)))).expect("room");
+        assert_eq!(next(&pool).ticket, ticket);
+        drop(go);
+    }
+
+    #[test]
+    fn who_must_answer_in_time_is_told_of_if_not() {
+        let mut pool = Pool::start().expect("threads");
+        let (go, wait) = mpsc::channel::<()>();
+        let slow = Action::defer(Duration::from_millis(1), 5, move || {
+            let _ = wait.recv();
+            Action::Allow
+        });
+        pool.take(Deferred { late: Some("too late".into()), ..deferred(slow) }).expect("room");
+        assert_eq!(next(&pool).fault.as_deref(), Some("too late"));
+        drop(go);
+    }
+
+    #[test]
     fn a_panic_and_a_deferral_answer_with_the_errno() {
         let mut pool = Pool::start().expect("threads");
         pool.take(deferred(Action::defer(LONG, 5, || panic!("oh")))).expect("room");
@@ -248,8 +311,8 @@ mod tests {
                 Err(refused) => break refused,
             }
         };
-        assert!(matches!(refused, Action::Errno(5)));
-        assert!((QUEUE..=QUEUE + WORKERS).contains(&taken), "{taken}");
+        assert!(matches!(refused, (Action::Errno(5), None)));
+        assert!((QUEUE..=QUEUE + MOST).contains(&taken) && pool.workers == MOST, "{taken}");
         let ticket = pool.take(deferred(Action::after(Duration::from_millis(1), Action::Return(3)))).expect("no work");
         let answer = next(&pool);
         assert!(answer.ticket == ticket && matches!(answer.action, Action::Return(3)));

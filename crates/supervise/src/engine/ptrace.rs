@@ -88,6 +88,7 @@ fn trace(pid: i32, reply: &Sender<Result<(), Errno>>, handlers: Handlers, voice:
         return;
     }
     let mut guide = Guide::new(handlers, voice.clone());
+    guide.born(pid);
     loop {
         // Before the wait: what was decided meanwhile; and from here on an answer ends the wait.
         guide.settle(&mut tracer);

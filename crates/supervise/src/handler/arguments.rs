@@ -68,13 +68,18 @@ impl Trap<'_> {
     pub fn socket_address(&self, index: usize, length: usize) -> Result<SocketAddress, u16> {
         let args = self.args();
         let (Some(address), Some(length)) = (args.get(index), args.get(length)) else { return Err(EINVAL) };
+        self.address(*address, *length)
+    }
+
+    /// The socket address that stands there.
+    pub(crate) fn address(&self, address: u64, length: u64) -> Result<SocketAddress, u16> {
         // socklen_t; the kernel refuses more than a sockaddr_storage.
-        let length = *length as u32 as usize;
+        let length = length as u32 as usize;
         if !(2..=128).contains(&length) {
             return Err(EINVAL);
         }
         let mut bytes = vec![0; length];
-        if self.read(*address, &mut bytes) < length {
+        if self.read(address, &mut bytes) < length {
             return Err(EFAULT);
         }
         parse(&bytes)

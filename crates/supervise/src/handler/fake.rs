@@ -45,6 +45,7 @@ impl Fake {
             guest: self,
             looked: false.into(),
             memory: RefCell::default(),
+            approved: RefCell::default(),
         }
     }
 }

@@ -25,6 +25,7 @@ mod arguments;
 #[cfg(test)]
 mod fake;
 mod lookup;
+mod process;
 pub mod provided;
 mod snapshot;
 mod stack;
@@ -38,9 +39,10 @@ use tipstaff_abi::{Arch, SyscallSet};
 pub use arguments::{Argv, SocketAddress};
 pub(crate) use lookup::identity;
 pub use lookup::{AT_FDCWD, Found, Last};
-pub(crate) use snapshot::Snapshot;
+pub use process::Process;
 pub(crate) use stack::{Asked, Verdict, caught};
 pub use stack::{Handlers, WrongArch};
+pub(crate) use trap::Seen;
 pub use trap::{Entry, Guest, Return, Trap};
 
 /// What becomes of a call.
@@ -93,6 +95,8 @@ pub struct Deferred {
     pub(crate) deadline: Duration,
     /// What counts if the work has not answered by then, panics, or finds no room.
     pub(crate) otherwise: Box<Action>,
+    /// What the report says if it does not answer in time; None: nothing, that is an answer like any other.
+    pub(crate) late: Option<String>,
 }
 
 pub(crate) type Work = Box<dyn FnOnce() -> Action + Send>;
@@ -133,18 +137,28 @@ impl Action {
     /// Decides elsewhere: `work` runs in the pool. If it has not answered by `deadline`, or the pool is full, or it panics or defers again, the
     /// call fails with `errno`. After [`Action::Pass`] the handlers behind this one are asked. Work that never ends keeps a thread of the pool.
     pub fn defer(deadline: Duration, errno: u16, work: impl FnOnce() -> Self + Send + 'static) -> Self {
-        Self::Defer(Deferred { work: Later::Pool(Box::new(work)), deadline, otherwise: Box::new(Self::Errno(errno)) })
+        Self::Defer(Deferred {
+            work: Later::Pool(Box::new(work)),
+            deadline,
+            otherwise: Box::new(Self::Errno(errno)),
+            late: None,
+        })
     }
 
     /// Decides in a thread that is neither ours nor the pool's: `start` is called at once.
     pub(crate) fn elsewhere(deadline: Duration, errno: u16, start: impl FnOnce(Reply) + Send + 'static) -> Self {
-        Self::Defer(Deferred { work: Later::Own(Box::new(start)), deadline, otherwise: Box::new(Self::Errno(errno)) })
+        Self::Defer(Deferred {
+            work: Later::Own(Box::new(start)),
+            deadline,
+            otherwise: Box::new(Self::Errno(errno)),
+            late: None,
+        })
     }
 
     /// Decided, but carried out only after this time. Takes no thread.
     #[must_use]
     pub fn after(delay: Duration, action: Self) -> Self {
-        Self::Defer(Deferred { work: Later::Time, deadline: delay, otherwise: Box::new(action) })
+        Self::Defer(Deferred { work: Later::Time, deadline: delay, otherwise: Box::new(action), late: None })
     }
 }
 
@@ -169,6 +183,19 @@ pub trait Handler: Send {
     /// A thread that made calls is gone; its number may be another's soon. For those who [keep](Self::keeps_threads) something.
     fn on_gone(&mut self, tid: i32) {
         let _ = tid;
+    }
+
+    /// Every process is to be told to [`Self::on_process`] before it runs an instruction. The kernel gives that only to a tracer: the ptrace engine has
+    /// it at no price; under notify each fork(2), vfork(2) and clone(2) that makes a process is asked about, its caller is traced for just that call, and
+    /// a caller that a debugger in the box traces already is refused (EPERM). Asked once, before the box starts.
+    fn knows_processes(&self) -> bool {
+        false
+    }
+
+    /// A process has been made and has not run an instruction; it does so when this returns. The box's first one, which the launcher has made, is
+    /// told too. For those who [know](Self::knows_processes) processes.
+    fn on_process(&mut self, process: &Process) {
+        let _ = process;
     }
 
     /// What the report calls it.

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tipstaff_abi::{Arch, SyscallSet, Sysno, errno};
 
-use super::{Action, Deferred, Denied, Entry, Handler, Return, Rewriter};
+use super::{Action, Deferred, Denied, Entry, Handler, Process, Return, Rewriter};
 
 /// The handlers of one box, in the order in which they are asked.
 #[derive(Default)]
@@ -186,6 +186,26 @@ impl Handlers {
             Who::Handler(handler) => handler.keeps_threads(),
             Who::Rewriter(_) => true,
         })
+    }
+
+    /// Somebody wants to know every process before it runs.
+    #[must_use]
+    pub fn knows_processes(&self) -> bool {
+        self.seats.iter().any(|seat| matches!(&seat.who, Who::Handler(handler) if handler.knows_processes()))
+    }
+
+    /// A process has been made. What a panic said.
+    pub(crate) fn born(&mut self, process: &Process) -> Option<String> {
+        let mut fault = None;
+        for seat in &mut self.seats {
+            let Who::Handler(handler) = &mut seat.who else { continue };
+            if handler.knows_processes()
+                && let Err(words) = caught(|| handler.on_process(process))
+            {
+                fault = Some(format!("handler {}: {words}", handler.name()));
+            }
+        }
+        fault
     }
 
     /// Somebody changes calls: only a tracer can serve them.

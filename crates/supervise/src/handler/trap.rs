@@ -6,6 +6,7 @@ use std::ops::Deref;
 use tipstaff_abi::{Arch, Sysno};
 
 use super::snapshot::Snapshot;
+use crate::engine::Approved;
 
 /// What an engine knows of the caller. Its memory belongs to the guest: see the module's table.
 pub trait Guest {
@@ -38,6 +39,16 @@ pub struct Trap<'a> {
     /// Guest memory was read: a decision may rest on it.
     pub(crate) looked: Cell<bool>,
     pub(crate) memory: RefCell<Snapshot>,
+    /// What an exec will become, from the first time that somebody asked.
+    pub(crate) approved: RefCell<Option<Result<Approved, u16>>>,
+}
+
+/// What the handlers have found out about a call, while it waits.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub memory: Snapshot,
+    pub looked: bool,
+    pub approved: Option<Result<Approved, u16>>,
 }
 
 impl std::fmt::Debug for Trap<'_> {
@@ -98,6 +109,21 @@ impl Trap<'_> {
     pub fn read(&self, address: u64, into: &mut [u8]) -> usize {
         self.looked.set(true);
         self.memory.borrow_mut().read(self.guest, address, into)
+    }
+
+    pub(crate) fn into_seen(self) -> Seen {
+        let Self { looked, memory, approved, .. } = self;
+        Seen { memory: memory.into_inner(), looked: looked.into_inner(), approved: approved.into_inner() }
+    }
+
+    /// What an exec would become, looked up once: what a handler has seen is what the engine verifies. Err: the errno that the kernel would answer.
+    pub(crate) fn approved(&self) -> Result<Approved, u16> {
+        self.looked.set(true);
+        if let Some(known) = &*self.approved.borrow() {
+            return known.clone();
+        }
+        let found = Approved::of(self);
+        self.approved.borrow_mut().insert(found).clone()
     }
 
     fn write(&self, address: u64, bytes: &[u8]) -> bool {

@@ -173,7 +173,11 @@ impl Session {
             return Ok(None);
         }
         let limit = self.limits.processes.map(|(limit, _)| limit);
-        let (hold, note) = Hold::begin(&self.keeper, self.cgroup.as_ref(), limit, self.custody.exempt)?;
+        let begin = || Hold::begin(&self.keeper, self.cgroup.as_ref(), limit, self.custody.exempt);
+        let (hold, note) = match &self.options.restrict {
+            Some(restrict) => restrict.holding(true, begin).inspect_err(|_| restrict.holding(false, || ())),
+            None => begin(),
+        }?;
         self.custody.hold = Some(hold);
         Ok(note)
     }
@@ -181,7 +185,11 @@ impl Session {
     /// Lets tasks begin again.
     pub fn release(&mut self) {
         if let Some(hold) = self.custody.hold.take().filter(|_| !self.done) {
-            self.custody.refused += hold.end(&self.keeper, self.cgroup.as_ref());
+            let end = || hold.end(&self.keeper, self.cgroup.as_ref());
+            self.custody.refused += match &self.options.restrict {
+                Some(restrict) => restrict.holding(false, end),
+                None => end(),
+            };
         }
     }
 

@@ -29,6 +29,11 @@ impl Session {
                 self.cause.get_or_insert((Cause::Output, at));
             }
         }
+        self.tightened();
+        if let Some(restrict) = &self.options.restrict {
+            restrict.close();
+            self.rules.extend(restrict.said());
+        }
         let last = self.options.engine.finish();
         self.hear(last);
         self.collected.output = self.options.count_output.then_some(self.counted_output);

@@ -77,11 +77,19 @@ impl Session {
             self.look_at_idle(now);
         }
         if due(self.due.memory) {
+            self.tightened();
             self.look_at_memory(now);
         }
         if due(self.due.signals) {
             self.look_at_signals(now);
         }
+    }
+
+    /// Limits that somebody has lowered since.
+    pub(super) fn tightened(&mut self) {
+        let Some(restrict) = &self.options.restrict else { return };
+        self.limits.memory = restrict.memory().or(self.limits.memory);
+        self.limits.processes = restrict.processes().or(self.limits.processes);
     }
 
     fn time_over(&mut self, cause: Cause, limit: Limit, observed: u64) {

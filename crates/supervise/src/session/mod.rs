@@ -23,6 +23,7 @@ use crate::denials::Denials;
 use crate::engine::{Answered, Engine, Said};
 use crate::forks::Refused;
 use crate::memory::Sampler;
+use crate::policy_fn::{Restrict, Surface};
 use crate::relay::{Relay, Sink};
 use crate::usage::Collected;
 pub use custody::{Attendant, Look, LookProcess};
@@ -43,6 +44,8 @@ pub struct Options {
     pub forks: Option<Arc<Refused>>,
     /// A signalfd: SIGWINCH resizes the terminal, everything else goes to the guest; a second SIGINT kills.
     pub signals: Option<OwnedFd>,
+    /// Takes things away from the box while it runs.
+    pub restrict: Option<Restrict>,
 }
 
 mod token {
@@ -147,6 +150,18 @@ impl Session {
             input,
             options,
         };
+        if let Some(restrict) = &session.options.restrict {
+            restrict.open(Surface {
+                keeper: session.keeper.pidfd().try_clone_to_owned()?,
+                pid: session.keeper.pid(),
+                started_ns: started,
+                namespaces: plan.namespaces,
+                limiter: session.cgroup.as_ref().map(tipstaff_cgroup::Cgroup::limiter),
+                processes: session.limits.processes,
+                memory: session.limits.memory,
+                lowered: false,
+            });
+        }
         if let Engine::Notify(notify) = &mut session.options.engine {
             notify.start(session.keeper.pid());
         }
@@ -374,6 +389,14 @@ impl Session {
         if let Some(words) = said.lost {
             self.fault.get_or_insert(words);
             self.kill(Cause::SupervisorFault);
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(restrict) = &self.options.restrict {
+            restrict.close();
         }
     }
 }

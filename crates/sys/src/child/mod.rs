@@ -10,7 +10,7 @@
 //! signals, Landlock, limits, seccomp, exec.
 
 mod guest;
-mod mounts;
+pub(crate) mod mounts;
 mod setup;
 
 use std::ffi::{CString, OsStr};

@@ -75,7 +75,7 @@ fn mount_instance(kind: &CStr, options: &[(&CStr, &CStr)], attr: u64, root: i32,
 }
 
 /// Recursive MS_PRIVATE on "/": nothing that is mounted here is seen outside, nor the reverse.
-pub(super) fn make_private() -> Result<(), Errno> {
+pub(crate) fn make_private() -> Result<(), Errno> {
     let flags = (libc::MS_REC | libc::MS_PRIVATE) as usize;
     // SAFETY: only the target is read for a propagation change.
     unsafe { call(libc::SYS_mount, [0, ptr(c"/"), 0, flags, 0, 0]).map(drop) }
@@ -87,6 +87,25 @@ pub(super) fn new_root(at: &CString) -> Result<i32, Errno> {
     let mount = new_instance(c"tmpfs", &options, ATTR_NOSUID | ATTR_NODEV)?;
     attach(mount, libc::AT_FDCWD, at)?;
     Ok(mount as i32)
+}
+
+/// An empty directory and an empty file without permissions, as read-only mounts that are attached nowhere. The caller has a mount namespace of its own,
+/// in which their file system stays.
+pub(crate) fn covers() -> Result<(usize, usize), Errno> {
+    let mount = new_instance(c"tmpfs", &[(c"size", c"4k"), (c"mode", c"755")], 0)?;
+    attach(mount, libc::AT_FDCWD, c"/")?;
+    // SAFETY: integers and C strings.
+    let cover = |name: &CStr| unsafe {
+        let tree = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
+        let fd = call(libc::SYS_open_tree, [mount, ptr(name), tree, 0, 0, 0])?;
+        setattr(fd, false, ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC).map(|()| fd)
+    };
+    // SAFETY: C strings.
+    unsafe {
+        call(libc::SYS_mkdirat, [mount, ptr(c"d"), 0, 0, 0, 0])?;
+        call(libc::SYS_mknodat, [mount, ptr(c"f"), libc::S_IFREG as usize, 0, 0, 0])?;
+    }
+    Ok((cover(c"d")?, cover(c"f")?))
 }
 
 /// The keeper's umask is 0.

@@ -121,7 +121,10 @@ pub(super) fn lower(
     if let Some(both) = rules.iter().find(|rule| network.deny.contains(rule)) {
         return Err(sink.wrong(format!("network: \"{both}\" is both allowed and denied; leave one of the two out")));
     }
-    let restricted = !network.bind.is_empty() || everything && !network.deny.is_empty() || !rules.is_empty();
+    let restricted = everything && around.addresses
+        || !network.bind.is_empty()
+        || everything && !network.deny.is_empty()
+        || !rules.is_empty();
     if !restricted {
         return Ok((if everything { Net::Host } else { Net::None }, None));
     }
@@ -136,11 +139,12 @@ pub(super) fn lower(
     plan.udp = reach.uses(Proto::Udp) || !network.bind.is_empty() || !plan.hosts.is_empty();
     let landlock = caps.landlock_abi >= 4;
     let connect_ports = reach.tcp_ports().and_then(|ranges| single(&ranges));
-    let alone = landlock && reach.is_ports_alone() && network.bind.is_empty() && connect_ports.is_some();
+    let alone =
+        !around.addresses && landlock && reach.is_ports_alone() && network.bind.is_empty() && connect_ports.is_some();
     let open = everything && network.deny.is_empty();
-    plan.mediate_connect = !(alone || open);
+    plan.mediate_connect = around.addresses || !(alone || open);
     let bind_ports = bind.as_ref().and_then(|ranges| single(ranges));
-    plan.mediate_bind = bind.is_some() && (plan.udp || !landlock || bind_ports.is_none());
+    plan.mediate_bind = around.addresses || bind.is_some() && (plan.udp || !landlock || bind_ports.is_none());
     plan.mediate_listen = bind.as_ref().is_some_and(|_| !alone);
     if landlock {
         plan.landlock_connect = match (plan.mediate_connect, alone) {
