@@ -77,10 +77,10 @@ fn a_restart_is_only_for_whoever_has_a_signal() {
     signal(asker.pid(), Signal::USR1);
     until("the signal", || pending(asker.pid()));
     // A signal for the process is told to its first thread alone, although both seem to have it.
+    let tid = |call: &tipstaff_notify::Notification| call.pid().expect("visible").cast_signed();
+    assert!(calls.iter().all(|call| pending(tid(call))));
     for call in calls {
-        let tid = call.pid().expect("visible").cast_signed();
-        assert!(pending(tid));
-        if tid == asker.pid() { call.restart() } else { call.give(8) }.expect("answered");
+        if tid(&call) == asker.pid() { call.restart() } else { call.give(8) }.expect("answered");
     }
     asker.call().give(9).expect("answered");
     let mut lines = [asker.line(), asker.line()].map(|line| line[..line.len().min(8)].to_owned());

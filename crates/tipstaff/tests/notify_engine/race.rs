@@ -105,8 +105,8 @@ macro_rules! races {
             also_elsewhere(concat!("race::", stringify!($name)), &PLACES, || {
                 assert_eq!(wrong($call, true), 0);
             });
-            // The control: the same handler, and no rule below it.
-            assert!(wrong($call, false) > 0, "the attack does not work, so the test proves nothing");
+            // The control: the same handler, and no rule below it. A busy machine may need more than one go.
+            assert!((0..20).any(|_| wrong($call, false) > 0), "the attack does not work, so the test proves nothing");
         }
     )*};
 }
