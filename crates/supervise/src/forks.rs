@@ -156,7 +156,9 @@ impl Ledger {
         }
         if self.bound < self.limit {
             self.bound += 1;
-            self.allowed.entry(tid).or_insert(Allowed { times: 0, since_ns: None }).times += 1;
+            // It is this call that may be under way from now on, and no earlier one.
+            let times = self.allowed.get(&tid).map_or(0, |allowed| allowed.times) + 1;
+            self.allowed.insert(tid, Allowed { times, since_ns: None });
             Decision::Allow
         } else if doubts > 0 {
             Decision::Doubt
