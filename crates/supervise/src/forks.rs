@@ -25,8 +25,12 @@ const AGAIN: Duration = Duration::from_micros(300);
 /// CPU time that a fork takes at most: this, and as much again for every [`PER_PAGES`] pages whose tables it copies.
 const FORK_NS: u64 = 20_000_000;
 const PER_PAGES: u64 = 65_536;
-/// After so many refusals in a row each further one is answered late, so that a bomb does not keep the supervisor busy.
-const HASTY: u64 = 16;
+/// After so many refusals in a row it is a bomb: what was found a moment ago is then good enough, and tasks that ask without end would keep
+/// the supervisor looking without end.
+const STORM: u64 = 16;
+const MOMENT: Duration = Duration::from_millis(1);
+/// And after so many the answer comes late.
+const LONG_STORM: u64 = 1 << 16;
 const LATE: Duration = Duration::from_millis(20);
 
 /// How many calls were refused.
@@ -77,6 +81,8 @@ struct Ledger {
     allowed: HashMap<i32, Allowed>,
     /// The tasks of the last look: threads by process.
     known: BTreeMap<Key, u64>,
+    /// When a look found no room.
+    full_at: Option<Instant>,
 }
 
 impl Forks {
@@ -86,7 +92,7 @@ impl Forks {
         let refused = Arc::new(Refused::default());
         let (allowed, known) = (HashMap::new(), BTreeMap::new());
         // Nothing is known yet: the first call looks.
-        let ledger = Ledger { limit, arch, keeper: 0, bound: limit, allowed, known };
+        let ledger = Ledger { limit, arch, keeper: 0, bound: limit, allowed, known, full_at: None };
         (Self { ledger: Arc::new(Mutex::new(ledger)), refused: Arc::clone(&refused), in_a_row: 0 }, refused)
     }
 }
@@ -102,7 +108,8 @@ impl Handler for Forks {
 
     fn on_syscall(&mut self, trap: &mut Trap<'_>) -> Action {
         let tid = trap.tid();
-        match lock(&self.ledger).decide(tid) {
+        let storm = self.in_a_row >= STORM;
+        match lock(&self.ledger).decide(tid, storm) {
             Decision::Allow => {
                 self.in_a_row = 0;
                 Action::Pass
@@ -110,7 +117,7 @@ impl Handler for Forks {
             Decision::Refuse => {
                 self.in_a_row += 1;
                 let answer = refuse(&self.refused);
-                if self.in_a_row > HASTY { Action::after(LATE, answer) } else { answer }
+                if self.in_a_row > LONG_STORM { Action::after(LATE, answer) } else { answer }
             }
             Decision::Doubt => {
                 let (ledger, refused) = (Arc::clone(&self.ledger), Arc::clone(&self.refused));
@@ -118,7 +125,7 @@ impl Handler for Forks {
                     let until = Instant::now() + PATIENCE;
                     loop {
                         std::thread::sleep(AGAIN);
-                        let decision = lock(&ledger).decide(tid);
+                        let decision = lock(&ledger).decide(tid, false);
                         match decision {
                             Decision::Allow => return Action::Pass,
                             Decision::Doubt if Instant::now() < until => {}
@@ -147,7 +154,12 @@ fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
 }
 
 impl Ledger {
-    fn decide(&mut self, tid: i32) -> Decision {
+    /// `storm`: if a moment ago there was no room, there is none.
+    fn decide(&mut self, tid: i32, storm: bool) -> Decision {
+        if storm && self.full_at.is_some_and(|at| at.elapsed() < MOMENT) {
+            self.allowed.remove(&tid);
+            return Decision::Refuse;
+        }
         let mut doubts = 0;
         if self.bound >= self.limit {
             // Who asks is in no call that was allowed before.
@@ -156,11 +168,14 @@ impl Ledger {
         }
         if self.bound < self.limit {
             self.bound += 1;
-            self.allowed.entry(tid).or_insert(Allowed { times: 0, since_ns: None }).times += 1;
+            // It is this call that may be under way from now on, and no earlier one.
+            let times = self.allowed.get(&tid).map_or(0, |allowed| allowed.times) + 1;
+            self.allowed.insert(tid, Allowed { times, since_ns: None });
             Decision::Allow
         } else if doubts > 0 {
             Decision::Doubt
         } else {
+            self.full_at = Some(Instant::now());
             Decision::Refuse
         }
     }
@@ -264,7 +279,7 @@ mod tests {
     fn ledger(limit: u64) -> Ledger {
         let keeper = std::process::id().cast_signed();
         let (allowed, known) = (HashMap::new(), BTreeMap::new());
-        Ledger { limit, arch: Arch::X86_64, keeper, bound: limit, allowed, known }
+        Ledger { limit, arch: Arch::X86_64, keeper, bound: limit, allowed, known, full_at: None }
     }
 
     /// A thread that does nothing but run, until it is told to end.
@@ -290,15 +305,19 @@ mod tests {
             // Nobody is below this process, so that nothing ever comes of what is allowed.
             let mut ledger = ledger(2);
             for _ in 0..10 {
-                assert_eq!(ledger.decide(tid), Decision::Allow);
+                assert_eq!(ledger.decide(tid, false), Decision::Allow);
             }
             ledger.bound = ledger.limit;
             assert_eq!(ledger.look(), 1);
-            assert_eq!(ledger.decide(i32::MAX), Decision::Allow, "one may be on its way: there is room for another");
-            assert_eq!(ledger.decide(i32::MAX), Decision::Allow, "who is not there has none on its way");
+            assert_eq!(
+                ledger.decide(i32::MAX, false),
+                Decision::Allow,
+                "one may be on its way: there is room for another"
+            );
+            assert_eq!(ledger.decide(i32::MAX, false), Decision::Allow, "who is not there has none on its way");
             ledger.limit = 1;
-            assert_eq!(ledger.decide(i32::MAX), Decision::Doubt);
-            assert_eq!(ledger.decide(tid), Decision::Allow);
+            assert_eq!(ledger.decide(i32::MAX, false), Decision::Doubt);
+            assert_eq!(ledger.decide(tid, false), Decision::Allow);
         });
     }
 
