@@ -17,6 +17,7 @@ mod matrix;
 mod net;
 mod network;
 mod network_drill;
+mod notify;
 mod programs;
 mod report;
 mod resources;

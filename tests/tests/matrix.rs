@@ -44,6 +44,12 @@ macro_rules! program {
             root_traced_without_cgroup: Root, Machine::Traced(Some(Without::Cgroup));
             root_traced_without_namespaces: Root, Machine::Traced(Some(Without::Namespaces));
             ordinary_traced_without_listener: Ordinary, Machine::Traced(Some(Without::Listener));
+            root_notified: Root, Machine::Notified(None);
+            ordinary_notified: Ordinary, Machine::Notified(None);
+            root_notified_without_cgroup: Root, Machine::Notified(Some(Without::Cgroup));
+            root_notified_without_namespaces: Root, Machine::Notified(Some(Without::Namespaces));
+            ordinary_notified_without_landlock: Ordinary, Machine::Notified(Some(Without::Landlock));
+            ordinary_notified_without_listener: Ordinary, Machine::Notified(Some(Without::Listener));
         ]);
     };
     ($name:ident, $run:expr, $right:expr, [$($test:ident: $user:ident, $machine:expr;)*]) => {

@@ -12,10 +12,12 @@ use crate::{library, system};
 const ROUNDS_BEFORE: usize = 50;
 const GROWTH_KIB: u64 = 1024;
 
-struct Picture(Vec<(&'static str, BTreeSet<String>)>);
+/// What runs could leave behind.
+pub struct Picture(Vec<(&'static str, BTreeSet<String>)>);
 
 impl Picture {
-    fn now() -> Self {
+    /// What is there now.
+    pub fn now() -> Self {
         let lines = |path: &str| -> BTreeSet<String> {
             fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
         };
@@ -46,6 +48,34 @@ impl Picture {
     }
 }
 
+/// Resident memory of this process, in KiB.
+pub fn rss() -> u64 {
+    system::status(std::process::id(), "VmRSS").unwrap_or(0)
+}
+
+/// Prints what has changed since; true when nothing is left.
+pub fn nothing_left(before: &Picture, rss_before: u64) -> bool {
+    // What the kernel takes down behind our back may need a moment.
+    let deadline = Instant::now() + Duration::from_secs(2);
+    let mut after = Picture::now();
+    while before.0.iter().zip(&after.0).any(|(b, a)| !a.1.is_subset(&b.1)) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(50));
+        after = Picture::now();
+    }
+    let mut same = true;
+    for ((what, before), (_, after)) in before.0.iter().zip(&after.0) {
+        let new: Vec<&String> = after.difference(before).collect();
+        same &= new.is_empty();
+        let verdict = if new.is_empty() { "nothing new".to_owned() } else { format!("LEFT: {new:?}") };
+        println!("{what:24} {:6} before, {:6} after: {verdict}", before.len(), after.len());
+    }
+    let grown = rss().saturating_sub(rss_before);
+    same &= grown <= GROWTH_KIB;
+    let verdict = if grown <= GROWTH_KIB { "within 1 MiB" } else { "TOO MUCH" };
+    println!("{:24} {rss_before:6} KiB before, {:6} KiB after: {verdict}", "resident memory", rss_before + grown);
+    same
+}
+
 /// Runs `n` boxes; true when all is as before.
 pub fn drill(n: usize) -> anyhow::Result<bool> {
     println!("{}", system::line());
@@ -58,30 +88,11 @@ pub fn drill(n: usize) -> anyhow::Result<bool> {
     for round in 0..ROUNDS_BEFORE {
         one(round)?;
     }
-    let rss = || system::status(std::process::id(), "VmRSS").unwrap_or(0);
     let (before, rss_before, begun) = (Picture::now(), rss(), Instant::now());
     for round in 0..n {
         one(round)?;
     }
     let each = begun.elapsed().as_secs_f64() * 1e6 / n.max(1) as f64;
-    // What the kernel takes down behind our back may need a moment.
-    let deadline = Instant::now() + Duration::from_secs(2);
-    let mut after = Picture::now();
-    while before.0.iter().zip(&after.0).any(|(b, a)| !a.1.is_subset(&b.1)) && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(50));
-        after = Picture::now();
-    }
-    let mut same = true;
     println!("{n} runs, all namespaces and control groups, one in four leaves what it can; {each:.0} µs each");
-    for ((what, before), (_, after)) in before.0.iter().zip(&after.0) {
-        let new: Vec<&String> = after.difference(before).collect();
-        same &= new.is_empty();
-        let verdict = if new.is_empty() { "nothing new".to_owned() } else { format!("LEFT: {new:?}") };
-        println!("{what:24} {:6} before, {:6} after: {verdict}", before.len(), after.len());
-    }
-    let grown = rss().saturating_sub(rss_before);
-    same &= grown <= GROWTH_KIB;
-    let verdict = if grown <= GROWTH_KIB { "within 1 MiB" } else { "TOO MUCH" };
-    println!("{:24} {rss_before:6} KiB before, {:6} KiB after: {verdict}", "resident memory", rss_before + grown);
-    Ok(same)
+    Ok(nothing_left(&before, rss_before))
 }

@@ -6,6 +6,13 @@
 //! tipstaff-bench leak [N=2000]   N runs in one process leave nothing
 //! tipstaff-bench kill [N=1000]   SIGKILL of the supervisor at N random points leaves nothing
 //! tipstaff-bench trace           the table of tracing
+//! tipstaff-bench notify        the table of notifications
+//! tipstaff-bench notify storm [N=1000000]      N calls of 64 processes, and another box beside them
+//! tipstaff-bench notify eintr [N=20000]        what N calls of each kind are told under a timer signal
+//! tipstaff-bench notify pipelines [N=100000]   pipelines under dash, none hangs
+//! tipstaff-bench notify race [N=1000000]       paths that change N times while they are decided about
+//! tipstaff-bench notify kill [N=1000]          SIGKILL of a supervisor with handlers at N random points leaves nothing
+//! tipstaff-bench notify leak [N=10000]         N boxes with handlers in sequence, N/10 eight at a time, leave nothing
 //! tipstaff-bench drill exec [N=20000]        execs from threads, amid signals, none stuck
 //! tipstaff-bench drill pipelines [N=100000]  pipelines under dash, none hangs
 //! tipstaff-bench drill kill [N=500]          SIGKILL of the tracer at N random points leaves no tracee, and harms no other
@@ -24,6 +31,7 @@ mod latency;
 mod leak;
 mod library;
 mod measure;
+mod notify;
 mod phases;
 mod system;
 mod trace;
@@ -56,12 +64,19 @@ fn run() -> anyhow::Result<bool> {
         ["kill"] => kill::drill(1000),
         ["kill", n] => kill::drill(count(n)?),
         ["trace"] => trace::table().map(|()| true),
+        ["notify"] => notify::run("table", None),
+        ["notify", name] => notify::run(name, None),
+        ["notify", name, n] => notify::run(name, Some(count(n)?)),
         ["drill", name] => drill(name, None),
         ["drill", name, n] => drill(name, Some(count(n)?)),
+        // One side of a row, the supervisor of a drill.
+        [notify::HELPER, how, dir] => notify::helper(how, dir),
+        [notify::TREE, dir, mark] => notify::tree(dir, mark),
         // The child of the filter row.
         [filter::HELPER, which] => filter::helper(which).map(|()| true),
         _ => bail!(
-            "usage: tipstaff-bench [table | phases | leak [N] | kill [N] | trace | drill exec|pipelines|kill|threads [N]]"
+            "usage: tipstaff-bench [table | phases | leak [N] | kill [N] | trace | drill exec|pipelines|kill|threads [N] | \
+             notify [storm|eintr|pipelines|race|kill|leak [N]]]"
         ),
     }
 }

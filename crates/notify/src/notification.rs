@@ -11,8 +11,8 @@ use tipstaff_sys::{Errno, process_vm, seccomp};
 
 const EPERM: i32 = 1;
 const ENOSYS: i32 = 38;
-/// Not an errno of programs: the kernel runs a signal's handler and then makes the call again (SA_RESTART), or answers EINTR; without a signal
-/// it makes the call again at once.
+/// Not an errno of programs: the kernel runs a signal's handler and then makes the call again (SA_RESTART), or answers EINTR. It looks only if the
+/// thread has been told of a signal (TIF_SIGPENDING): else the program itself gets this number.
 const ERESTARTSYS: i32 = 512;
 /// As ERESTARTSYS, and the kernel makes the call again whatever the handler says.
 const ERESTARTNOINTR: i32 = 513;
@@ -118,7 +118,8 @@ impl Notification {
         self.answer(value, 0, 0)
     }
 
-    /// The caller takes its pending signal, and then makes the call again or gets EINTR, as SA_RESTART says.
+    /// The caller takes its pending signal, and then makes the call again or gets EINTR, as SA_RESTART says. Only for a thread that is known to have
+    /// one that it does not block: any other gets the errno 512, which no program knows.
     pub fn restart(mut self) -> io::Result<()> {
         self.answer(0, -ERESTARTSYS, 0)
     }

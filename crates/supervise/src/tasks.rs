@@ -83,14 +83,24 @@ pub(crate) fn process_of(tid: i32) -> Option<i32> {
     status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
 }
 
-/// Whether a thread has a signal to take: pending for it or its process, and not blocked.
+/// Whether a thread is about to take a signal: one is pending and not blocked, and the kernel has told this very thread (TIF_SIGPENDING).
+///
+/// A signal for a process is told to one thread of it, and which one cannot be seen from outside: the first thread, if that does not block it (kill(2), timers), or the
+/// parent of a child that has ended (SIGCHLD). So it counts for an only thread, and for the first one.
 pub(crate) fn has_signal(tid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
-    let set = |key| {
-        let value = status.lines().find_map(|line| line.strip_prefix(key));
-        value.and_then(|v| u64::from_str_radix(v.trim(), 16).ok()).unwrap_or(0)
+    told(tid, &fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default())
+}
+
+fn told(tid: i32, status: &str) -> bool {
+    const CHLD: u64 = 1 << (17 - 1);
+    let field = |key| status.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    let set = |key| field(key).and_then(|value| u64::from_str_radix(value, 16).ok()).unwrap_or(0);
+    let shared = match (field("Threads:"), field("Tgid:")) {
+        (Some("1"), _) => set("ShdPnd:"),
+        (_, Some(first)) if first.parse() == Ok(tid) => set("ShdPnd:") & !CHLD,
+        _ => 0,
     };
-    (set("SigPnd:") | set("ShdPnd:")) & !set("SigBlk:") != 0
+    (set("SigPnd:") | shared) & !set("SigBlk:") != 0
 }
 
 /// Open descriptors of a process: the size of its `fd` directory (Linux 6.2), or its entries. 0 when it is gone.
@@ -139,5 +149,21 @@ mod tests {
         assert_eq!(process(pid, &mut Vec::new()), None);
         drop(go);
         shell.wait().expect("wait");
+    }
+
+    #[test]
+    fn a_signal_of_the_process_is_not_every_threads() {
+        let status = |tgid: i32, threads, own: u64, shared: u64, blocked: u64| {
+            format!(
+                "Tgid:\t{tgid}\nThreads:\t{threads}\nSigPnd:\t{own:016x}\nShdPnd:\t{shared:016x}\nSigBlk:\t{blocked:016x}\n"
+            )
+        };
+        let (usr1, chld) = (1 << 9, 1 << 16);
+        assert!(told(7, &status(7, 1, 0, usr1, 0)) && told(7, &status(7, 1, 0, chld, 0)));
+        assert!(told(7, &status(7, 2, 0, usr1, 0)), "the first thread is asked first");
+        assert!(!told(7, &status(7, 2, 0, chld, 0)), "the parent's alone");
+        assert!(!told(8, &status(7, 2, 0, usr1, 0)) && told(8, &status(7, 2, usr1, 0, 0)));
+        assert!(!told(7, &status(7, 1, usr1, usr1, usr1)), "blocked");
+        assert!(!told(7, "") && !told(7, &status(7, 1, 0, 0, 0)));
     }
 }

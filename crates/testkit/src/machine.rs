@@ -40,6 +40,8 @@ pub enum Machine {
     Under(Under),
     /// This machine, with the ptrace engine; perhaps less one feature.
     Traced(Option<Without>),
+    /// This machine, with the notify engine; perhaps less one feature.
+    Notified(Option<Without>),
 }
 
 impl From<Without> for Machine {
@@ -57,14 +59,18 @@ impl From<Under> for Machine {
 impl Machine {
     /// The engine that runs ask for here.
     pub(crate) fn engine(self) -> Option<&'static str> {
-        matches!(self, Self::Traced(_)).then_some("ptrace")
+        match self {
+            Self::Traced(_) => Some("ptrace"),
+            Self::Notified(_) => Some("notify"),
+            _ => None,
+        }
     }
 
     /// The word for it on the command line of `without`.
     pub(crate) fn word(self) -> Option<&'static str> {
         Some(match self {
-            Self::Full | Self::Traced(None) => return None,
-            Self::Traced(Some(without)) => return Self::Without(without).word(),
+            Self::Full | Self::Traced(None) | Self::Notified(None) => return None,
+            Self::Traced(Some(without)) | Self::Notified(Some(without)) => return Self::Without(without).word(),
             Self::Without(Without::Cgroup) => "cgroup",
             Self::Without(Without::UserNamespace) => "userns",
             Self::Without(Without::Namespaces) => "namespaces",
@@ -80,8 +86,8 @@ impl Machine {
     /// whatever the case. Empty where nothing is missing and so nothing may be refused.
     pub fn reasons(self) -> &'static [&'static str] {
         match self {
-            Self::Full | Self::Traced(None) => &[],
-            Self::Traced(Some(without)) => Self::Without(without).reasons(),
+            Self::Full | Self::Traced(None) | Self::Notified(None) => &[],
+            Self::Traced(Some(without)) | Self::Notified(Some(without)) => Self::Without(without).reasons(),
             Self::Without(Without::Cgroup) => &["cgroup", "control group"],
             Self::Without(Without::UserNamespace | Without::Namespaces) => &["namespace", "cap_sys_admin"],
             Self::Without(Without::Landlock) => &["landlock"],
@@ -100,7 +106,7 @@ impl Machine {
             return Some("the suite does not run as root");
         }
         match self {
-            Self::Traced(Some(without)) => Self::Without(without).unavailable(user),
+            Self::Traced(Some(without)) | Self::Notified(Some(without)) => Self::Without(without).unavailable(user),
             // Hiding mounts needs a mount namespace of the host's user namespace. An ordinary user
             // owns no cgroup, unless delegated.
             Self::Without(Without::Cgroup) if User::me() != 0 => Some("hiding control groups needs root"),

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use tipstaff_abi::bpf::{Insn, SeccompData};
 use tipstaff_abi::caps::KernelCaps;
-use tipstaff_abi::{Arch, Sysno, errno, family};
+use tipstaff_abi::{Arch, SyscallSet, Sysno, errno, family};
 use tipstaff_seccomp::{Action, Condition, Filter, Op, Rule, Width};
 
 use super::host::Host;
@@ -35,6 +35,8 @@ pub struct FilterPlan {
     tells: bool,
     /// There is an engine, and these are the calls it is asked about.
     stops: Option<Stops>,
+    /// Of those calls the ones that break no rule, whatever their arguments are, once somebody asks.
+    unconditional: OnceLock<SyscallSet>,
     /// What stands behind the default action.
     base: String,
 }
@@ -124,9 +126,29 @@ impl FilterPlan {
     /// Whether a notified call is one that the engine is asked about: it breaks no rule.
     pub fn is_asked(&self, data: &SeccompData) -> bool {
         let number = data.nr.cast_unsigned();
+        let unconditional = self.unconditional.get_or_init(|| self.unconditional());
+        if Arch::of(data.arch, number) == Some(self.arch) && unconditional.contains(Sysno(number)) {
+            return true;
+        }
         self.stops.as_ref().is_some_and(|stops| {
             stops.notify() && stops.asks_about(Sysno(number)) && Arch::of(data.arch, number) == Some(self.arch)
         }) && matches!(self.spec().decide(data), Action::Allow | Action::Log)
+    }
+
+    fn unconditional(&self) -> SyscallSet {
+        let mut set = SyscallSet::new(self.arch);
+        let (Some(stops), Some(table)) = (&self.stops, self.spec().table(self.arch)) else { return set };
+        let passes = |action: Action| matches!(action, Action::Allow | Action::Log);
+        let free = |nr: &Sysno| {
+            let mut rules = table.rules.get(&nr.0).into_iter().flatten();
+            passes(table.default) && rules.all(|rule| passes(rule.action))
+        };
+        let all = Sysno::all(self.arch).map(|(nr, _)| nr);
+        let all = all.filter(|nr| stops.notify() && stops.asks_about(*nr)).filter(free);
+        for nr in all {
+            set.insert(nr);
+        }
+        set
     }
 
     /// The rule that a notified call broke.
@@ -241,8 +263,16 @@ pub(super) fn lower(
     let listener = tells || stops.as_ref().is_some_and(Stops::notify);
     if *which == Base::Default && syscalls.rules.is_empty() && network.is_none() {
         let source = Source::Stock(Stock { ptrace, missing });
-        let plan =
-            FilterPlan { arch, source, expanded: OnceLock::new(), listener, tells, stops, base: "default".to_owned() };
+        let plan = FilterPlan {
+            arch,
+            source,
+            expanded: OnceLock::new(),
+            listener,
+            tells,
+            stops,
+            unconditional: OnceLock::new(),
+            base: "default".to_owned(),
+        };
         say(&plan, report, sink);
         return Ok(Some(plan));
     }
@@ -281,7 +311,16 @@ pub(super) fn lower(
         table.push(syscall, rule);
     }
     let source = Source::Own(Box::new(Table { spec, names }));
-    let plan = FilterPlan { arch, source, expanded: OnceLock::new(), listener, tells, stops, base: base_name };
+    let plan = FilterPlan {
+        arch,
+        source,
+        expanded: OnceLock::new(),
+        listener,
+        tells,
+        stops,
+        unconditional: OnceLock::new(),
+        base: base_name,
+    };
     say(&plan, report, sink);
     Ok(Some(plan))
 }
@@ -315,8 +354,17 @@ fn stock_table(arch: Arch, stock: Stock) -> Table {
 #[cfg(test)]
 pub(crate) fn stock_filter(arch: Arch, stock: Stock) -> Filter {
     let (source, expanded) = (Source::Stock(stock), OnceLock::new());
-    FilterPlan { arch, source, expanded, listener: true, tells: true, stops: None, base: "default".into() }
-        .installed([0; SECRET_WORDS])
+    FilterPlan {
+        arch,
+        source,
+        expanded,
+        listener: true,
+        tells: true,
+        stops: None,
+        unconditional: OnceLock::new(),
+        base: "default".into(),
+    }
+    .installed([0; SECRET_WORDS])
 }
 
 fn named(rules: Vec<base::BaseRule>) -> Vec<Named> {

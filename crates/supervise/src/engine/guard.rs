@@ -117,14 +117,20 @@ fn watch(exec: Exec, voice: &Voice) {
         let _ = call.refuse(errno::EPERM.into());
         return;
     }
-    // What was approved is compared afterwards.
-    call.proceed_unjudged();
+    // Whoever still waits is the caller; else its number may be somebody else's already, who is let go at once.
+    let caller = call.is_waiting();
+    if caller {
+        // What was approved is compared afterwards.
+        call.proceed_unjudged();
+    } else {
+        let _ = call.refuse(errno::EPERM.into());
+    }
     let _ = ptrace::interrupt(tid);
     loop {
         match wait::any(None) {
             Ok((pid, Change::Stopped(what))) => {
                 let (stop, event) = (what & 0xff, what >> 8);
-                if event == ptrace::event::EXEC {
+                if caller && event == ptrace::event::EXEC {
                     match approved.compare(pid) {
                         Runs::Approved => drop(ptrace::detach(pid, 0)),
                         Runs::Nothing => {}

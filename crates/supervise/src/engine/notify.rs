@@ -368,6 +368,7 @@ fn trap<'a>(caller: &'a Caller<'a>, seen: Seen) -> Trap<'a> {
 
 /// What an exec that was looked at must become; Err: the errno that the kernel would answer.
 fn approve(asked: &mut Asked, trap: &Trap<'_>) -> Result<Option<Approved>, u16> {
-    let exec = matches!(asked.verdict, Verdict::Make) && matches!(trap.name(), Some("execve" | "execveat"));
-    if exec && trap.looked.get() { trap.approved().map(Some) } else { Ok(None) }
+    let made = trap.looked.get() && matches!(asked.verdict, Verdict::Make);
+    let exec = made && matches!(trap.name(), Some("execve" | "execveat"));
+    if exec { trap.approved().map(Some) } else { Ok(None) }
 }

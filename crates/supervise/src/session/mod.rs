@@ -258,12 +258,18 @@ impl Session {
             Err(rustix::io::Errno::INTR) => 0,
             Err(e) => return Err(e.into()),
         };
-        let mut ended = false;
+        let (mut ended, mut others) = (false, false);
         for (token, flags) in &tokens[..ready] {
             ended |= *token == token::KEEPER;
+            others |= *token != token::LISTENER;
             self.handle(*token, *flags);
         }
-        self.deadlines();
+        // Nothing is due before the timer says so: a call that is answered needs no look at the clock.
+        if others {
+            self.deadlines();
+        } else {
+            self.unpark();
+        }
         if let Some(mut attendant) = self.attendant.take() {
             attendant.turned(self);
             self.attendant = Some(attendant);
