@@ -123,8 +123,10 @@ impl Births {
             Ok(()) => {
                 // Before the answer: the caller stops on its way to making the call again.
                 let _ = ptrace::interrupt(tid);
+                // Whoever still waits is the caller; else its number may be somebody else's already.
+                let stage = if call.is_waiting() { Stage::Asked } else { Stage::Stranger };
                 let _ = call.again();
-                Midwife { births: self, tid, call: data, stage: Stage::Asked, child: Child::None }.work();
+                Midwife { births: self, tid, call: data, stage, child: Child::None }.work();
             }
             Err(e) => {
                 if e != Errno::SRCH {
@@ -164,6 +166,8 @@ impl Births {
 /// How far the caller has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    /// It is not the caller, and is let go.
+    Stranger,
     /// It is to stop before it makes the call again.
     Asked,
     /// It goes to the call's entry.

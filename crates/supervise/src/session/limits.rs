@@ -34,6 +34,7 @@ impl Session {
 
     fn memory_over(&mut self, observed: Option<u64>) {
         let at = self.elapsed();
+        self.tightened();
         let Some((limit, _)) = self.limits.memory else { return };
         self.event(Event::new(Limit::Memory, limit, observed, at));
         self.kill(Cause::Memory);
