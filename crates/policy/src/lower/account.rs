@@ -21,7 +21,7 @@ const MAP_FIXED: u64 = 0x10;
 const MAP_ANONYMOUS: u64 = 0x20;
 const MAP_NORESERVE: u64 = 0x4000;
 
-/// Smaller MAP_FIXED mappings are not asked about: they count as soon as they are there.
+/// Smaller MAP_FIXED mappings are not asked about, and count whole as soon as they are there. In bytes.
 pub const FIXED_FROM: u64 = 1 << 20;
 
 /// Whether the account can be kept; said either way.

@@ -11,6 +11,8 @@ pub(super) struct Area {
     /// Not MAP_SHARED.
     pub private: bool,
     pub writable: bool,
+    /// PROT_NONE.
+    pub closed: bool,
     /// VM_NORESERVE: the kernel keeps MAP_NORESERVE for as long as the mapping exists, through mprotect(2) too.
     pub reserved: bool,
     /// Offset into the object that is mapped.
@@ -51,6 +53,13 @@ impl Area {
 /// The mappings of a process; None when it is gone or may not be looked at.
 pub(super) fn of(pid: i32, buffer: &mut Vec<u8>) -> Option<Vec<Area>> {
     procfs::read(&format!("/proc/{pid}/smaps"), buffer).map(|text| parse(&text))
+}
+
+/// Nothing from `start` to `end` can be read or written: it is reserved. From proc_pid_maps(5).
+pub(super) fn is_closed(pid: i32, start: u64, end: u64, buffer: &mut Vec<u8>) -> bool {
+    let Some(text) = procfs::read(&format!("/proc/{pid}/maps"), buffer) else { return false };
+    let mut within = text.lines().filter_map(header).filter(|area| area.start < end && start < area.end).peekable();
+    within.peek().is_some() && within.all(|area| area.closed)
 }
 
 /// The end of the heap, a whole number of pages; None where there is none yet. From proc_pid_maps(5), which costs less.
@@ -96,6 +105,7 @@ fn header(line: &str) -> Option<Area> {
         start,
         end: end.max(start),
         private: permissions.get(3) == Some(&b'p'),
+        closed: permissions.starts_with(b"---"),
         writable: permissions.get(1) == Some(&b'w'),
         offset,
         device,
@@ -155,6 +165,7 @@ VmFlags: rd mr mw me ac sd
         let areas = of(me, &mut buffer).expect("smaps");
         let area = areas.iter().find(|area| area.start <= inside && inside < area.end).expect("mapped");
         assert!(area.charge(&Ranges::default()) >= 64 << 20 && area.anonymous < 64 << 20, "{area:?}");
+        assert!(!is_closed(me, inside, inside + 1, &mut buffer) && !is_closed(me, 0, 1, &mut buffer));
         drop(held);
         assert_eq!(of(i32::MAX, &mut buffer), None);
     }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use tipstaff_abi::Arch;
+use tipstaff_policy::lower::FIXED_FROM;
 
+use super::areas;
 use super::objects;
 use super::ranges::Ranges;
 use super::request::{CALLS, Request, break_of};
@@ -36,6 +38,20 @@ pub(super) struct Asked {
     pub request: Request,
     /// No more than this many bytes.
     pub at_most: u64,
+}
+
+impl Asked {
+    /// It puts to use what the caller has reserved before: a heap, or the stack of a thread. From, to.
+    fn over_reserved(&self) -> Option<(u64, u64)> {
+        match self.request {
+            Request::Over(start, end) => Some((start, end)),
+            Request::Writable(start, end) if end - start >= FIXED_FROM => {
+                let pid = tasks::process_of(self.tid).unwrap_or(self.tid);
+                areas::is_closed(pid, start, end, &mut Vec::new()).then_some((start, end))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A call that was allowed, by its caller's thread.
@@ -89,18 +105,25 @@ impl Ledger {
         let good_for = GOOD_FOR.max(self.cost * COSTS);
         wanted > 0
             && (self.bound.saturating_add(wanted) > self.limit
-                || self.looked_at.is_none_or(|at| at.elapsed() > good_for))
+                || self.looked_at.is_none_or(|at| at.elapsed() > good_for)
+                || !self.knows(asked.tid))
+    }
+
+    /// The last look has seen the process of this thread: a fork has copied an account.
+    fn knows(&self, tid: i32) -> bool {
+        let seen = |pid| self.spaces.range((pid, 0)..=(pid, u64::MAX)).next().is_some();
+        seen(tid) || tasks::process_of(tid).is_none_or(seen)
     }
 
     pub fn decide(&mut self, asked: &Asked) -> Decision {
-        if let Request::Over(start, end) = asked.request {
+        if let Some((start, end)) = asked.over_reserved() {
             let pid = tasks::process_of(asked.tid).unwrap_or(asked.tid);
             let started = stat::of(pid).map_or(0, |stat| stat.start);
             self.spaces.entry((pid, started)).or_default().add(start, end);
             return Decision::Allow;
         }
         if asked.at_most == 0 {
-            return Decision::Allow;
+            return self.allow(asked, 0);
         }
         if !self.must_look(asked) {
             let wanted = with_tables(asked.at_most);
@@ -140,7 +163,9 @@ impl Ledger {
     }
 
     fn allow(&mut self, asked: &Asked, bytes: u64) -> Decision {
-        self.in_a_row = 0;
+        if bytes > 0 {
+            self.in_a_row = 0;
+        }
         if let Request::Break(to) = asked.request {
             self.breaks.insert(tasks::process_of(asked.tid).unwrap_or(asked.tid), to);
         }

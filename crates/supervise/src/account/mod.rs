@@ -6,8 +6,9 @@
 //! asked about; and no figure drifts, since each look starts anew. A look is made only when the last one's figure and what was allowed since
 //! would pass the limit, or when the last one is old.
 //!
-//! What programs reserve is no use: PROT_NONE and MAP_NORESERVE mappings are not asked about, and a MAP_FIXED mapping, by which runtimes
-//! put to use what they have reserved, counts as far as its pages are there. The ranges of those are the one thing that is kept here.
+//! What programs reserve is no use: PROT_NONE and MAP_NORESERVE mappings are not asked about; and what is put over a reservation in large
+//! pieces (MAP_FIXED; mprotect(2) of what was PROT_NONE), as heaps and stacks of threads are, counts as far as its pages are there. The ranges of
+//! those are the one thing that is kept here.
 //!
 //! This is an answer for programs that check what malloc(3) returns, and no fence: samples, or a control group, look at what is in use and
 //! kill. So calls may be left to the kernel after their registers were read.

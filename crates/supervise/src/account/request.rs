@@ -122,10 +122,9 @@ pub(super) fn up(length: u64) -> u64 {
 
 /// The program break. `last`: what the process asked for last; the kernel shows only whole pages. None when it is gone.
 pub(super) fn break_of(pid: i32, last: Option<u64>) -> Option<u64> {
-    match areas::heap_end(pid, &mut Vec::new()) {
-        Some(end) => Some(last.filter(|last| up(*last) == end).unwrap_or(end)),
-        None => first_break(pid),
-    }
+    // Within the first page there is no mapping yet.
+    let shown = areas::heap_end(pid, &mut Vec::new()).or_else(|| first_break(pid))?;
+    Some(last.filter(|last| up(*last) == up(shown)).unwrap_or(shown))
 }
 
 /// Where the heap would begin: `start_brk`, field 47 of proc_pid_stat(5).

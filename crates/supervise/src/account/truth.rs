@@ -51,6 +51,7 @@ pub(super) fn look(keeper: i32, caller: i32, device: &str, spaces: &mut BTreeMap
         // vfork(2), posix_spawn(3): the child has its parent's memory.
         let same = |space: &Space| space.size == size && kcmp::same_memory(space.pid, process.pid) == Ok(true);
         if seen.iter().any(same) {
+            spaces.entry((process.pid, process.started)).or_default();
             if process.pid == caller {
                 truth.areas = areas::of(caller, &mut buffer).unwrap_or_default();
             }
