@@ -64,3 +64,88 @@ pub(super) fn asks() -> Vec<Ask> {
         ask("fallocate", Vec::new()),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use tipstaff_abi::Sysno;
+    use tipstaff_abi::bpf::SeccompData;
+    use tipstaff_abi::caps::KernelCaps;
+    use tipstaff_report::Level;
+
+    use super::*;
+    use crate::lower::tests::{Table, around, preset};
+    use crate::lower::{Plan, Refusal};
+    use crate::profile::{Engine, MemoryAccount, Profile};
+    use crate::value::Setting;
+
+    fn exact() -> Profile {
+        let mut profile = preset("default");
+        profile.limits.memory = Some(Setting::At(64 << 20));
+        profile.limits.memory_account = Some(MemoryAccount::Exact);
+        profile
+    }
+
+    fn plan(profile: &Profile, caps: &KernelCaps) -> Result<Plan, Refusal> {
+        crate::lower::lower(profile, caps, &Table::machine(), &around())
+    }
+
+    #[test]
+    fn only_calls_that_get_memory_are_asked_about() {
+        let caps = KernelCaps::full();
+        let lowered = plan(&exact(), &caps).expect("plan");
+        assert!(lowered.limits.memory_exact && lowered.engine == EnginePlan::Notify);
+        let filter = lowered.filter.expect("a filter");
+        let asked = |call: &str, args: [u64; 6]| {
+            let nr = Sysno::by_name(caps.arch, call).expect("a call").0.cast_signed();
+            filter.is_asked(&SeccompData { nr, arch: caps.arch.audit_arch(), args, ..SeccompData::default() })
+        };
+        let mmap = |length, prot, flags| asked("mmap", [0, length, prot, flags, 0, 0]);
+        const ANON: u64 = MAP_PRIVATE | MAP_ANONYMOUS;
+        assert!(mmap(1, 3, ANON) && mmap(1, 2, MAP_PRIVATE) && mmap(1, 0, MAP_SHARED | MAP_ANONYMOUS));
+        assert!(mmap(1, 3 | 1 << 32, ANON | 1 << 32), "bits that the kernel does not look at");
+        assert!(mmap(FIXED_FROM, 3, ANON | MAP_FIXED) && mmap(1 << 40, 3, ANON | MAP_FIXED));
+        assert!(!mmap(FIXED_FROM - 1, 3, ANON | MAP_FIXED), "small and over what is there");
+        assert!(!mmap(1, 1, ANON) && !mmap(1, 0, ANON) && !mmap(1, 3, ANON | MAP_NORESERVE));
+        assert!(!mmap(1, 3, MAP_SHARED), "a file");
+        assert!(asked("brk", [1, 0, 0, 0, 0, 0]) && !asked("brk", [0; 6]));
+        assert!(asked("mprotect", [0, 1, 3, 0, 0, 0]) && !asked("mprotect", [0, 1, 5, 0, 0, 0]));
+        assert!(asked("mremap", [0; 6]) && asked("ftruncate", [0; 6]) && asked("fallocate", [0; 6]));
+        assert!(!asked("munmap", [0; 6]) && !asked("madvise", [0; 6]));
+        let installed = filter.installed([7, 8, 9]);
+        tipstaff_seccomp::prove(&installed, &installed.compile().expect("compiles")).expect("proven");
+    }
+
+    #[test]
+    fn nobody_is_asked_without_need() {
+        for (memory, account) in [
+            (Some(Setting::At(1 << 20)), Some(MemoryAccount::Sampled)),
+            (Some(Setting::At(1 << 20)), None),
+            (None, Some(MemoryAccount::Exact)),
+            (Some(Setting::Unlimited), Some(MemoryAccount::Exact)),
+        ] {
+            let mut profile = exact();
+            (profile.limits.memory, profile.limits.memory_account) = (memory, account);
+            let plan = plan(&profile, &KernelCaps::full()).expect("plan");
+            assert!(plan.asked.is_empty() && !plan.limits.memory_exact, "{memory:?} {account:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_listener_it_is_refused_or_weakened() {
+        let mut profile = exact();
+        for (engine, listener) in [(Engine::Native, true), (Engine::Ptrace, true), (Engine::Auto, false)] {
+            profile.isolation.engine = Some(engine);
+            profile.isolation.best_effort = Some(false);
+            let caps = KernelCaps { listener, ..KernelCaps::full() };
+            let refused = plan(&profile, &caps).expect_err("refused").to_string();
+            assert!(refused.contains(RULE) && refused.contains("--memory-account sampled"), "{refused}");
+            profile.isolation.best_effort = Some(true);
+            let weak = plan(&profile, &caps).expect("plan");
+            let told = weak
+                .rules
+                .iter()
+                .any(|rule| rule.enforcement.rule == RULE && rule.enforcement.level == Level::Weakened);
+            assert!(told && !weak.limits.memory_exact, "{engine:?}");
+        }
+    }
+}
