@@ -71,6 +71,7 @@ mod tests {
     use tipstaff_abi::bpf::SeccompData;
     use tipstaff_abi::caps::KernelCaps;
     use tipstaff_report::Level;
+    use tipstaff_seccomp::Action;
 
     use super::*;
     use crate::lower::tests::{Table, around, preset};
@@ -95,9 +96,13 @@ mod tests {
         let lowered = plan(&exact(), &caps).expect("plan");
         assert!(lowered.limits.memory_exact && lowered.engine == EnginePlan::Notify);
         let filter = lowered.filter.expect("a filter");
+        let installed = filter.installed([7, 8, 9]);
         let asked = |call: &str, args: [u64; 6]| {
             let nr = Sysno::by_name(caps.arch, call).expect("a call").0.cast_signed();
-            filter.is_asked(&SeccompData { nr, arch: caps.arch.audit_arch(), args, ..SeccompData::default() })
+            let data = SeccompData { nr, arch: caps.arch.audit_arch(), args, ..SeccompData::default() };
+            let asked = installed.decide(&data) == Action::Notify;
+            assert!(!asked || filter.is_asked(&data), "whoever is notified finds somebody to ask");
+            asked
         };
         let mmap = |length, prot, flags| asked("mmap", [0, length, prot, flags, 0, 0]);
         const ANON: u64 = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -111,7 +116,6 @@ mod tests {
         assert!(asked("mprotect", [0, 1, 3, 0, 0, 0]) && !asked("mprotect", [0, 1, 5, 0, 0, 0]));
         assert!(asked("mremap", [0; 6]) && asked("ftruncate", [0; 6]) && asked("fallocate", [0; 6]));
         assert!(!asked("munmap", [0; 6]) && !asked("madvise", [0; 6]));
-        let installed = filter.installed([7, 8, 9]);
         tipstaff_seccomp::prove(&installed, &installed.compile().expect("compiles")).expect("proven");
     }
 

@@ -9,10 +9,10 @@ use tipstaff_policy::lower::FIXED_FROM;
 use super::areas;
 use super::objects;
 use super::ranges::Ranges;
-use super::request::{CALLS, Request, break_of};
+use super::request::{CALLS, Request, break_of, up};
 use super::truth::{self, Key, PER_TABLE, Truth};
 use crate::inflight::{has_run_on, is_done};
-use crate::{stat, tasks};
+use crate::stat;
 
 /// A look is good for this long, or for this many times what it has cost, whichever is longer: what grows without being asked about is seen at
 /// the next.
@@ -35,23 +35,8 @@ pub(super) enum Decision {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub tid: i32,
+    pub pid: i32,
     pub request: Request,
-    /// No more than this many bytes.
-    pub at_most: u64,
-}
-
-impl Asked {
-    /// It puts to use what the caller has reserved before: a heap, or the stack of a thread. From, to.
-    fn over_reserved(&self) -> Option<(u64, u64)> {
-        match self.request {
-            Request::Over(start, end) => Some((start, end)),
-            Request::Writable(start, end) if end - start >= FIXED_FROM => {
-                let pid = tasks::process_of(self.tid).unwrap_or(self.tid);
-                areas::is_closed(pid, start, end, &mut Vec::new()).then_some((start, end))
-            }
-            _ => None,
-        }
-    }
 }
 
 /// A call that was allowed, by its caller's thread.
@@ -72,7 +57,7 @@ pub(super) struct Ledger {
     bound: u64,
     looked_at: Option<Instant>,
     /// What the last look took.
-    pub cost: Duration,
+    cost: Duration,
     allowed: HashMap<i32, Allowed>,
     spaces: BTreeMap<Key, Ranges>,
     /// What each process asked brk(2) for last.
@@ -99,44 +84,65 @@ impl Ledger {
         }
     }
 
-    /// Whether it takes a look to decide.
-    pub fn must_look(&self, asked: &Asked) -> bool {
-        let wanted = with_tables(asked.at_most);
+    /// Allows what can be allowed without a look. False: [`Self::decide`] tells.
+    pub fn at_once(&mut self, asked: &Asked) -> bool {
+        let bytes = match asked.request {
+            Request::Over(start, end) => {
+                self.reserved(asked.pid, start, end);
+                0
+            }
+            Request::Writable(start, end) if end - start >= FIXED_FROM => return false,
+            // What was asked for last may be a break of the program before an exec.
+            Request::Break(to) => match self.breaks.get(&asked.pid) {
+                Some(last) => up(to).saturating_sub(up(*last)),
+                None => return false,
+            },
+            request => request.at_most(asked.tid),
+        };
+        let wanted = with_tables(bytes);
+        if wanted > 0 && (self.is_old() || !self.knows(asked.pid) || self.bound.saturating_add(wanted) > self.limit) {
+            return false;
+        }
+        self.bound += wanted;
+        self.allow(asked, wanted);
+        true
+    }
+
+    fn is_old(&self) -> bool {
         let good_for = GOOD_FOR.max(self.cost * COSTS);
-        wanted > 0
-            && (self.bound.saturating_add(wanted) > self.limit
-                || self.looked_at.is_none_or(|at| at.elapsed() > good_for)
-                || !self.knows(asked.tid))
+        self.looked_at.is_none_or(|at| at.elapsed() > good_for)
     }
 
-    /// The last look has seen the process of this thread: a fork has copied an account.
-    fn knows(&self, tid: i32) -> bool {
-        let seen = |pid| self.spaces.range((pid, 0)..=(pid, u64::MAX)).next().is_some();
-        seen(tid) || tasks::process_of(tid).is_none_or(seen)
+    /// The last look has seen this process: a fork has copied an account.
+    fn knows(&self, pid: i32) -> bool {
+        self.spaces.range((pid, 0)..=(pid, u64::MAX)).next().is_some()
     }
 
+    fn reserved(&mut self, pid: i32, start: u64, end: u64) {
+        let started = stat::of(pid).map_or(0, |stat| stat.start);
+        self.spaces.entry((pid, started)).or_default().add(start, end);
+    }
+
+    /// Decides, with a look where it takes one.
     pub fn decide(&mut self, asked: &Asked) -> Decision {
-        if let Some((start, end)) = asked.over_reserved() {
-            let pid = tasks::process_of(asked.tid).unwrap_or(asked.tid);
-            let started = stat::of(pid).map_or(0, |stat| stat.start);
-            self.spaces.entry((pid, started)).or_default().add(start, end);
+        if let Request::Writable(start, end) = asked.request
+            && end - start >= FIXED_FROM
+            && areas::is_closed(asked.pid, start, end, &mut Vec::new())
+        {
+            // A heap, or the stack of a thread, that the caller has reserved.
+            self.reserved(asked.pid, start, end);
             return Decision::Allow;
-        }
-        if asked.at_most == 0 {
-            return self.allow(asked, 0);
-        }
-        if !self.must_look(asked) {
-            let wanted = with_tables(asked.at_most);
-            self.bound += wanted;
-            return self.allow(asked, wanted);
         }
         if let Some((at, least)) = self.full
             && self.in_a_row >= STORM
             && at.elapsed() < MOMENT
-            && asked.at_most >= least
+            && asked.request.at_most(asked.tid) >= least
         {
             self.in_a_row += 1;
-            return Decision::Refuse(self.bound.saturating_add(asked.at_most));
+            return Decision::Refuse(self.limit.saturating_add(least));
+        }
+        if self.at_once(asked) {
+            return Decision::Allow;
         }
         self.weigh(asked)
     }
@@ -145,9 +151,8 @@ impl Ledger {
     fn weigh(&mut self, asked: &Asked) -> Decision {
         // Who asks is in no call that was allowed before.
         self.allowed.remove(&asked.tid);
-        let pid = tasks::process_of(asked.tid).unwrap_or(asked.tid);
-        let (truth, under_way) = self.look(pid);
-        let wanted = with_tables(asked.request.exactly(asked.at_most, &truth.areas));
+        let (truth, under_way) = self.look(asked.pid);
+        let wanted = with_tables(asked.request.exactly(asked.tid, asked.pid, &truth.areas));
         let sum = truth.bytes.saturating_add(wanted);
         self.bound = truth.bytes.saturating_add(under_way);
         if wanted == 0 || sum.saturating_add(under_way) <= self.limit {
@@ -158,7 +163,7 @@ impl Ledger {
             return Decision::Doubt;
         }
         self.in_a_row += 1;
-        self.full = Some((Instant::now(), asked.at_most));
+        self.full = Some((Instant::now(), asked.request.at_most(asked.tid)));
         Decision::Refuse(sum)
     }
 
@@ -167,7 +172,7 @@ impl Ledger {
             self.in_a_row = 0;
         }
         if let Request::Break(to) = asked.request {
-            self.breaks.insert(tasks::process_of(asked.tid).unwrap_or(asked.tid), to);
+            self.breaks.insert(asked.pid, to);
         }
         if bytes > 0 {
             // It is this call that may be under way from now on, and no earlier one.
@@ -190,9 +195,8 @@ impl Ledger {
         (truth, self.allowed.values().map(|allowed| allowed.bytes).sum())
     }
 
-    /// The program break of who asks.
-    pub fn break_of(&self, tid: i32) -> u64 {
-        let pid = tasks::process_of(tid).unwrap_or(tid);
+    /// The program break of a process.
+    pub fn break_of(&self, pid: i32) -> u64 {
         break_of(pid, self.breaks.get(&pid).copied()).unwrap_or(0)
     }
 }
@@ -214,7 +218,7 @@ mod tests {
     }
 
     fn new(tid: i32, bytes: u64) -> Asked {
-        Asked { tid, request: Request::New(bytes), at_most: bytes }
+        Asked { tid, pid: tid, request: Request::New(bytes) }
     }
 
     /// A thread that does nothing but run, until it is told to end.
@@ -258,7 +262,7 @@ mod tests {
     #[test]
     fn what_is_put_over_a_reservation_passes() {
         let mut ledger = ledger(MIB);
-        let asked = Asked { tid: i32::MAX, request: Request::Over(0x1000, 0x1000 + (1 << 30)), at_most: 0 };
+        let asked = Asked { tid: i32::MAX, pid: i32::MAX, request: Request::Over(0x1000, 0x1000 + (1 << 30)) };
         assert_eq!(ledger.decide(&asked), Decision::Allow);
         assert!(matches!(ledger.decide(&new(i32::MAX, 2 * MIB)), Decision::Refuse(_)));
         assert!(ledger.spaces.is_empty(), "who is gone has no account");

@@ -14,6 +14,7 @@
 //! kill. So calls may be left to the kernel after their registers were read.
 
 mod areas;
+mod clerk;
 mod ledger;
 mod objects;
 mod ranges;
@@ -21,21 +22,19 @@ mod request;
 mod truth;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tipstaff_abi::{Arch, SyscallSet, errno};
 use tipstaff_sys::clock;
 
 use crate::handler::{Action, Deferred, Handler, Later, Trap};
 use crate::policy_fn::Restrict;
+use clerk::Clerk;
 use ledger::{Asked, Decision, Ledger};
 use request::{CALLS, Request};
 
-/// How long a decision waits for calls that may or may not have been made.
-const PATIENCE: Duration = Duration::from_millis(200);
-const AGAIN: Duration = Duration::from_micros(300);
-/// A look that takes longer is not made in the session's loop.
-const DEAR: Duration = Duration::from_millis(1);
+/// A decision that has not come by then is a refusal.
+const DEADLINE: Duration = Duration::from_secs(2);
 
 /// The first request that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +66,8 @@ impl Shortage {
 #[derive(Debug)]
 pub struct Account {
     shared: Arc<Shared>,
+    /// Looks, away from the session's loop; started when it is needed first.
+    clerk: Option<Clerk>,
 }
 
 #[derive(Debug)]
@@ -82,7 +83,7 @@ impl Account {
     pub fn new(limit: u64, arch: Arch, restrict: Restrict) -> (Self, Arc<Shortage>) {
         let shortage = Arc::new(Shortage::default());
         let ledger = Mutex::new(Ledger::new(limit, arch));
-        (Self { shared: Arc::new(Shared { ledger, shortage: Arc::clone(&shortage), restrict }) }, shortage)
+        (Self { shared: Arc::new(Shared { ledger, shortage: Arc::clone(&shortage), restrict }), clerk: None }, shortage)
     }
 }
 
@@ -98,34 +99,26 @@ impl Handler for Account {
     fn on_syscall(&mut self, trap: &mut Trap<'_>) -> Action {
         let Some(request) = trap.name().and_then(|name| Request::of(name, trap.args())) else { return Action::Pass };
         let tid = trap.tid();
-        let at_most = request.at_most(tid, || trap.pid());
-        let asked = Asked { tid, request, at_most };
-        // In the loop only what is quick; a look at many processes holds nobody up but the caller.
-        let decided = match self.shared.ledger.try_lock() {
-            Ok(ledger) if ledger.cost > DEAR && ledger.must_look(&asked) => None,
-            Err(TryLockError::WouldBlock) => None,
-            Ok(ledger) => self.shared.decide(ledger, &asked, false),
-            Err(TryLockError::Poisoned(e)) => self.shared.decide(e.into_inner(), &asked, false),
+        let asked = Asked { tid, pid: trap.pid(), request };
+        // In the loop only what needs no look: one at many processes, or many mappings, takes its time.
+        let at_once = match self.shared.ledger.try_lock() {
+            Ok(mut ledger) => ledger.at_once(&asked),
+            Err(TryLockError::Poisoned(e)) => e.into_inner().at_once(&asked),
+            Err(TryLockError::WouldBlock) => false,
         };
-        if let Some(action) = decided {
-            return action;
+        if at_once {
+            return Action::Pass;
         }
-        let shared = Arc::clone(&self.shared);
-        let work = Box::new(move || {
-            let until = Instant::now() + PATIENCE;
-            loop {
-                let last = Instant::now() >= until;
-                if let Some(action) = shared.decide(shared.lock(), &asked, last) {
-                    return action;
-                }
-                std::thread::sleep(AGAIN);
-            }
-        });
+        if self.clerk.is_none() {
+            self.clerk = Clerk::start(Arc::clone(&self.shared)).ok();
+        }
         // brk(2) has no errno: it returns the break, and 0 is below every one.
         let otherwise = if matches!(request, Request::Break(_)) { 0 } else { -i64::from(errno::ENOMEM) };
+        let Some(clerk) = &self.clerk else { return Action::Return(otherwise) };
+        let desk = clerk.desk();
         Action::Defer(Deferred {
-            work: Later::Pool(work),
-            deadline: PATIENCE * 10,
+            work: Later::Own(Box::new(move |reply| desk.ask(asked, reply))),
+            deadline: DEADLINE,
             otherwise: Box::new(Action::Return(otherwise)),
             late: None,
         })
@@ -143,20 +136,21 @@ impl Shared {
     }
 
     /// None: it depends on calls that are under way. Not so when this is the `last` time that somebody asks: then they count as made.
-    fn decide(&self, mut ledger: MutexGuard<'_, Ledger>, asked: &Asked, last: bool) -> Option<Action> {
+    fn decide(&self, asked: &Asked, last: bool) -> Option<Action> {
+        let mut ledger = self.lock();
         if let Some((limit, _)) = self.restrict.memory() {
             ledger.limit = limit;
         }
         let observed = match ledger.decide(asked) {
             Decision::Allow => return Some(Action::Pass),
             Decision::Refuse(observed) => observed,
-            Decision::Doubt if last => ledger.limit.saturating_add(asked.at_most),
+            Decision::Doubt if last => ledger.limit.saturating_add(1),
             Decision::Doubt => return None,
         };
         self.shortage.note(ledger.limit, observed);
         // As the kernel would: no rule was broken, so this is no denial. On failure brk(2) returns the break as it is (C library/kernel differences).
         Some(Action::Return(match asked.request {
-            Request::Break(_) => ledger.break_of(asked.tid).cast_signed(),
+            Request::Break(_) => ledger.break_of(asked.pid).cast_signed(),
             _ => -i64::from(errno::ENOMEM),
         }))
     }

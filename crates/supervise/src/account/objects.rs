@@ -38,7 +38,7 @@ impl Objects {
             let path = fd.path();
             let is_memfd =
                 fs::read_link(&path).is_ok_and(|to| to.as_os_str().as_encoded_bytes().starts_with(b"/memfd:"));
-            if let (true, Ok(meta)) = (is_memfd, fs::metadata(&path)) {
+            if is_memfd && let Ok(meta) = fs::metadata(&path) {
                 self.open.insert(meta.ino(), meta.len().max(meta.blocks() * 512));
             }
         }

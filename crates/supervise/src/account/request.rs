@@ -74,23 +74,24 @@ impl Request {
         })
     }
 
-    /// At most so much is asked for. `tid`: who asks.
-    pub fn at_most(self, tid: i32, pid: impl FnOnce() -> i32) -> u64 {
+    /// At most so much is asked for, without the mappings of who asks. brk(2) takes those: 0.
+    pub fn at_most(self, tid: i32) -> u64 {
         match self {
             Self::New(length) | Self::Larger(_, length) => length,
-            Self::Over(..) => 0,
-            Self::Break(to) => {
-                let end = break_of(pid(), None);
-                up(to).saturating_sub(end.map_or(0, up))
-            }
+            Self::Over(..) | Self::Break(_) => 0,
             Self::Writable(start, end) => end - start,
             Self::Object(fd, to) => growth(tid, fd, to),
         }
     }
 
     /// Exactly so much, with these mappings of the caller's.
-    pub fn exactly(self, at_most: u64, areas: &[Area]) -> u64 {
+    pub fn exactly(self, tid: i32, pid: i32, areas: &[Area]) -> u64 {
         match self {
+            Self::Break(to) => {
+                let heap = areas.iter().filter(|area| area.heap).map(|area| area.end).max();
+                let end = heap.or_else(|| first_break(pid)).map_or(u64::MAX, up);
+                up(to).saturating_sub(end)
+            }
             Self::Larger(at, more) => match areas.iter().find(|area| area.start <= at && at < area.end) {
                 Some(area) if !area.is_promised() => 0,
                 _ => more,
@@ -104,7 +105,7 @@ impl Request {
                 let readable = |area: &&Area| area.private && !area.writable && !area.reserved;
                 areas.iter().filter(readable).map(more).sum()
             }
-            _ => at_most,
+            _ => self.at_most(tid),
         }
     }
 }
@@ -140,10 +141,9 @@ fn first_break(pid: i32) -> Option<u64> {
 fn growth(tid: i32, fd: i32, to: u64) -> u64 {
     let path = format!("/proc/{tid}/fd/{fd}");
     let is_memfd = std::fs::read_link(&path).is_ok_and(|to| to.as_os_str().as_encoded_bytes().starts_with(b"/memfd:"));
-    match std::fs::metadata(&path) {
-        Ok(now) if is_memfd => up(to).saturating_sub(up(now.len()).max(now.blocks() * 512)),
-        _ => 0,
-    }
+    // What else it may be is not asked: a file system may take its time.
+    let now = is_memfd.then(|| std::fs::metadata(&path).ok()).flatten();
+    now.map_or(0, |now| up(to).saturating_sub(up(now.len()).max(now.blocks() * 512)))
 }
 
 #[cfg(test)]
@@ -191,9 +191,9 @@ mod tests {
             ..Area::default()
         };
         let areas = [area(0, false, false), area(MIB, true, false), area(2 * MIB, false, true)];
-        assert_eq!(Request::Writable(0, 3 * MIB).exactly(3 * MIB, &areas), MIB - PAGE);
-        assert_eq!(Request::Larger(MIB + 1, 5).exactly(5, &areas), 5);
-        assert_eq!(Request::Larger(2 * MIB, 5).exactly(5, &areas), 0, "a reservation");
+        assert_eq!(Request::Writable(0, 3 * MIB).exactly(1, 1, &areas), MIB - PAGE);
+        assert_eq!(Request::Larger(MIB + 1, 5).exactly(1, 1, &areas), 5);
+        assert_eq!(Request::Larger(2 * MIB, 5).exactly(1, 1, &areas), 0, "a reservation");
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
         use std::os::fd::AsRawFd;
         let memfd = rustix::fs::memfd_create("grows", rustix::fs::MemfdFlags::CLOEXEC).expect("memfd");
         let me = rustix::thread::gettid().as_raw_nonzero().get();
-        let asks = |call: &str, args| Request::of(call, args).map(|request| request.at_most(me, || me));
+        let asks = |call: &str, args| Request::of(call, args).map(|request| request.at_most(me));
         let fd = memfd.as_raw_fd() as u64;
         assert_eq!(asks("ftruncate", [fd, MIB, 0, 0, 0, 0]), Some(MIB));
         rustix::fs::ftruncate(&memfd, MIB).expect("size");
