@@ -1,4 +1,4 @@
-//! The thread that looks, one for each box with an exact account: looks at processes with many mappings take milliseconds, and the session's loop has a kill to
+//! The thread that looks, one for each box with an exact account: a look at many mappings takes milliseconds, and the session's loop may have a kill to
 //! issue meanwhile.
 
 use std::sync::Arc;

@@ -118,7 +118,7 @@ fn grows(mode: u64) -> bool {
 
 /// Whole pages.
 pub(super) fn up(length: u64) -> u64 {
-    length.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX & !(PAGE - 1))
+    length.checked_next_multiple_of(PAGE).unwrap_or(!(PAGE - 1))
 }
 
 /// The program break. `last`: what the process asked for last; the kernel shows only whole pages. None when it is gone.
