@@ -147,7 +147,9 @@ static void forked(void) {
   if (status) refused(2);
 }
 static long had;
+static pthread_barrier_t start;
 static void *racer(void *unused) {
+  pthread_barrier_wait(&start);
   while (get(MiB, ANON, -1)) __sync_add_and_fetch(&had, 1);
   return unused;
 }
@@ -155,6 +157,7 @@ static void *racer(void *unused) {
 static void race(void) {
   pthread_t threads[8];
   pthread_attr_t small;
+  pthread_barrier_init(&start, NULL, 8);
   pthread_attr_init(&small);
   pthread_attr_setstacksize(&small, 256 << 10);
   for (int i = 0; i < 8; i++)
