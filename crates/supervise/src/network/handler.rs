@@ -201,7 +201,7 @@ impl Network {
         let Some(proto) = socket.proto else {
             return Err(denied(format!("network.allow: neither TCP nor UDP to {peer}"), None));
         };
-        self.plan.reach.permits(proto, peer).map_err(|why| denied(why.rule, Some(why.allow_with)))
+        self.plan.reach.permits(proto, peer).map_err(|why| denied(why.rule, why.allow_with))
     }
 
     /// Not a socket of IP.
