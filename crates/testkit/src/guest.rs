@@ -56,6 +56,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("netrace", include_str!("../guests/netrace.c")),
     ("netrules", include_str!("../guests/netrules.c")),
     ("netstall", include_str!("../guests/netstall.c")),
+    ("netunix", include_str!("../guests/netunix.c")),
     ("onpty", include_str!("../guests/onpty.c")),
     ("outrank", include_str!("../guests/outrank.c")),
     ("overrule", include_str!("../guests/overrule.c")),

@@ -20,10 +20,11 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use tipstaff_abi::errno::{EAGAIN, EALREADY, EINPROGRESS, EINTR, ENOBUFS, EPERM};
 use tipstaff_policy::lower::NetworkPlan;
-use tipstaff_sys::landlock::{self, RulesetAttr, fs, net};
-use tipstaff_sys::{Errno, capability, socket};
+use tipstaff_sys::landlock::{self, RulesetAttr, fs, net, scope};
+use tipstaff_sys::{Errno, capability, ids, socket, unshare};
 
 use super::acts::{Act, Turn};
+use super::unix::Who;
 use crate::handler::{Action, Reply, caught};
 
 /// Calls of one box that wait at the same time. A guest that wants more is told ENOBUFS.
@@ -65,8 +66,8 @@ impl Deputy {
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let theirs = Arc::clone(&bell);
         thread::Builder::new().name("network".into()).spawn(move || {
-            let confined = confine(&plan, landlock_abi).is_ok();
-            drop(caught(|| serve(&queue, &theirs, confined)));
+            let own = confine(&plan, landlock_abi).ok();
+            drop(caught(|| serve(&queue, &theirs, own.as_ref())));
         })?;
         Ok(Self(Door { jobs: Some(jobs), bell }))
     }
@@ -90,14 +91,24 @@ impl Drop for Door {
     }
 }
 
-fn confine(plan: &NetworkPlan, abi: u32) -> Result<(), Errno> {
+/// Who this thread is, for calls that look at that.
+struct Own(Option<Who>);
+
+fn confine(plan: &NetworkPlan, abi: u32) -> Result<Own, Errno> {
+    unshare::directory_and_umask()?;
+    // As a guest of a caller that may. Where it may not, guests keep theirs too; whether they are the same is looked at for each call.
+    let _ = ids::clear_groups_of_this_thread();
+    let own = Own(Who::this_thread());
     if abi > 0 {
         let connect = plan.connect_ports().filter(|_| abi >= 4);
         let bind = plan.bind_ports().filter(|_| abi >= 4);
         let mut handled_access_net = 0;
         handled_access_net |= connect.as_ref().map_or(0, |_| net::CONNECT_TCP);
         handled_access_net |= bind.as_ref().map_or(0, |_| net::BIND_TCP);
-        let attr = RulesetAttr { handled_access_fs: fs::all(abi), handled_access_net, scoped: 0 };
+        // Unix sockets are made in directories that were judged and are held; no path opens them to it.
+        let made = if plan.writable.is_empty() { 0 } else { fs::MAKE_SOCK };
+        let scoped = if abi >= 6 { scope::ABSTRACT_UNIX_SOCKET | scope::SIGNAL } else { 0 };
+        let attr = RulesetAttr { handled_access_fs: fs::all(abi) & !made, handled_access_net, scoped };
         let ruleset = landlock::create_ruleset(&attr, abi)?;
         for (ports, access) in [(connect, net::CONNECT_TCP), (bind, net::BIND_TCP)] {
             for port in ports.into_iter().flatten() {
@@ -106,10 +117,11 @@ fn confine(plan: &NetworkPlan, abi: u32) -> Result<(), Errno> {
         }
         landlock::restrict_thread(ruleset.as_fd())?;
     }
-    capability::drop_in_this_thread()
+    capability::drop_in_this_thread()?;
+    Ok(own)
 }
 
-fn serve(queue: &Receiver<Job>, bell: &OwnedFd, confined: bool) {
+fn serve(queue: &Receiver<Job>, bell: &OwnedFd, own: Option<&Own>) {
     let mut waiting: Vec<Waiting> = Vec::new();
     loop {
         let ready = wait(bell, &waiting);
@@ -126,8 +138,16 @@ fn serve(queue: &Receiver<Job>, bell: &OwnedFd, confined: bool) {
         }
         loop {
             match queue.try_recv() {
-                Ok(job) if !confined => job.reply.give(Action::Errno(EPERM)),
                 Ok(job) => {
+                    let Some(Own(own)) = own else {
+                        job.reply.give(Action::Errno(EPERM));
+                        continue;
+                    };
+                    let stranger = job.act.pins().find_map(|pin| pin.admits(own.as_ref()).err());
+                    if let Some(refusal) = stranger {
+                        job.reply.give(refusal);
+                        continue;
+                    }
                     waiting.retain(|earlier| earlier.job.tid != job.tid);
                     let limit = rustix::net::sockopt::socket_timeout(&job.socket, rustix::net::sockopt::Timeout::Send);
                     let until = limit.ok().flatten().and_then(|limit| now.checked_add(limit));

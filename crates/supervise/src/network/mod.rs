@@ -11,6 +11,7 @@ mod address;
 mod deputy;
 mod handler;
 mod message;
+mod unix;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

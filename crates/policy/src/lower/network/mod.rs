@@ -15,6 +15,7 @@ mod reach;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use tipstaff_abi::caps::KernelCaps;
 
@@ -25,6 +26,7 @@ pub use reach::{OutOfReach, Peer, Reach, meant};
 use super::host::Surroundings;
 use super::plan::Cost;
 use super::sink::{Refusal, Sink};
+use super::view::{View, ViewOp};
 use crate::profile::{self, Profile};
 use crate::value::{Dest, NetRule, NetSpec, PortRange, Proto};
 
@@ -63,6 +65,8 @@ pub struct NetworkPlan {
     pub landlock_bind: Option<Vec<u16>>,
     /// Allowed names with the addresses that were found at launch.
     pub hosts: Vec<(String, Vec<IpAddr>)>,
+    /// Files and directories of the box's view beneath which unix sockets may be reached and made by name: those of `filesystem.write`.
+    pub writable: Vec<PathBuf>,
 }
 
 impl NetworkPlan {
@@ -83,6 +87,14 @@ impl NetworkPlan {
             }
         }
         vec![("/etc/hosts", text)]
+    }
+
+    /// Takes over what the view lets a guest write.
+    pub(super) fn see(&mut self, view: &View) {
+        let written = view.rights.iter().filter(|(_, rights)| rights.write).map(|(path, _)| path);
+        let private =
+            view.ops.iter().filter_map(|op| if let ViewOp::DiskDir(_, path, _) = op { Some(path) } else { None });
+        self.writable = written.chain(private).cloned().collect();
     }
 
     /// TCP ports that some peer may be reached at; None: all, or too many to list.
@@ -144,7 +156,9 @@ pub(super) fn lower(
     let open = everything && network.deny.is_empty();
     plan.mediate_connect = around.addresses || !(alone || open);
     let bind_ports = bind.as_ref().and_then(|ranges| single(ranges));
-    plan.mediate_bind = around.addresses || bind.is_some() && (plan.udp || !landlock || bind_ports.is_none());
+    // Abstract names of unix sockets are the whole network namespace's, and no Landlock rule is about binding one.
+    plan.mediate_bind = around.addresses
+        || bind.is_some() && (plan.udp || !landlock || bind_ports.is_none() || plan.mediate_connect);
     plan.mediate_listen = bind.as_ref().is_some_and(|_| !alone);
     if landlock {
         plan.landlock_connect = match (plan.mediate_connect, alone) {
