@@ -17,6 +17,7 @@ mod matrix;
 mod net;
 mod network;
 mod network_drill;
+mod network_names;
 mod network_unix;
 mod notify;
 mod programs;

@@ -135,7 +135,7 @@ pub(super) fn lower(
             view.private_exec = builder.private_exec();
         }
         builder.build(&mut view, &protected, caps, disk_size(limits));
-        let texts = texts.iter().filter_map(|(path, text)| builder.text(Path::new(path), text.clone()));
+        let texts = texts.iter().flat_map(|(path, text)| builder.text(Path::new(path), text.clone()));
         view.ops.extend(texts.collect::<Vec<_>>());
         sink.full("filesystem", "mount namespace", Cost::Kernel);
     } else {
@@ -436,10 +436,22 @@ impl Builder<'_> {
     }
 
     /// Our own text where the guest sees a file of that name; None where it sees none, or cannot.
-    fn text(&self, path: &Path, text: String) -> Option<ViewOp> {
-        let (real, kind) = self.resolve(path)?;
-        let shown = real.ancestors().any(|a| matches!(self.nodes.get(a), Some(Node::Bind { .. })));
-        (shown && kind == Kind::File).then_some(ViewOp::Text(real, text))
+    /// The steps that put a text in the place of a file. Where the name is a link into a private directory, as `/etc/resolv.conf` often is
+    /// into `/run`, the file is made there.
+    fn text(&self, path: &Path, text: String) -> Vec<ViewOp> {
+        let Some((real, Kind::File)) = self.resolve(path) else { return Vec::new() };
+        let mut ops = Vec::new();
+        match real.ancestors().find_map(|above| self.nodes.get(above).map(|node| (above, node))) {
+            Some((_, Node::Bind { .. })) => {}
+            Some((top, Node::Private(_))) => {
+                let inner: Vec<&Path> = real.ancestors().skip(1).take_while(|above| *above != top).collect();
+                ops.extend(inner.into_iter().rev().map(|directory| ViewOp::Mkdir(directory.to_owned())));
+                ops.push(ViewOp::MakeFile(real.clone()));
+            }
+            _ => return Vec::new(),
+        }
+        ops.push(ViewOp::Text(real, text));
+        ops
     }
 
     fn devices(&self, tree: &mut Tree) {

@@ -3,11 +3,12 @@
 //! The socket is duplicated once (pidfd_getfd(2)), the address is copied once; what is judged is what the kernel is given. So neither a
 //! thread that rewrites the address nor one that puts another socket under the number changes anything.
 
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tipstaff_abi::errno::{EAFNOSUPPORT, EINTR, EINVAL, ENOTSOCK, EOPNOTSUPP, EPERM, ETIMEDOUT};
+use tipstaff_abi::errno::{EAFNOSUPPORT, ECONNREFUSED, EINTR, EINVAL, ENOTSOCK, EOPNOTSUPP, EPERM, ETIMEDOUT};
 use tipstaff_abi::{Arch, SyscallSet};
 use tipstaff_policy::lower::NetworkPlan;
 use tipstaff_policy::value::Proto;
@@ -107,10 +108,7 @@ impl Network {
             AF_INET | AF_INET6 => match address::parse(&bytes).map_err(failed)? {
                 // AF_UNSPEC with zeros: the association is dissolved.
                 To::Nobody => Ok(Act::Connect(vec![0; 16], None)),
-                To::Peer(peer, bytes) => {
-                    self.permits(socket, peer)?;
-                    Ok(Act::Connect(bytes, None))
-                }
+                To::Peer(peer, bytes) => Ok(Act::Connect(self.permits(socket, peer, bytes)?, None)),
             },
             AF_NETLINK if address::is_kernel(&bytes) => Ok(Act::Connect(bytes, None)),
             // Dissolves a datagram socket's association; a stream has none (EINVAL).
@@ -170,10 +168,7 @@ impl Network {
             AF_INET | AF_INET6 if socket.stream => Vec::new(),
             AF_INET | AF_INET6 => match address::parse(bytes).map_err(failed)? {
                 To::Nobody => return Err(failed(EAFNOSUPPORT)),
-                To::Peer(peer, bytes) => {
-                    self.permits(socket, peer)?;
-                    bytes
-                }
+                To::Peer(peer, bytes) => self.permits(socket, peer, bytes)?,
             },
             AF_NETLINK if address::is_kernel(bytes) => bytes.to_vec(),
             AF_UNIX => {
@@ -230,7 +225,8 @@ impl Network {
         Ok(Act::Send(Sending { messages, counts, stream, flags, sent: 0, bytes: 0 }))
     }
 
-    fn permits(&self, socket: &Socket, peer: std::net::SocketAddr) -> Result<(), Action> {
+    /// The bytes that the kernel is given for a peer, which are those of `said` but where the peer is the box's own name server.
+    fn permits(&self, socket: &Socket, peer: SocketAddr, said: Vec<u8>) -> Result<Vec<u8>, Action> {
         if self.tighten.is_dropped() {
             return Err(dropped());
         }
@@ -238,7 +234,13 @@ impl Network {
         let Some(proto) = socket.proto else {
             return Err(denied(format!("network.allow: neither TCP nor UDP to {peer}"), None));
         };
-        self.plan.reach.permits(proto, peer).map_err(|why| denied(why.rule, Some(why.allow_with)))
+        if self.plan.resolver().is_some_and(|at| peer == at.into()) {
+            let [udp, tcp] = self.deputy.as_ref().and_then(Deputy::stub).ok_or(failed(ECONNREFUSED))?;
+            let to = if proto == Proto::Udp { udp } else { tcp };
+            return Ok(address::bytes_for(socket.domain, to));
+        }
+        self.plan.reach.permits(proto, peer).map_err(|why| denied(why.rule, Some(why.allow_with)))?;
+        Ok(said)
     }
 
     /// Not a socket of IP.
@@ -250,10 +252,7 @@ impl Network {
         denied(format!("network rules by address: no {what}"), None)
     }
 
-    fn take(&mut self, socket: Socket, act: Act) -> Action {
-        if self.deputy.is_none() {
-            self.deputy = Deputy::start(Arc::clone(&self.plan), self.landlock_abi).ok();
-        }
+    fn take(&self, socket: Socket, act: Act) -> Action {
         let Some(deputy) = &self.deputy else { return Action::Errno(EPERM) };
         let door = deputy.door();
         let Socket { fd, caller, tid, .. } = socket;
@@ -292,6 +291,9 @@ impl Handler for Network {
         // Addresses and headers are read as 64-bit programs lay them out; the filter lets no other architecture through.
         if !matches!(trap.arch(), Arch::X86_64 | Arch::Aarch64) {
             return Action::Errno(EPERM);
+        }
+        if self.deputy.is_none() {
+            self.deputy = Deputy::start(Arc::clone(&self.plan), self.landlock_abi).ok();
         }
         let socket = match socket(trap) {
             Ok(socket) => socket,

@@ -9,8 +9,10 @@
 mod acts;
 mod address;
 mod deputy;
+mod dns;
 mod handler;
 mod message;
+mod stub;
 mod unix;
 
 use std::sync::Arc;
