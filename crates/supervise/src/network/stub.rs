@@ -1,10 +1,11 @@
 //! The name server of a box, on sockets of the deputy's: queries that a guest sends to the virtual address of `/etc/resolv.conf` are led here.
 //!
 //! Port 53 of the virtual address is bound where that may be done, so that an answer comes from where a query went; a resolver that does not
-//! connect its socket looks at that. Else it is a port that the kernel chooses, which serves connected sockets.
+//! connect its socket looks at that. Else it is a port that the kernel chooses, which serves connected sockets, and whoever compares addresses
+//! alone.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,8 @@ struct Stream {
 impl Stub {
     /// Binds both sockets.
     pub fn new(virtual_address: SocketAddrV4) -> std::io::Result<Self> {
-        let any = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
+        // Everybody may bind every address of 127.0.0.0/8.
+        let any = SocketAddrV4::new(*virtual_address.ip(), 0);
         let udp = UdpSocket::bind(virtual_address).or_else(|_| UdpSocket::bind(any))?;
         let tcp = TcpListener::bind(virtual_address).or_else(|_| TcpListener::bind(any))?;
         udp.set_nonblocking(true)?;
@@ -121,7 +123,7 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
 

@@ -176,8 +176,8 @@ pub(super) fn lower(
     plan.mediate_connect = around.addresses || !(alone || open);
     let bind_ports = bind.as_ref().and_then(|ranges| single(ranges));
     // Abstract names of unix sockets are the whole network namespace's, and no Landlock rule is about binding one.
-    plan.mediate_bind = around.addresses
-        || bind.is_some() && (plan.udp || !landlock || bind_ports.is_none() || plan.mediate_connect);
+    plan.mediate_bind =
+        around.addresses || bind.is_some() && (plan.udp || !landlock || bind_ports.is_none() || plan.mediate_connect);
     plan.mediate_listen = bind.as_ref().is_some_and(|_| !alone);
     if landlock {
         plan.landlock_connect = match (plan.mediate_connect, alone) {
