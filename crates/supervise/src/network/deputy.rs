@@ -94,7 +94,9 @@ impl Deputy {
 impl Door {
     /// Hands a job in. It is dropped, which refuses, if the thread is gone. The ring is the end of this door.
     pub fn take(self, job: Job) {
-        drop(self.jobs.as_ref().map(|jobs| jobs.send(job)));
+        if let Some(jobs) = &self.jobs {
+            let _ = jobs.send(job);
+        }
     }
 }
 
