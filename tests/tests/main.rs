@@ -17,6 +17,8 @@ mod matrix;
 mod net;
 mod network;
 mod network_drill;
+mod network_names;
+mod network_unix;
 mod notify;
 mod programs;
 mod report;

@@ -257,7 +257,9 @@ pub(super) fn lower(
     let syscalls = &profile.syscalls;
     let which = syscalls.base.as_ref().unwrap_or(&Base::Default);
     let ptrace = profile.isolation.guest_ptrace.unwrap_or(GuestPtrace::Native) == GuestPtrace::Native;
-    let missing = Missing::of(profile, caps, ns, net, sink);
+    // Where whom a call reaches is asked, that goes for unix sockets too.
+    let asked = network.is_some_and(|plan| plan.mediate_connect);
+    let missing = Missing::of(profile, caps, ns, (net, asked), sink);
     let report = profile.isolation.denials.unwrap_or(Denials::Report) == Denials::Report;
     let tells = report && caps.listener;
     let listener = tells || stops.as_ref().is_some_and(Stops::notify);

@@ -9,8 +9,11 @@
 mod acts;
 mod address;
 mod deputy;
+mod dns;
 mod handler;
 mod message;
+mod stub;
+mod unix;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
