@@ -123,7 +123,8 @@ fn confine(plan: &NetworkPlan, abi: u32, stub: Option<u16>) -> Result<Own, Errno
         handled_access_net |= bind.as_ref().map_or(0, |_| net::BIND_TCP);
         // Unix sockets are made in directories that were judged and are held; no path opens them to it.
         let made = if plan.writable.is_empty() { 0 } else { fs::MAKE_SOCK };
-        let scoped = if abi >= 6 { scope::ABSTRACT_UNIX_SOCKET | scope::SIGNAL } else { 0 };
+        // Signals stay: an answer ends a tracer's wait by a SIGKILL to its waker, and this thread brings answers itself.
+        let scoped = if abi >= 6 { scope::ABSTRACT_UNIX_SOCKET } else { 0 };
         let attr = RulesetAttr { handled_access_fs: fs::all(abi) & !made, handled_access_net, scoped };
         let ruleset = landlock::create_ruleset(&attr, abi)?;
         let connect = connect.into_iter().flatten().map(|port| (port, net::CONNECT_TCP));
