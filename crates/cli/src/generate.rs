@@ -20,6 +20,7 @@ pub fn call(directory: &Path) -> u8 {
 }
 
 fn write(directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
     clap_mangen::generate_to(Cli::command(), directory)?;
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         clap_complete::generate_to(shell, &mut Cli::command(), "tipstaff", directory)?;
