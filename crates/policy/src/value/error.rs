@@ -123,7 +123,10 @@ impl fmt::Display for NetFault {
                 "is no port; ports are 1 to 65535, or 0 for one that the kernel chooses: write 80, 80-90 or 80,443"
             }
             Self::BindAddress(cure) => {
-                return write!(f, "says more than ports, and binds cannot be limited by address or protocol; write {cure}");
+                return write!(
+                    f,
+                    "says more than ports, and binds cannot be limited by address or protocol; write {cure}"
+                );
             }
             Self::Reversed(cure) => return write!(f, "has a reversed range of ports; write {cure}"),
             Self::PortZero => "names port 0, to which nothing can connect; write 1 to 65535",
