@@ -187,10 +187,12 @@ both!(what_later_issues_bring_is_refused_clearly, |user| {
 
 both!(values_that_do_not_exist, |user| {
     refused(&witness().option("--cwd", "/no/such/place").as_user(user).go(), 125, &["/no/such/place", "no such file"]);
-    refused(&witness().option("--stdin", "/no/such/place").as_user(user).go(), 125, &["/no/such/place"]);
+    let ran = witness().option("--stdin", "/no/such/place").as_user(user).go();
+    refused(&ran, 125, &["/no/such/place", "no such file"]);
+    ran.check(!ran.err().contains("os error"), "words, not numbers");
     refused(&witness().option("--stdout", "/no/such/place/file").as_user(user).go(), 125, &["/no/such/place/file"]);
     refused(&witness().option("--env", "NO_EQUALS_SIGN").as_user(user).go(), 125, &["NO_EQUALS_SIGN"]);
-    refused(&witness().option("--uid", "somebody").as_user(user).go(), 125, &["uid"]);
+    refused(&witness().option("--uid", "somebody").as_user(user).go(), 125, &["--uid", "write a whole number"]);
 });
 
 both!(a_report_that_cannot_be_written_is_an_error, |user| {

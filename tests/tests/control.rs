@@ -126,13 +126,26 @@ both!(a_box_is_listed_with_all_that_is_said_of_it, |user| {
     assert!(left.is_empty(), "{left:?}");
 });
 
+both!(a_name_that_cannot_be_had_names_place_and_cure, |user| {
+    // XDG_RUNTIME_DIR that is none of ours is passed over; this one is ours, and its `tipstaff` cannot be made.
+    let desk = Desk::new(user);
+    std::fs::write(desk.sockets(), "in the way").expect("own directory");
+    desk.run("job", &["exit", "0"]).without_report().go().expect_error_line(125, &["runtime/tipstaff", "remove it"]);
+    // In a box that makes no sockets there is no place at all.
+    let command = tipstaff_testkit::tipstaff();
+    let inside =
+        run([command.as_os_str(), "run".as_ref(), "--name".as_ref(), "x".as_ref(), "--".as_ref(), "true".as_ref()]);
+    let inside = inside.option("--exec", &command).flag("--quiet").without_report().as_user(user).go();
+    inside.expect_error_line(125, &["leave `--name` out"]);
+});
+
 both!(a_name_is_in_use_once, |user| {
     let desk = Desk::new(user);
     let started = ready(desk.run("job", &["custody", "busy", "1"]));
     let second = desk.run("job", &["exit", "0"]).without_report().go();
     second.expect_error_line(
         125,
-        &["box \"job\" is running already", &format!("(pid {})", started.pid()), "choose another name"],
+        &["box \"job\" is running already", &format!("(supervisor pid {})", started.pid()), "choose another name"],
     );
     desk.ask(&["pause", "jib"]).expect_error_line(125, &["no box is called \"jib\"", "is it \"job\"?"]);
     desk.ask(&["pause", "nothing-like-it"]).expect_error_line(125, &["no box is called", "tipstaff ps"]);

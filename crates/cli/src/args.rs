@@ -10,7 +10,7 @@ use tipstaff::control::Request;
 use tipstaff::policy::profile::{Engine, GuestPtrace, PathRule, Profile};
 use tipstaff::policy::value::{NetRule, NetSpec, PortRange, Setting, parse_ports};
 
-use crate::{boxes, doctor, explain, generate, profiles, run, trace, usage};
+use crate::{boxes, doctor, explain, generate, profiles, run, say, trace, usage};
 
 /// Takes programs into custody: runs them confined, limited and judged.
 #[derive(Debug, Parser)]
@@ -284,7 +284,7 @@ fn net_rule(text: &str) -> Result<NetRule, tipstaff::policy::value::ValueError> 
 impl Options {
     /// As a profile, to be merged over the named one. Paths are relative to where we stand, not to `--cwd`.
     pub fn to_profile(&self) -> Result<Profile, String> {
-        let here = std::env::current_dir().map_err(|e| format!("the working directory: {e}"))?;
+        let here = std::env::current_dir().map_err(|e| format!("the working directory: {}", say::words(&e)))?;
         let mut p = Profile::default();
         let fs = &mut p.filesystem;
         for (to, must, may) in [

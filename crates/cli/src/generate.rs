@@ -13,7 +13,7 @@ pub fn call(directory: &Path) -> u8 {
     match write(directory) {
         Ok(()) => 0,
         Err(e) => {
-            say::error(format_args!("{directory:?}: {e}"));
+            say::error(format_args!("{directory:?}: {}", say::words(&e)));
             say::FAILED
         }
     }

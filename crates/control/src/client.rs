@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::place::{Card, Place, candidates};
+use crate::place::{Card, Place, candidates, unusable};
 use crate::wire::{Envelope, MOST_REPLY};
 use crate::{Reply, Request};
 
@@ -45,7 +45,7 @@ pub fn list() -> io::Result<Vec<Found>> {
             Ok(place) => place.names()?,
             // Boxes are made in the first place; that somebody has taken the name of another one hides none.
             Err(e) if rank > 0 || e.kind() == io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(e),
+            Err(e) => return Err(unusable(&path, "cannot open", e)),
         };
         for name in names {
             let place = Place::open(&path)?;

@@ -41,6 +41,20 @@ pub fn candidates() -> Vec<PathBuf> {
     places
 }
 
+/// What the kernel refused, the place, and the cure.
+pub(crate) fn unusable(path: &Path, what: &str, e: impl Into<io::Error>) -> io::Error {
+    let e = e.into();
+    // Errors that are a line already.
+    if e.raw_os_error().is_none() {
+        return e;
+    }
+    let text = e.to_string().to_lowercase();
+    let words = text.split(" (os error").next().unwrap_or_default();
+    io::Error::other(format!(
+        "control sockets: {what} {path:?}: {words}; set XDG_RUNTIME_DIR to a directory of your own with mode 0700"
+    ))
+}
+
 /// Opens a directory that is ours alone: no symbolic link, our uid, mode 0700.
 fn own(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -49,7 +63,11 @@ fn own(path: &Path) -> io::Result<OwnedFd> {
         Err(Errno::LOOP | Errno::NOTDIR) => {
             return Err(refuse("is a symbolic link or no directory; remove it".to_owned()));
         }
-        Err(Errno::ACCESS) => return Err(refuse("belongs to somebody else; remove it".to_owned())),
+        Err(Errno::ACCESS)
+            if statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|s| s.st_uid != geteuid().as_raw()) =>
+        {
+            return Err(refuse("belongs to somebody else; remove it".to_owned()));
+        }
         opened => opened?,
     };
     let found = fstat(&dir)?;
@@ -97,9 +115,9 @@ impl Place {
     pub fn make_at(path: &Path) -> io::Result<Self> {
         match mkdirat(CWD, path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(e) => return Err(io::Error::other(format!("mkdir {path:?}: {}", io::Error::from(e)))),
+            Err(e) => return Err(unusable(path, "cannot make", e)),
         }
-        Self::open(path)
+        Self::open(path).map_err(|e| unusable(path, "cannot open", e))
     }
 
     /// A place that exists.
@@ -188,7 +206,10 @@ impl Place {
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => match self.card(name)? {
                     Some(card) => {
-                        let text = format!("box {name:?} is running already (pid {}); choose another name", card.pid);
+                        let text = format!(
+                            "box {name:?} is running already (supervisor pid {}); choose another name",
+                            card.pid
+                        );
                         return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
                     }
                     None => continue,
