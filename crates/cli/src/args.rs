@@ -44,6 +44,8 @@ pub enum Command {
         /// Print a JSON array.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Tell all about running boxes, a JSON object each: rules, limits, usage, processes.
     Inspect(Names),
@@ -85,6 +87,16 @@ pub struct Names {
     /// Names of running boxes.
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
+    #[command(flatten)]
+    pub whose: Whose,
+}
+
+/// Whose boxes are meant.
+#[derive(Debug, Args)]
+pub struct Whose {
+    /// Boxes of this user; for root.
+    #[arg(long, value_name = "UID")]
+    pub user: Option<u32>,
 }
 
 /// `tipstaff profile …`
@@ -352,7 +364,7 @@ impl Command {
         match self {
             Self::Run(run) => run::call(&run),
             Self::Trace(trace) => trace::call(&trace),
-            Self::Ps { json } => boxes::ps(json),
+            Self::Ps { json, whose } => boxes::ps(json, &whose),
             Self::Inspect(names) => boxes::inspect(&names),
             Self::Kill { signal, names } => boxes::kill(&names, signal),
             Self::Pause(names) => boxes::order(&names, Request::Pause),
