@@ -1,6 +1,7 @@
 //! The `tipstaff` command as a black box: one binary, one file per topic.
 #![forbid(unsafe_code)]
 
+mod account;
 mod bad_input;
 mod control;
 mod env;

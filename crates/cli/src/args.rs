@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::builder::{TypedValueParser, ValueParser};
 use clap::{Args, Parser, Subcommand};
 use tipstaff::control::Request;
-use tipstaff::policy::profile::{Engine, GuestPtrace, PathRule, Profile};
+use tipstaff::policy::profile::{Engine, GuestPtrace, MemoryAccount, PathRule, Profile};
 use tipstaff::policy::value::{NetRule, NetSpec, PortRange, Setting, parse_ports};
 
 use crate::{boxes, doctor, explain, generate, profiles, run, say, trace, usage};
@@ -221,6 +221,9 @@ pub struct Options {
     /// Memory of all tasks together (64MiB, 64MB, 65536).
     #[arg(long, value_name = "SIZE", value_parser = with(Setting::parse_size), help_heading = "Limits")]
     memory: Option<Setting<u64>>,
+    /// sampled: what is over the limit is killed; exact: requests that do not fit fail with ENOMEM.
+    #[arg(long, value_name = "HOW", value_parser = with(str::parse::<MemoryAccount>), help_heading = "Limits")]
+    memory_account: Option<MemoryAccount>,
     /// Tasks at a time: processes and threads.
     #[arg(long, value_name = "N", value_parser = with(Setting::parse_count), help_heading = "Limits")]
     processes: Option<Setting<u64>>,
@@ -312,6 +315,7 @@ impl Options {
         (l.cpu, l.wall, l.idle, l.memory, l.processes) = (self.cpu, self.wall, self.idle, self.memory, self.processes);
         (l.output, l.file_size, l.open_files) = (self.output, self.file_size, self.open_files);
         (l.stack, l.disk, l.cpu_percent) = (self.stack, self.disk, self.cpu_percent);
+        l.memory_account = self.memory_account;
         let program = &mut p.program;
         for pair in &self.env {
             let (key, value) = split(pair)?;

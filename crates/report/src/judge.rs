@@ -6,7 +6,7 @@
 //!    killing) or an event of the memory account, which the kernel may have answered with a kill of its own.
 //! 2. What the kernel ended by itself for a limit that was set: SIGXFSZ, SIGXCPU, SIGSYS of a filter without listener.
 //! 3. What the final figures say about a program that ended by itself: CPU over the limit.
-//! 4. A fork that was refused, if the run ended other than well.
+//! 4. A request for memory or a fork that was refused, if the run ended other than well.
 //! 5. The program's own ending.
 //!
 //! Figures other than the CPU total never decide: a peak over the limit that nobody recorded is a peak, not a cause.
@@ -18,6 +18,11 @@ use crate::{Cause, Clock, Ending, Event, Limit, LimitHit, LimitsSummary, Outcome
 pub fn judge(outcome: Outcome) -> Report {
     let decision = decide(&outcome);
     let mut limits_hit = outcome.events;
+    if let Some(refused) = outcome.memory_refused
+        && !limits_hit.iter().any(|event| event.limit == Limit::Memory)
+    {
+        limits_hit.push(refused);
+    }
     if let Some(hit) = decision.hit
         && !limits_hit.iter().any(|event| event.limit == hit.limit)
     {
@@ -80,6 +85,7 @@ fn decide(outcome: &Outcome) -> Decision {
         .or_else(|| failed(outcome))
         .or_else(|| ended_by_the_kernel(outcome))
         .or_else(|| over_at_the_end(outcome))
+        .or_else(|| memory_was_refused(outcome))
         .or_else(|| fork_was_refused(outcome))
         .unwrap_or_else(|| Decision::plain(own_ending(outcome.ending)))
 }
@@ -143,6 +149,12 @@ fn ended_by_the_kernel(outcome: &Outcome) -> Option<Decision> {
 fn over_at_the_end(outcome: &Outcome) -> Option<Decision> {
     let over = outcome.limits.cpu_ns.is_some_and(|limit| outcome.usage.cpu.total > limit);
     over.then(|| Decision::limit(Verdict::TimeLimit, Limit::Cpu, outcome, outcome.usage.wall_ns))
+}
+
+/// Question 4.
+fn memory_was_refused(outcome: &Outcome) -> Option<Decision> {
+    let failed = outcome.memory_refused.is_some() && own_ending(outcome.ending) != Verdict::Ok;
+    failed.then(|| Decision::plain(Verdict::MemoryLimit))
 }
 
 /// Question 4.

@@ -73,6 +73,8 @@ pub struct Outcome {
     pub cause: Option<(Cause, u64)>,
     /// Every limit that was crossed, in any order.
     pub events: Vec<Event>,
+    /// A request for memory was refused: the limit, what the box would have had, and when first.
+    pub memory_refused: Option<Event>,
     /// The final figures.
     pub usage: Usage,
     /// The numbers that were in force.
@@ -96,6 +98,7 @@ impl Outcome {
             ending,
             cause: None,
             events: Vec::new(),
+            memory_refused: None,
             usage: Usage::default(),
             limits: LimitsSummary::default(),
             denials: Vec::new(),

@@ -13,20 +13,16 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tipstaff_abi::{Arch, SyscallSet, Sysno, errno};
+use tipstaff_abi::{Arch, SyscallSet, errno};
 
 use crate::handler::{Action, Handler, Trap};
-use crate::procfs;
+use crate::inflight::{has_run_on, is_done};
 use crate::tasks::{self, Process};
 
 /// How long a decision waits for calls that may or may not have made their tasks.
 const PATIENCE: Duration = Duration::from_millis(200);
 const AGAIN: Duration = Duration::from_micros(300);
-/// CPU time that a fork takes at most: this, and as much again for every [`PER_PAGES`] pages whose tables it copies.
-const FORK_NS: u64 = 20_000_000;
-const PER_PAGES: u64 = 65_536;
-/// And for every so many mappings: 31,000 took up to 172 ms.
-const PER_MAPPINGS: u64 = 1_000;
+const CALLS: &[&str] = &["fork", "vfork", "clone"];
 /// After so many refusals in a row it is a bomb: what was found a moment ago is then good enough, and tasks that ask without end would keep
 /// the supervisor looking without end.
 const STORM: u64 = 16;
@@ -101,7 +97,7 @@ impl Forks {
 
 impl Handler for Forks {
     fn wants(&self, arch: Arch) -> SyscallSet {
-        SyscallSet::from_names(arch, ["fork", "vfork", "clone"])
+        SyscallSet::from_names(arch, CALLS.iter().copied())
     }
 
     fn on_start(&mut self, ancestor: i32) {
@@ -186,7 +182,7 @@ impl Ledger {
     fn look(&mut self) -> u64 {
         // What is done by now has its task among those that are counted after this.
         let arch = self.arch;
-        self.allowed.retain(|tid, _| !is_done(*tid, arch));
+        self.allowed.retain(|tid, _| !is_done(*tid, CALLS, arch));
         let processes = exactly_below(self.keeper);
         let alive: u64 = processes.iter().map(|process| process.threads.max(1)).sum();
         let mut open: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
@@ -198,7 +194,8 @@ impl Ledger {
             // All that these threads may have made is there: none of their calls is under way.
             let all_there = self.born(pid, &processes) >= times;
             for tid in tids {
-                if all_there || self.allowed.get_mut(&tid).is_none_or(|allowed| has_run_on(tid, allowed)) {
+                if all_there || self.allowed.get_mut(&tid).is_none_or(|allowed| has_run_on(tid, &mut allowed.since_ns))
+                {
                     self.allowed.remove(&tid);
                 } else if let Some(allowed) = self.allowed.get_mut(&tid) {
                     allowed.times = 1;
@@ -207,7 +204,7 @@ impl Ledger {
         }
         self.known = processes.iter().map(|process| ((process.pid, process.started), process.threads)).collect();
         let doubts = self.allowed.len() as u64;
-        if procfs::is_blind() {
+        if crate::procfs::is_blind() {
             // Who is not seen is not absent.
             self.bound = self.limit;
             return 0;
@@ -246,44 +243,6 @@ fn exactly_below(keeper: i32) -> Vec<Process> {
         last = next;
     }
     last
-}
-
-/// A thread is surely not within a call that makes a task: it is gone, or waits in another call.
-fn is_done(tid: i32, arch: Arch) -> bool {
-    let path = format!("/proc/{tid}/syscall");
-    let Some(text) = procfs::read(&path, &mut Vec::new()).map(|text| text.into_owned()) else {
-        // Gone; what may not be looked at is in doubt.
-        return !std::path::Path::new(&path).exists();
-    };
-    // "running", "-1 sp pc" (no call: it waits for a page), or the number and the arguments.
-    match text.split_ascii_whitespace().next().and_then(|word| word.parse::<i64>().ok()) {
-        None => false,
-        Some(number) if number < 0 => true,
-        Some(number) => {
-            let name = u32::try_from(number).ok().and_then(|number| Sysno(number).name(arch));
-            !matches!(name, Some("fork" | "vfork" | "clone"))
-        }
-    }
-}
-
-/// A thread has used more CPU time since it was first in doubt than making a task can take.
-fn has_run_on(tid: i32, allowed: &mut Allowed) -> bool {
-    let mut buffer = Vec::new();
-    let first = |path: String, buffer: &mut Vec<u8>, at: usize| {
-        let text = procfs::read(&path, buffer)?;
-        text.split_ascii_whitespace().nth(at)?.parse::<u64>().ok()
-    };
-    let Some(now) = first(format!("/proc/{tid}/schedstat"), &mut buffer, 0) else { return false };
-    let resident = first(format!("/proc/{tid}/statm"), &mut buffer, 1).unwrap_or(u64::MAX);
-    let since = *allowed.since_ns.get_or_insert(now);
-    let used = now.saturating_sub(since);
-    if used <= FORK_NS.saturating_mul(1 + resident / PER_PAGES) {
-        return false;
-    }
-    // Each mapping is copied too; counting them takes a while, so they are counted last.
-    let maps = procfs::read(&format!("/proc/{tid}/maps"), &mut buffer);
-    let mappings = maps.map_or(u64::MAX, |maps| maps.bytes().filter(|b| *b == b'\n').count() as u64);
-    used > FORK_NS.saturating_mul(1 + resident / PER_PAGES + mappings / PER_MAPPINGS)
 }
 
 #[cfg(test)]
@@ -333,36 +292,5 @@ mod tests {
             assert_eq!(ledger.decide(i32::MAX, false), Decision::Doubt);
             assert_eq!(ledger.decide(tid, false), Decision::Allow);
         });
-    }
-
-    #[test]
-    fn who_is_gone_or_waits_elsewhere_is_done() {
-        assert!(is_done(i32::MAX, Arch::X86_64));
-        running(|tid| assert!(!is_done(tid, Arch::X86_64), "it runs"));
-        let (sender, receiver) = std::sync::mpsc::channel();
-        let waiting = std::thread::spawn(move || {
-            sender.send(rustix::thread::gettid().as_raw_nonzero().get()).expect("told");
-            std::thread::park();
-        });
-        let tid = receiver.recv().expect("told");
-        let until = Instant::now() + Duration::from_secs(10);
-        while !is_done(tid, Arch::X86_64) && Instant::now() < until {
-            std::thread::sleep(AGAIN);
-        }
-        assert!(is_done(tid, Arch::X86_64));
-        waiting.thread().unpark();
-        waiting.join().expect("joined");
-    }
-
-    #[test]
-    fn who_has_run_on_is_not_within_a_fork() {
-        let me = rustix::thread::gettid().as_raw_nonzero().get();
-        let mut allowed = Allowed { times: 1, since_ns: None };
-        assert!(!has_run_on(me, &mut allowed));
-        let until = Instant::now() + Duration::from_secs(20);
-        while !has_run_on(me, &mut allowed) && Instant::now() < until {
-            std::hint::black_box((0..100_000u64).sum::<u64>());
-        }
-        assert!(has_run_on(me, &mut allowed));
     }
 }

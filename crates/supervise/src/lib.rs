@@ -8,6 +8,7 @@
 //! Whoever kills records why first ([`tipstaff_report::Cause`]): the verdict follows from that record.
 #![forbid(unsafe_code)]
 
+mod account;
 mod cpu;
 mod denials;
 mod engine;
@@ -15,6 +16,7 @@ mod forks;
 mod freeze;
 pub mod handler;
 mod hold;
+mod inflight;
 mod memory;
 mod network;
 mod policy_fn;
@@ -27,6 +29,7 @@ mod terminal;
 mod throttle;
 mod usage;
 
+pub use account::{Account, Shortage};
 pub use engine::{Engine, Notify, Ptrace};
 pub use forks::{Forks, Refused};
 pub use freeze::Frozen;

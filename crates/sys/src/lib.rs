@@ -15,6 +15,7 @@ pub mod capability;
 pub mod child;
 pub mod clock;
 pub mod ids;
+pub mod kcmp;
 pub mod keeper;
 pub mod landlock;
 pub mod madvise;

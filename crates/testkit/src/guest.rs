@@ -9,6 +9,7 @@ use crate::place;
 
 /// Every guest and every tool: name and source.
 pub const GUESTS: &[(&str, &str)] = &[
+    ("account", include_str!("../guests/account.c")),
     ("args", include_str!("../guests/args.c")),
     ("asker", include_str!("../guests/asker.c")),
     ("asks", include_str!("../guests/asks.c")),

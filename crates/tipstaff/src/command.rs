@@ -14,8 +14,8 @@ use tipstaff_policy::lower::{EnginePlan, Plan, ProcessesBy, Surroundings, lower}
 use tipstaff_policy::profile;
 use tipstaff_supervise::handler::provided::PathPolicy;
 use tipstaff_supervise::{
-    Engine, Forks, Handler, Handlers, Network, Notify, Options, PolicyFn, Ptrace, RawMode, Refused, Restrict, Rewriter,
-    Session, Tighten, size_of,
+    Account, Engine, Forks, Handler, Handlers, Network, Notify, Options, PolicyFn, Ptrace, RawMode, Refused, Restrict,
+    Rewriter, Session, Shortage, Tighten, size_of,
 };
 
 use crate::desk::Desk;
@@ -73,6 +73,13 @@ struct Prepared {
     env: Vec<(OsString, OsString)>,
     cwd: PathBuf,
     machine: &'static Machine,
+}
+
+/// Where the rules of one box count what they refuse.
+#[derive(Default)]
+struct Refusals {
+    forks: Option<Arc<Refused>>,
+    memory: Option<Arc<Shortage>>,
 }
 
 /// Handed through even into a clean environment.
@@ -367,15 +374,10 @@ impl Command {
     }
 
     /// The engine of a box, with handlers of its own.
-    fn engine(
-        &self,
-        prepared: &Prepared,
-        restrict: &Restrict,
-        tighten: &Tighten,
-    ) -> Result<(Engine, Option<Arc<Refused>>), Error> {
+    fn engine(&self, prepared: &Prepared, restrict: &Restrict, tighten: &Tighten) -> Result<(Engine, Refusals), Error> {
         let plan = &prepared.armed.plan;
         if plan.engine == EnginePlan::Native {
-            return Ok((Engine::Native, None));
+            return Ok((Engine::Native, Refusals::default()));
         }
         let arch = prepared.machine.caps.arch;
         let mut handlers = self.handlers(arch, Some((plan, restrict)))?;
@@ -383,11 +385,16 @@ impl Command {
             let rules = Network::new(network.clone(), prepared.machine.caps.landlock_abi, tighten.clone());
             handlers.push_rule(Box::new(rules), arch).map_err(|e| Error::Usage(e.to_string()))?;
         }
-        let mut forks = None;
+        let mut refusals = Refusals::default();
         if let Some((limit, ProcessesBy::Counted)) = plan.limits.processes {
             let (rule, refused) = Forks::new(limit, arch);
             handlers.push_rule(Box::new(rule), arch).map_err(|e| Error::Usage(e.to_string()))?;
-            forks = Some(refused);
+            refusals.forks = Some(refused);
+        }
+        if let (true, Some((limit, _))) = (plan.limits.memory_exact, plan.limits.memory) {
+            let (rule, shortage) = Account::new(limit, arch, restrict.clone());
+            handlers.push_rule(Box::new(rule), arch).map_err(|e| Error::Usage(e.to_string()))?;
+            refusals.memory = Some(shortage);
         }
         if !handlers.wants(arch).is_subset(&plan.asked) {
             let text = "a handler wants calls that the one made for the plan did not want";
@@ -397,7 +404,7 @@ impl Command {
             EnginePlan::Notify => Engine::Notify(Box::new(Notify::new(handlers)?)),
             _ => Engine::Ptrace(Ptrace::start(handlers)?),
         };
-        Ok((engine, forks))
+        Ok((engine, refusals))
     }
 
     fn start(&mut self, prepared: &Prepared, watched: bool) -> Result<Child, Error> {
@@ -434,7 +441,7 @@ impl Command {
         let tighten = Tighten::default();
         let network = prepared.armed.plan.network.as_ref().filter(|network| network.mediate_connect);
         let restrict = Restrict::default().with_network(network.map(|_| tighten.clone()));
-        let (engine, forks) = self.engine(prepared, &restrict, &tighten)?;
+        let (engine, refusals) = self.engine(prepared, &restrict, &tighten)?;
         let mut take = match &engine {
             Engine::Ptrace(ptrace) => Some(|pid| ptrace.take(pid)),
             Engine::Native | Engine::Notify(_) => None,
@@ -448,7 +455,8 @@ impl Command {
             count_output: limit.is_some(),
             terminal: wires.terminal,
             engine,
-            forks,
+            forks: refusals.forks,
+            shortage: refusals.memory,
             signals: self.signals.take(),
             restrict: Some(restrict.clone()),
         };

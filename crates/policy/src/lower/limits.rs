@@ -12,7 +12,8 @@ use super::ids::IdPlan;
 use super::namespaces::NamespacePlan;
 use super::plan::Cost;
 use super::sink::Sink;
-use crate::profile::Profile;
+use super::{Ask, account};
+use crate::profile::{MemoryAccount, Profile};
 use crate::value::Setting;
 
 /// What bounds memory.
@@ -59,6 +60,8 @@ pub struct LimitPlan {
     pub idle: Option<Duration>,
     /// Bytes and mechanism.
     pub memory: Option<(u64, MemoryBy)>,
+    /// Requests for memory that do not fit under the limit are refused: the supervisor is asked.
+    pub memory_exact: bool,
     /// Tasks and mechanism.
     pub processes: Option<(u64, ProcessesBy)>,
     /// Bytes on stdout and stderr.
@@ -82,6 +85,11 @@ impl LimitPlan {
     pub(super) fn asked(&self, arch: Arch) -> SyscallSet {
         let counted = matches!(self.processes, Some((_, ProcessesBy::Counted)));
         SyscallSet::from_names(arch, FORKS.into_iter().filter(|_| counted))
+    }
+
+    /// The calls that somebody has to be asked about under conditions.
+    pub(super) fn asks(&self) -> Vec<Ask> {
+        if self.memory_exact { account::asks() } else { Vec::new() }
     }
 
     /// As the report's judge wants them.
@@ -140,6 +148,8 @@ pub(super) fn lower(
         sink.full("limits.idle", "CPU clock, sampled", Cost::Timer);
     }
     plan.memory = at(limits.memory).map(|bytes| (bytes, memory(caps, sink)));
+    plan.memory_exact =
+        plan.memory.is_some() && limits.memory_account == Some(MemoryAccount::Exact) && account::lower(engine, sink);
     plan.processes = at(limits.processes).and_then(|n| processes(caps, ns, ids, engine, sink).map(|by| (n, by)));
     if plan.output.is_some() {
         sink.full("limits.output", "pipe, counted by the supervisor", Cost::Relay);

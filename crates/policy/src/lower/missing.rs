@@ -9,7 +9,7 @@ use super::namespaces::NamespacePlan;
 use super::network::Net;
 use super::plan::Cost;
 use super::sink::Sink;
-use crate::profile::Profile;
+use crate::profile::{MemoryAccount, Profile};
 use crate::value::Setting;
 
 /// The rule that keeps a box from making unix sockets, by name.
@@ -18,6 +18,7 @@ const SOCKET: &str = "network = none";
 const OUTLIVE: &str = "nothing survives the box";
 const PRIVATE: &str = "private System V IPC";
 const SAMPLED: &str = "limits.memory, sampled";
+const EXACT: &str = "limits.memory_account = \"exact\"";
 
 /// What is missing. Few combinations occur, and for each the default base is kept compiled (`base::stock`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub enum Objects {
     None,
     /// Memory is sampled, and detached segments would escape the samples.
     SysV,
+    /// Memory is accounted exactly, and nothing tells how large a detached segment is.
+    SysVExact,
     /// There is no IPC namespace: objects would outlive the box.
     All,
 }
@@ -85,11 +88,14 @@ impl Missing {
             Net::Rules if asked || ns.mount && !broad => Sockets::None,
             Net::Rules => Sockets::Unix,
         };
-        let sampled = profile.limits.memory.and_then(Setting::value).is_some() && !caps.cgroup.memory;
-        let objects = match (ns.ipc, sampled) {
-            (false, _) => Objects::All,
-            (true, true) => Objects::SysV,
-            (true, false) => Objects::None,
+        let limited = profile.limits.memory.and_then(Setting::value).is_some();
+        let exact = limited && profile.limits.memory_account == Some(MemoryAccount::Exact);
+        let sampled = limited && !caps.cgroup.memory;
+        let objects = match (ns.ipc, sampled, exact) {
+            (false, ..) => Objects::All,
+            (true, true, _) => Objects::SysV,
+            (true, false, true) => Objects::SysVExact,
+            (true, false, false) => Objects::None,
         };
         Self { sockets, objects, tasks: !ns.pid, sampled }
     }
@@ -122,6 +128,7 @@ impl Missing {
         let (families, why): (&[&str], _) = match self.objects {
             Objects::None => (&[], ""),
             Objects::SysV => (&["sysv_ipc"], SAMPLED),
+            Objects::SysVExact => (&["sysv_ipc"], EXACT),
             Objects::All => (&["sysv_ipc", "mqueue"], PRIVATE),
         };
         for call in families.iter().filter_map(|name| family::by_name(name)).flat_map(|family| family.calls) {
@@ -154,6 +161,6 @@ impl Missing {
 
     /// The words in which a rule of [`Missing::rules`] is told; None for a family of the base.
     pub(super) fn words(name: &'static str) -> Option<&'static str> {
-        [UNIX, SOCKET, OUTLIVE, PRIVATE, SAMPLED].contains(&name).then_some(name)
+        [UNIX, SOCKET, OUTLIVE, PRIVATE, SAMPLED, EXACT].contains(&name).then_some(name)
     }
 }

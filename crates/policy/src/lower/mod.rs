@@ -11,6 +11,7 @@
 //! system call: the kernel is a value ([`KernelCaps`]), the file system is asked through [`Host`], so a test can take
 //! any of it away.
 
+mod account;
 mod engine;
 mod filter;
 mod host;
@@ -30,6 +31,7 @@ mod view;
 use tipstaff_abi::SyscallSet;
 use tipstaff_abi::caps::KernelCaps;
 
+pub use account::FIXED_FROM;
 pub use engine::EnginePlan;
 #[cfg(test)]
 pub(crate) use filter::stock_filter;
@@ -70,12 +72,14 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
     let landlock = landlock::lower(caps, &namespaces, net, network.as_ref(), &view, host, &mut sink);
     let mut asks = network.as_ref().map(NetworkPlan::asked).unwrap_or_default();
     let births = if around.registers { stops::births() } else { Vec::new() };
-    let calls = asks.iter().chain(&births).map(|ask| ask.call);
+    let account = limits.asks();
+    let calls = asks.iter().chain(&births).chain(&account).map(|ask| ask.call);
     let whole = around.handled.union(&counted);
     let asked = whole.union(&SyscallSet::from_names(caps.arch, calls));
     let engine = engine::lower(profile, caps, around, &asked, &mut sink);
     if engine == EnginePlan::Notify {
         asks.extend(births);
+        asks.extend(account);
     }
     let stops = Stops::of(engine, &whole, asks, !counted.is_empty() || around.registers);
     let filter = filter::lower(profile, caps, &namespaces, (net, network.as_ref()), host, stops, &mut sink)?;

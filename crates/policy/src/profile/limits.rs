@@ -2,7 +2,17 @@
 
 use std::time::Duration;
 
-use crate::value::Setting;
+use crate::value::{Setting, words};
+
+words! {
+    /// What tells a program that it has no memory left.
+    pub enum MemoryAccount {
+        /// Nothing: what is over the limit is killed.
+        Sampled = "sampled",
+        /// A request that does not fit under the limit fails with ENOMEM.
+        Exact = "exact",
+    }
+}
 
 /// How much a box may use. Absent: what the profile below says, in the end unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +27,8 @@ pub struct Limits {
     pub idle: Option<Setting<Duration>>,
     /// Bytes of anonymous, shared and kernel memory of all tasks together.
     pub memory: Option<Setting<u64>>,
+    /// What tells a program that it has no memory left; sampled unless said otherwise.
+    pub memory_account: Option<MemoryAccount>,
     /// Tasks at a time: processes and threads, the first included.
     pub processes: Option<Setting<u64>>,
     /// Bytes on standard output and standard error together.
@@ -39,6 +51,7 @@ impl Limits {
             wall: over.wall.or(base.wall),
             idle: over.idle.or(base.idle),
             memory: over.memory.or(base.memory),
+            memory_account: over.memory_account.or(base.memory_account),
             processes: over.processes.or(base.processes),
             output: over.output.or(base.output),
             file_size: over.file_size.or(base.file_size),

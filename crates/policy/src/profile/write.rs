@@ -117,6 +117,7 @@ impl Profile {
         for (key, size) in sizes {
             out.optional_word(key, size.map(|size| size.format_size()).as_deref());
         }
+        out.optional_word("memory_account", limits.memory_account.map(|account| account.as_str()));
         for (key, count) in
             [("cpu_percent", limits.cpu_percent), ("processes", limits.processes), ("open_files", limits.open_files)]
         {

@@ -53,6 +53,7 @@ fn everything() {
         wall = "2m"
         idle = "unlimited"
         memory = "64MiB"
+        memory_account = "exact"
         processes = 64
         output = 65536
         file_size = "64MB"
@@ -90,6 +91,7 @@ fn everything() {
     assert_eq!(limits.cpu_percent, Some(Setting::At(150)));
     assert_eq!(limits.idle, Some(Setting::Unlimited));
     assert_eq!(limits.memory, Some(Setting::At(64 << 20)));
+    assert_eq!(limits.memory_account, Some(MemoryAccount::Exact));
     assert_eq!((limits.output, limits.open_files), (Some(Setting::At(65_536)), Some(Setting::At(256))));
     let kinds = [Namespace::Mount, Namespace::Pid].into_iter().collect();
     assert_eq!(profile.isolation.namespaces, Some(Namespaces::Only(kinds)));

@@ -123,6 +123,12 @@ impl Drop for Reply {
     }
 }
 
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reply")
+    }
+}
+
 /// Who decides later.
 pub(crate) enum Later {
     /// A thread of a small pool.

@@ -28,7 +28,7 @@ pub(super) struct Mapped {
 }
 
 /// The device of the kernel's own tmpfs, on which memfds, shared anonymous mappings and System V segments lie.
-pub(super) fn kernel_tmpfs() -> Option<u64> {
+pub(crate) fn kernel_tmpfs() -> Option<u64> {
     let memfd = memfd_create("tipstaff", MemfdFlags::CLOEXEC).ok()?;
     Some(fstat(&memfd).ok()?.st_dev)
 }

@@ -19,10 +19,12 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::tasks::{self, Process};
 pub(crate) use group::GroupPeak;
+pub(crate) use mapped::kernel_tmpfs;
 use pace::Pace;
+pub(crate) use process::kib;
 use process::{Figures, anonymous_share, figures};
 use shared::Shared;
-pub(crate) use shared::disk_left;
+pub(crate) use shared::{disk_left, used_on_disk};
 
 /// THREAD_SIZE: the stack that the kernel keeps for every task (x86-64 and aarch64).
 const KERNEL_STACK: u64 = 16 << 10;

@@ -33,7 +33,7 @@ pub(super) fn anonymous_share(pid: i32, buffer: &mut Vec<u8>) -> Option<u64> {
 }
 
 /// "Key:   123 kB" in bytes.
-pub(super) fn kib(text: &str, key: &str) -> u64 {
+pub(crate) fn kib(text: &str, key: &str) -> u64 {
     let value = text.lines().find_map(|line| line.strip_prefix(key));
     value.and_then(|v| v.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()).unwrap_or(0) * 1024
 }

@@ -158,6 +158,12 @@ fn tmpfs_used(keeper: i32) -> (u64, u64) {
     private_disk(keeper).map_or((0, 0), |fs| (pages(&fs), names(&fs)))
 }
 
+/// What the private disk holds, in bytes: pages and names.
+pub(crate) fn used_on_disk(keeper: i32) -> u64 {
+    let (pages, names) = tmpfs_used(keeper);
+    pages + names
+}
+
 /// What is left of the private disk.
 pub(crate) fn disk_left(keeper: i32) -> Option<u64> {
     private_disk(keeper).map(|fs| fs.f_bavail * fs.f_bsize.unsigned_abs())

@@ -67,6 +67,7 @@ impl Session {
             ending,
             cause: self.cause,
             events: std::mem::take(&mut self.events),
+            memory_refused: self.memory_refused(),
             usage,
             limits: self.limits.summary(),
             denials: denials.into_report(),
@@ -75,6 +76,12 @@ impl Session {
             error,
             seccomp_sigsys_is_kill: self.listener.is_none() && self.filter.is_some(),
         }
+    }
+
+    fn memory_refused(&self) -> Option<Event> {
+        let first = self.options.shortage.as_ref()?.first()?;
+        let at = first.at_ns.saturating_sub(self.keeper.started_ns());
+        Some(Event::new(Limit::Memory, first.limit, Some(first.observed), at))
     }
 
     /// What only the end can tell: kills by the kernel, refused forks.

@@ -19,6 +19,7 @@ use tipstaff_report::{Cause, Event, Outcome};
 use tipstaff_sys::clock;
 use tipstaff_sys::keeper::{Keeper, Remote};
 
+use crate::account::Shortage;
 use crate::denials::Denials;
 use crate::engine::{Answered, Engine, Said};
 use crate::forks::Refused;
@@ -43,6 +44,8 @@ pub struct Options {
     pub engine: Engine,
     /// Where a handler counts the tasks, what it refused.
     pub forks: Option<Arc<Refused>>,
+    /// Where a handler accounts memory, what it refused.
+    pub shortage: Option<Arc<Shortage>>,
     /// A signalfd: SIGWINCH resizes the terminal, everything else goes to the guest; a second SIGINT kills.
     pub signals: Option<OwnedFd>,
     /// Takes things away from the box while it runs.
