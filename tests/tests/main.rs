@@ -19,6 +19,7 @@ mod net;
 mod network;
 mod network_drill;
 mod network_names;
+mod network_send;
 mod network_unix;
 mod notify;
 mod programs;

@@ -57,6 +57,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("netprobe", include_str!("../guests/netprobe.c")),
     ("netrace", include_str!("../guests/netrace.c")),
     ("netrules", include_str!("../guests/netrules.c")),
+    ("netsend", include_str!("../guests/netsend.c")),
     ("netstall", include_str!("../guests/netstall.c")),
     ("netunix", include_str!("../guests/netunix.c")),
     ("onpty", include_str!("../guests/onpty.c")),

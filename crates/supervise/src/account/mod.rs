@@ -121,6 +121,7 @@ impl Handler for Account {
             deadline: DEADLINE,
             otherwise: Box::new(Action::Return(otherwise)),
             late: None,
+            recall: None,
         })
     }
 

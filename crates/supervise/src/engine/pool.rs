@@ -102,7 +102,7 @@ impl Pool {
 
     /// Takes a decision in hand; its ticket. Err: the pool is full, and this is the answer, with what the report is to say of it.
     pub fn take(&mut self, deferred: Deferred) -> Result<u64, (Action, Option<String>)> {
-        let Deferred { work, deadline, otherwise, late } = deferred;
+        let Deferred { work, deadline, otherwise, late, .. } = deferred;
         let ticket = self.next;
         // Never given again, so that no late answer meets another call.
         self.next += 1;

@@ -83,6 +83,23 @@ impl Act {
         }
     }
 
+    /// What a call returns that is ended before it is done; None: nothing of it is done.
+    pub fn partial(&self) -> Option<i64> {
+        match self {
+            // Of sendmmsg(2), a message that has gone ends the wait.
+            Self::Send(sending) if sending.bytes > 0 => Some(sending.bytes as i64),
+            _ => None,
+        }
+    }
+
+    /// Whether it reaches somebody, or lets itself be reached, for itself: not what goes to whom the socket is connected.
+    pub fn reaches(&self) -> bool {
+        match self {
+            Self::Connect(..) | Self::Bind(_) | Self::Make(..) | Self::Listen(..) => true,
+            Self::Send(sending) => sending.messages.iter().any(|message| !message.to.is_empty()),
+        }
+    }
+
     /// What of the guest's view the call is about.
     pub fn pins(&self) -> impl Iterator<Item = &Pin> {
         let (one, many) = match self {
