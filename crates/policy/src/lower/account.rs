@@ -27,8 +27,8 @@ pub const FIXED_FROM: u64 = 1 << 20;
 /// Whether the account can be kept; said either way.
 pub(super) fn lower(engine: EnginePlan, sink: &mut Sink) -> bool {
     if engine == EnginePlan::Notify {
-        let why = "mmap, brk, mremap, mprotect, ftruncate and fallocate wait for the account where they may get memory: 5 to 60 \u{b5}s each, \
-                   more near the limit; System V segments are absent";
+        let why = "mmap, brk, mremap, mprotect, ftruncate and fallocate wait for the account where they may get memory: 10 to 60 \u{b5}s each, \
+                   0.1 to 1 ms near the limit; System V segments are absent";
         sink.full_but(RULE, "notification of calls that get memory, compared with smaps", why, Cost::Notified);
         return true;
     }

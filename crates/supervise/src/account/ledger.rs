@@ -114,7 +114,7 @@ impl Ledger {
     }
 
     /// The last look has seen this process: a fork has copied an account.
-    fn knows(&self, pid: i32) -> bool {
+    pub fn knows(&self, pid: i32) -> bool {
         self.spaces.range((pid, 0)..=(pid, u64::MAX)).next().is_some()
     }
 

@@ -99,14 +99,16 @@ impl Handler for Account {
     fn on_syscall(&mut self, trap: &mut Trap<'_>) -> Action {
         let Some(request) = trap.name().and_then(|name| Request::of(name, trap.args())) else { return Action::Pass };
         let tid = trap.tid();
-        let asked = Asked { tid, pid: trap.pid(), request };
-        // In the loop only what needs no look: one at many processes, or many mappings, takes its time.
-        let at_once = match self.shared.ledger.try_lock() {
-            Ok(mut ledger) => ledger.at_once(&asked),
-            Err(TryLockError::Poisoned(e)) => e.into_inner().at_once(&asked),
-            Err(TryLockError::WouldBlock) => false,
+        let ledger = match self.shared.ledger.try_lock() {
+            Ok(ledger) => Some(ledger),
+            Err(TryLockError::Poisoned(e)) => Some(e.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
         };
-        if at_once {
+        // A first thread has its process's number: nothing has to be read.
+        let is_first = ledger.as_ref().is_some_and(|ledger| ledger.knows(tid));
+        let asked = Asked { tid, pid: if is_first { tid } else { trap.pid() }, request };
+        // In the loop only what needs no look: one at many processes, or many mappings, takes its time.
+        if ledger.is_some_and(|mut ledger| ledger.at_once(&asked)) {
             return Action::Pass;
         }
         if self.clerk.is_none() {
