@@ -187,10 +187,12 @@ both!(what_later_issues_bring_is_refused_clearly, |user| {
 
 both!(values_that_do_not_exist, |user| {
     refused(&witness().option("--cwd", "/no/such/place").as_user(user).go(), 125, &["/no/such/place", "no such file"]);
-    refused(&witness().option("--stdin", "/no/such/place").as_user(user).go(), 125, &["/no/such/place"]);
+    let ran = witness().option("--stdin", "/no/such/place").as_user(user).go();
+    refused(&ran, 125, &["/no/such/place", "no such file"]);
+    ran.check(!ran.err().contains("os error"), "words, not numbers");
     refused(&witness().option("--stdout", "/no/such/place/file").as_user(user).go(), 125, &["/no/such/place/file"]);
     refused(&witness().option("--env", "NO_EQUALS_SIGN").as_user(user).go(), 125, &["NO_EQUALS_SIGN"]);
-    refused(&witness().option("--uid", "somebody").as_user(user).go(), 125, &["uid"]);
+    refused(&witness().option("--uid", "somebody").as_user(user).go(), 125, &["--uid", "write a whole number"]);
 });
 
 both!(a_report_that_cannot_be_written_is_an_error, |user| {
@@ -217,4 +219,46 @@ both!(profile_check_finds_and_finds_nothing, |user| {
     wrong.expect_exit(1);
     wrong.check(format!("{}{}", wrong.out(), wrong.err()).contains("memory"), "the nearest key is shown");
     tipstaff_command(["profile", "check", "/no/such/profile.toml"]).as_user(user).go().expect_exit(125);
+});
+
+both!(a_missing_argument_is_named_in_words, |user| {
+    for (words, cure) in [
+        (&["kill"][..], "name a box: `tipstaff kill NAME`"),
+        (&["pause"], "name a box: `tipstaff pause NAME`"),
+        (&["profile", "show"], "name a profile: `tipstaff profile show NAME`"),
+        (&["generate"], "name a directory: `tipstaff generate DIRECTORY`"),
+        (&["frob"], "`tipstaff --help` lists"),
+    ] {
+        tipstaff_command(words).as_user(user).go().expect_error_line(125, &[cure]);
+    }
+});
+
+both!(help_is_a_command, |user| {
+    let help = tipstaff_command(["help"]).as_user(user).go();
+    help.expect_exit(0);
+    help.check(help.out().contains("generate"), "all commands are shown");
+    let run = tipstaff_command(["help", "run"]).as_user(user).go();
+    run.expect_exit(0);
+    run.check(run.out().contains("--memory") && run.out().contains("124"), "options and exit statuses");
+});
+
+both!(what_other_tools_call_it, |user| {
+    for (words, cure) in [
+        (&["kill", "-9", "box1"][..], "--signal KILL"),
+        (&["kill", "-TERM", "box1"], "--signal TERM"),
+        (&["run", "--timeout", "5s", "--", "true"], "--wall"),
+        (&["run", "--frob", "--", "true"], "--frob"),
+    ] {
+        let ran = tipstaff_command(words).as_user(user).go();
+        ran.expect_error_line(125, &[cure]);
+        ran.check(!ran.err().contains("as a value"), "no advice to make an option the program");
+    }
+});
+
+both!(generate_makes_its_directory, |user| {
+    let scratch = Scratch::new(user);
+    let directory = scratch.join("made/here");
+    tipstaff_command([OsStr::new("generate"), directory.as_os_str()]).as_user(user).go().expect_exit(0);
+    let page = std::fs::read_to_string(directory.join("tipstaff-run.1")).expect("a man page");
+    assert!(page.contains("EXIT STATUS") || page.contains("Exit status"), "{page}");
 });

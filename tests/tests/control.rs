@@ -126,13 +126,26 @@ both!(a_box_is_listed_with_all_that_is_said_of_it, |user| {
     assert!(left.is_empty(), "{left:?}");
 });
 
+both!(a_name_that_cannot_be_had_names_place_and_cure, |user| {
+    // XDG_RUNTIME_DIR that is none of ours is passed over; this one is ours, and its `tipstaff` cannot be made.
+    let desk = Desk::new(user);
+    std::fs::write(desk.sockets(), "in the way").expect("own directory");
+    desk.run("job", &["exit", "0"]).without_report().go().expect_error_line(125, &["runtime/tipstaff", "remove it"]);
+    // In a box that makes no sockets there is no place at all.
+    let command = tipstaff_testkit::tipstaff();
+    let inside =
+        run([command.as_os_str(), "run".as_ref(), "--name".as_ref(), "x".as_ref(), "--".as_ref(), "true".as_ref()]);
+    let inside = inside.option("--exec", command).flag("--quiet").without_report().as_user(user).go();
+    inside.expect_error_line(125, &["leave `--name` out"]);
+});
+
 both!(a_name_is_in_use_once, |user| {
     let desk = Desk::new(user);
     let started = ready(desk.run("job", &["custody", "busy", "1"]));
     let second = desk.run("job", &["exit", "0"]).without_report().go();
     second.expect_error_line(
         125,
-        &["box \"job\" is running already", &format!("(pid {})", started.pid()), "choose another name"],
+        &["box \"job\" is running already", &format!("(supervisor pid {})", started.pid()), "choose another name"],
     );
     desk.ask(&["pause", "jib"]).expect_error_line(125, &["no box is called \"jib\"", "is it \"job\"?"]);
     desk.ask(&["pause", "nothing-like-it"]).expect_error_line(125, &["no box is called", "tipstaff ps"]);
@@ -470,4 +483,42 @@ fn a_share_beyond_the_machine_is_refused() {
     ran.expect_error_line(125, &["limits.cpu_percent", "CPUs"]);
     let ran = tipstaff_command(["run", "--cpu-percent", "0", "--", "/bin/true"]).go();
     ran.expect_error_line(125, &["cpu-percent"]);
+}
+
+#[test]
+fn root_reaches_the_boxes_of_a_user_and_nobody_else_does() {
+    if let Some(why) = Machine::Full.unavailable(User::Root) {
+        tipstaff_testkit::skip!("{why}");
+    }
+    let uid = User::Ordinary.uid().to_string();
+    let name = format!("for-root-{}", std::process::id());
+    // Without XDG_RUNTIME_DIR of its own, so that it is where root looks.
+    let started =
+        ready(run(["custody", "busy", "1"]).as_user(User::Ordinary).option("--name", &name).env("XDG_RUNTIME_DIR", ""));
+    let own = tipstaff_command(["inspect", &name]).go();
+    own.expect_error_line(125, &["no box is called"]);
+    let of = |words: &[&str], whose: &str, user| {
+        let words = [words, &["--user", whose]].concat();
+        tipstaff_command(words).as_user(user).env("XDG_RUNTIME_DIR", "").go()
+    };
+    let listed = of(&["ps", "--json"], &uid, User::Root);
+    listed.check(listed.out().contains(&name), "root sees it");
+    for word in ["pause", "resume", "inspect"] {
+        of(&[word, &name], &uid, User::Root).expect_exit(0);
+    }
+    of(&["ps"], "0", User::Ordinary).expect_error_line(125, &["uid 0", "`--user`"]);
+    of(&["ps"], &uid, User::Ordinary).expect_exit(0);
+    // A link to a socket that is not the user's: root says nothing to it.
+    let place = PathBuf::from(format!("/tmp/tipstaff-{uid}"));
+    let socket = place.join(&name);
+    let aside = place.join(format!("{name}.aside"));
+    std::fs::rename(&socket, &aside).expect("root may");
+    let scratch = Scratch::new(User::Root);
+    let bait = scratch.join("bait");
+    let _listener = std::os::unix::net::UnixListener::bind(&bait).expect("a socket of root's");
+    symlink(&bait, &socket).expect("root may");
+    of(&["pause", &name], &uid, User::Root).expect_error_line(125, &["its socket is not uid"]);
+    std::fs::rename(&aside, &socket).expect("root may");
+    of(&["kill", &name], &uid, User::Root).expect_exit(0);
+    started.finish().expect_exit(137);
 }

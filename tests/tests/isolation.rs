@@ -218,3 +218,18 @@ fn uid_and_gid_are_those_asked_for() {
     assert_eq!(posture["gids"], json!([8765, 8765, 8765]));
     assert_eq!(posture["groups"], json!([]), "groups of the caller");
 }
+
+/// user_namespaces(7): where one's own groups were mapped without privilege setgroups(2) is "deny", and uid 0 there can clear none.
+#[test]
+fn as_root_of_a_user_namespace_without_setgroups() {
+    let inside = |words: &[&std::ffi::OsStr]| {
+        std::process::Command::new("unshare").arg("-rn").args(words).output().expect("unshare(1)")
+    };
+    let denied = inside(&["grep".as_ref(), "deny".as_ref(), "/proc/self/setgroups".as_ref()]);
+    if !denied.status.success() {
+        tipstaff_testkit::skip!("no user namespace without setgroups(2) can be made with unshare(1)");
+    }
+    let tipstaff = tipstaff_testkit::tipstaff().as_os_str();
+    let ran = inside(&[tipstaff, "run".as_ref(), "--".as_ref(), "sh".as_ref(), "-c".as_ref(), "echo ran".as_ref()]);
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "ran\n", "{}", String::from_utf8_lossy(&ran.stderr));
+}

@@ -271,6 +271,34 @@ both!(real_programs_reach_by_name_and_no_further, |user| {
     }
 });
 
+both!(java_reaches_by_rule_and_no_further, |user| {
+    let servers = Servers::new();
+    let [tcp, _, other, _] = servers.ports;
+    let scratch = tipstaff_testkit::Scratch::new(user);
+    let source = "import java.net.*; import java.io.*;
+class Reach { public static void main(String[] a) throws Exception {
+  for (String port : a) try {
+    HttpURLConnection c = (HttpURLConnection) new URL(\"http://127.0.0.1:\" + port + \"/\").openConnection();
+    System.out.println(new String(c.getInputStream().readAllBytes()));
+  } catch (IOException e) { System.out.println(e.getClass().getSimpleName()); } } }";
+    let file = scratch.file("Reach.java", source);
+    let built = std::process::Command::new("javac").arg("-d").arg(scratch.path()).arg(&file).output();
+    if !built.is_ok_and(|out| out.status.success()) {
+        tipstaff_testkit::skip!("there is no javac");
+    }
+    let words = ["java".into(), "-cp".into(), scratch.path().display().to_string(), "Reach".into()];
+    let words = words.into_iter().chain([tcp.to_string(), other.to_string()]).collect::<Vec<String>>();
+    plain(&words).as_user(user).go().expect_stdout("reached\nreached\n");
+    let ran = run(&words)
+        .profile("default")
+        .option("--read", "/")
+        .option("--read", scratch.path())
+        .option("--net", format!("tcp://127.0.0.1:{tcp}"))
+        .as_user(user)
+        .go();
+    ran.check(ran.out().starts_with("reached\n") && !ran.out().trim_end().ends_with("reached"), "one of two");
+});
+
 both!(a_pair_of_datagram_sockets_is_no_way_to_the_hosts, |user| {
     let scratch = tipstaff_testkit::Scratch::new(user);
     let path = scratch.join("datagrams");
@@ -333,4 +361,56 @@ for host in ('192.0.2.1', '192.0.2.2'):
     let out = command.output().expect("unshare");
     let text = String::from_utf8_lossy(&out.stdout);
     assert_eq!(text, "192.0.2.1 reached\n192.0.2.2 PermissionError\n", "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// Two network namespaces and a pair of veth(4) between them: servers in one, the box in the other.
+#[test]
+fn between_two_namespaces() {
+    let script = "unshare -n sh -c 'touch made; while ! [ -e wired ]; do sleep 0.05; done
+            ip link set lo up && ip addr add 192.0.2.1/24 dev tstb && ip addr add 192.0.2.2/24 dev tstb && ip link set tstb up || exit 9
+            exec python3 -c \"$SERVE\"' & server=$!
+        while ! [ -e made ]; do sleep 0.05; done
+        ip link add tsta type veth peer name tstb && ip link set tstb netns $server || { kill $server; exit 77; }
+        ip link set lo up; ip addr add 192.0.2.10/24 dev tsta; ip link set tsta up; touch wired
+        n=0; while ! [ -e up ] && [ $n -lt 200 ]; do sleep 0.05; n=$((n+1)); done
+        \"$@\"; code=$?; kill $server; exit $code";
+    let serve = "import socket, threading, time
+s = socket.create_server(('0.0.0.0', 8000))
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(('0.0.0.0', 8000))
+open('up', 'w')
+def echo():
+    while True:
+        data, peer = u.recvfrom(100); u.sendto(data, peer)
+threading.Thread(target=echo, daemon=True).start()
+time.sleep(60)";
+    let python = "import socket
+for host in ('192.0.2.1', '192.0.2.2'):
+    try:
+        socket.create_connection((host, 8000), 10); print(host, 'tcp')
+    except OSError as e: print(host, type(e).__name__)
+    try:
+        u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(10)
+        u.sendto(b'echo', (host, 8000)); print(host, u.recv(10).decode())
+    except OSError as e: print(host, type(e).__name__)";
+    let go = |rules: &[&str]| {
+        let scratch = tipstaff_testkit::Scratch::new(User::Root);
+        let mut command = std::process::Command::new("unshare");
+        command.args(["-n", "sh", "-c", script, "sh"]).env("SERVE", serve).current_dir(scratch.path());
+        if !rules.is_empty() {
+            command.arg(tipstaff_testkit::tipstaff()).args(["run", "--quiet", "--profile", "python"]);
+            command.args(rules.iter().flat_map(|rule| ["--net", rule])).arg("--");
+        }
+        command.args(["python3", "-c", python]).output().expect("unshare(1)")
+    };
+    let all = "192.0.2.1 tcp\n192.0.2.1 echo\n192.0.2.2 tcp\n192.0.2.2 echo\n";
+    let outside = go(&[]);
+    if !outside.status.success() {
+        let why = String::from_utf8_lossy(&outside.stderr).trim().to_owned();
+        tipstaff_testkit::skip!("no pair of veth(4) between namespaces can be made: {why}");
+    }
+    assert_eq!(String::from_utf8_lossy(&outside.stdout), all, "the control");
+    let ruled = go(&["192.0.2.1:8000"]);
+    let one = "192.0.2.1 tcp\n192.0.2.1 echo\n192.0.2.2 PermissionError\n192.0.2.2 PermissionError\n";
+    assert_eq!(String::from_utf8_lossy(&ruled.stdout), one, "{}", String::from_utf8_lossy(&ruled.stderr));
+    assert_eq!(String::from_utf8_lossy(&go(&["192.0.2.0/30:8000"]).stdout), all);
 }

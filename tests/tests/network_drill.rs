@@ -45,6 +45,41 @@ both!(an_address_that_changes_meanwhile, |user| {
     }
 });
 
+both!(an_address_of_a_datagram_or_a_bind_that_changes_meanwhile, |user| {
+    // Ports that were somebody's a moment ago are nobody's now.
+    let free = || std::net::UdpSocket::bind("127.0.0.1:0").and_then(|s| s.local_addr()).expect("a free port").port();
+    let binds = [free(), free()];
+    let sockets = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").expect("bind"));
+    let sends = [0, 1].map(|n: usize| sockets[n].local_addr().expect("bound").port());
+    let heard = |socket: &std::net::UdpSocket| {
+        socket.set_nonblocking(true).expect("flag");
+        let mut byte = [0; 8];
+        std::iter::from_fn(|| socket.recv(&mut byte).ok()).count()
+    };
+    for how in ["bind", "sendto", "sendmsg"] {
+        let ports = if how == "bind" { binds } else { sends };
+        // The control: whoever looks and then lets the kernel look again loses.
+        let lost = (0..10).any(|_| {
+            let control = plain(words(how, "300000", ports)).arg("control").as_user(user).go();
+            let said = wrong(&control);
+            said > 0 || heard(&sockets[1]) > 0
+        });
+        assert!(lost, "{how}: the race can be lost");
+        for how in [how.to_owned(), format!("{how}-shared")] {
+            heard(&sockets[1]);
+            let ran = run(words(&how, &flips(), ports)).as_user(user);
+            let ran = if how.starts_with("bind") {
+                ran.option("--bind", ports[0].to_string())
+            } else {
+                ran.option("--net", format!("udp://127.0.0.1:{}", ports[0]))
+            };
+            let ran = ran.go();
+            ran.expect_ok();
+            assert_eq!(wrong(&ran) + heard(&sockets[1]) as i64, 0, "{how}");
+        }
+    }
+});
+
 both!(a_socket_that_changes_meanwhile, |user| {
     let ports = listeners();
     let allowed = format!("udp://127.0.0.1:{}", ports[0]);

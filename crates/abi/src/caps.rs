@@ -61,6 +61,8 @@ pub struct KernelCaps {
     pub setpcap: bool,
     /// CAP_SETUID and CAP_SETGID are held.
     pub setuid: bool,
+    /// setgroups(2) is not switched off in this user namespace.
+    pub setgroups: bool,
     /// Control groups.
     pub cgroup: CgroupCaps,
     /// Number of CPUs this process may run on.
@@ -87,6 +89,7 @@ impl KernelCaps {
             pidfd: true,
             setpcap: true,
             setuid: true,
+            setgroups: true,
             cgroup: CgroupCaps { memory: true, pids: true, cpu: true, bandwidth: true, v2: false, v1: true },
             cpus: 2,
         }

@@ -5,6 +5,7 @@
 //! tipstaff-bench phases          where the time of a start goes
 //! tipstaff-bench leak [N=2000]   N runs in one process leave nothing
 //! tipstaff-bench kill [N=1000]   SIGKILL of the supervisor at N random points leaves nothing
+//! tipstaff-bench network         calls and a server under network rules by address
 //! tipstaff-bench trace           the table of tracing
 //! tipstaff-bench notify        the table of notifications
 //! tipstaff-bench notify storm [N=1000000]      N calls of 64 processes, and another box beside them
@@ -31,6 +32,7 @@ mod latency;
 mod leak;
 mod library;
 mod measure;
+mod network;
 mod notify;
 mod phases;
 mod system;
@@ -63,6 +65,7 @@ fn run() -> anyhow::Result<bool> {
         ["leak", n] => leak::drill(count(n)?),
         ["kill"] => kill::drill(1000),
         ["kill", n] => kill::drill(count(n)?),
+        ["network"] => network::table(measure::Effort::from_env()).map(|()| true),
         ["trace"] => trace::table().map(|()| true),
         ["notify"] => notify::run("table", None),
         ["notify", name] => notify::run(name, None),
@@ -72,10 +75,11 @@ fn run() -> anyhow::Result<bool> {
         // One side of a row, the supervisor of a drill.
         [notify::HELPER, how, dir] => notify::helper(how, dir),
         [notify::TREE, dir, mark] => notify::tree(dir, mark),
-        // The child of the filter row.
+        // The children of rows.
+        [network::HELPER, call, port] => network::helper(call, port).map(|()| true),
         [filter::HELPER, which] => filter::helper(which).map(|()| true),
         _ => bail!(
-            "usage: tipstaff-bench [table | phases | leak [N] | kill [N] | trace | drill exec|pipelines|kill|threads [N] | \
+            "usage: tipstaff-bench [table | phases | leak [N] | kill [N] | network | trace | drill exec|pipelines|kill|threads [N] | \
              notify [storm|eintr|pipelines|race|kill|leak [N]]]"
         ),
     }

@@ -5,17 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{TypedValueParser, ValueParser};
-use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use tipstaff::control::Request;
 use tipstaff::policy::profile::{Engine, GuestPtrace, MemoryAccount, PathRule, Profile};
 use tipstaff::policy::value::{NetRule, NetSpec, PortRange, Setting, parse_ports};
 
-use crate::{boxes, doctor, explain, generate, profiles, run, say, trace};
+use crate::{boxes, doctor, explain, generate, profiles, run, say, trace, usage};
 
 /// Takes programs into custody: runs them confined, limited and judged.
 #[derive(Debug, Parser)]
-#[command(name = "tipstaff", version, args_override_self = true, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "tipstaff", version, args_override_self = true, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -45,13 +44,15 @@ pub enum Command {
         /// Print a JSON array.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Tell all about running boxes, a JSON object each: rules, limits, usage, processes.
     Inspect(Names),
     /// End running boxes, with everything in them.
     Kill {
         /// Send this signal to the program's process group instead (TERM, SIGUSR1, 15).
-        #[arg(long, value_name = "S", value_parser = ValueParser::new(boxes::signal))]
+        #[arg(short, long, value_name = "S", value_parser = ValueParser::new(boxes::signal))]
         signal: Option<i32>,
         #[command(flatten)]
         names: Names,
@@ -74,9 +75,8 @@ pub enum Command {
         action: ProfileAction,
     },
     /// Write man pages and shell completions into a directory.
-    #[command(hide = true)]
     Generate {
-        /// An existing directory.
+        /// The directory; made if it is not there.
         directory: PathBuf,
     },
 }
@@ -87,6 +87,16 @@ pub struct Names {
     /// Names of running boxes.
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
+    #[command(flatten)]
+    pub whose: Whose,
+}
+
+/// Whose boxes are meant.
+#[derive(Debug, Args)]
+pub struct Whose {
+    /// Boxes of this user; for root.
+    #[arg(long, value_name = "UID")]
+    pub user: Option<u32>,
 }
 
 /// `tipstaff profile …`
@@ -106,9 +116,22 @@ pub enum ProfileAction {
     },
 }
 
+const STATUSES: &str = "\
+Exit status:
+  N      the program's own, where it ended by itself
+  121    it broke a rule whose action is kill
+  122    memory limit
+  123    output, file size or process limit
+  124    time limit: CPU, wall or idle
+  125    wrong use, or the box could not be made or supervised
+  126    the program cannot be executed
+  127    the program was not found
+  128+N  it died of signal N
+A program may end with 121 to 127 by itself; --report tells which it was.";
+
 /// Run a program in a box and report what happened.
 #[derive(Debug, Args)]
-#[command(args_override_self = true, override_usage = "tipstaff run [OPTIONS] [--] CMD [ARG]...")]
+#[command(args_override_self = true, override_usage = "tipstaff run [OPTIONS] [--] CMD [ARG]...", after_help = STATUSES)]
 pub struct Run {
     #[command(flatten)]
     pub options: Options,
@@ -154,39 +177,39 @@ where
 /// Options of `run` and `explain`: each is a key of a profile, and overrides it.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// A preset, a name in your profile directory, or a file (with a `/`, or ending in `.toml`) [default: default].
+    /// A preset (`tipstaff profile list` shows them), a name in your profile directory, or a file (with a `/`, or ending in `.toml`) [default: default].
     #[arg(long, value_name = "X")]
     pub profile: Option<OsString>,
 
-    /// May be read.
+    /// May be read; repeatable.
     #[arg(long, value_name = "PATH", help_heading = "File system")]
     read: Vec<PathBuf>,
-    /// May be read and written.
+    /// May be read and written; repeatable.
     #[arg(long, value_name = "PATH", help_heading = "File system")]
     write: Vec<PathBuf>,
-    /// May be read and executed.
+    /// May be read and executed; repeatable.
     #[arg(long, value_name = "PATH", help_heading = "File system")]
     exec: Vec<PathBuf>,
-    /// Cannot be seen.
+    /// Cannot be seen; repeatable.
     #[arg(long, value_name = "PATH", help_heading = "File system")]
     deny: Vec<PathBuf>,
-    /// As --read; a path that does not exist is no error.
+    /// As --read; a path that does not exist is no error; repeatable.
     #[arg(long, value_name = "PATH", help_heading = "File system")]
     read_if_exists: Vec<PathBuf>,
-    /// As --write; a path that does not exist is no error.
+    /// As --write; a path that does not exist is no error; repeatable.
     #[arg(long, value_name = "PATH", help_heading = "File system")]
     write_if_exists: Vec<PathBuf>,
-    /// As --exec; a path that does not exist is no error.
+    /// As --exec; a path that does not exist is no error; repeatable.
     #[arg(long, value_name = "PATH", help_heading = "File system")]
     exec_if_exists: Vec<PathBuf>,
-    /// As --deny; a path that does not exist is no error.
+    /// As --deny; a path that does not exist is no error; repeatable.
     #[arg(long, value_name = "PATH", help_heading = "File system")]
     deny_if_exists: Vec<PathBuf>,
 
     /// CPU time of all tasks together (1s, 1500ms).
     #[arg(long, value_name = "TIME", value_parser = with(Setting::parse_duration), help_heading = "Limits")]
     cpu: Option<Setting<Duration>>,
-    /// Share of the CPUs that all tasks together get, in percent of one CPU.
+    /// Share of the CPUs that all tasks together get, in percent of one CPU: 1 to 100 times the number of CPUs.
     #[arg(long, value_name = "P", value_parser = with(Setting::parse_count), help_heading = "Limits")]
     cpu_percent: Option<Setting<u64>>,
     /// Time since the start.
@@ -220,10 +243,10 @@ pub struct Options {
     #[arg(long, value_name = "SIZE", value_parser = with(Setting::parse_size), help_heading = "Limits")]
     disk: Option<Setting<u64>>,
 
-    /// Set a variable; the environment is clean but for PATH, HOME, TERM and LANG.
+    /// Set a variable; the environment is clean but for PATH, HOME, TERM and LANG; repeatable.
     #[arg(long, value_name = "K=V", help_heading = "Program")]
     env: Vec<OsString>,
-    /// Hand a variable through.
+    /// Hand a variable through; repeatable.
     #[arg(long, value_name = "K", help_heading = "Program")]
     pass_env: Vec<OsString>,
     /// Working directory.
@@ -248,13 +271,13 @@ pub struct Options {
     #[arg(long, help_heading = "Program")]
     tty: bool,
 
-    /// none, host, or [tcp://|udp://]HOST|CIDR|*[:PORTS].
+    /// none, host, or a peer: [tcp://|udp://]HOST|CIDR|*[:PORTS], as in tcp://example.org:80,443; repeatable.
     #[arg(long, value_name = "SPEC", value_parser = with(str::parse::<NetSpec>), help_heading = "Network")]
     net: Vec<NetSpec>,
-    /// Never these peers.
+    /// Never this peer, written as for --net; repeatable.
     #[arg(long, value_name = "SPEC", value_parser = with(net_rule), help_heading = "Network")]
     net_deny: Vec<NetRule>,
-    /// Ports that may be listened on.
+    /// Ports that may be listened on, TCP and UDP: 8080, 8000-8010 or 80,443; 0: one that the kernel chooses; repeatable.
     #[arg(long, value_name = "PORTS", value_parser = with(parse_ports), help_heading = "Network")]
     bind: Vec<Vec<PortRange>>,
 
@@ -276,7 +299,7 @@ fn net_rule(text: &str) -> Result<NetRule, tipstaff::policy::value::ValueError> 
 impl Options {
     /// As a profile, to be merged over the named one. Paths are relative to where we stand, not to `--cwd`.
     pub fn to_profile(&self) -> Result<Profile, String> {
-        let here = std::env::current_dir().map_err(|e| format!("the working directory: {e}"))?;
+        let here = std::env::current_dir().map_err(|e| format!("the working directory: {}", say::words(&e)))?;
         let mut p = Profile::default();
         let fs = &mut p.filesystem;
         for (to, must, may) in [
@@ -336,34 +359,7 @@ pub fn parse() -> Result<Command, u8> {
     } else {
         Cli::try_parse().map(|cli| cli.command)
     };
-    parsed.map_err(|e| refuse(&e))
-}
-
-fn refuse(e: &clap::Error) -> u8 {
-    match e.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            let _ = e.print();
-            0
-        }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = e.print();
-            say::FAILED
-        }
-        _ => {
-            // One line, clap's own words: "error: …", then what it suggests.
-            let text = e.render().to_string();
-            let mut parts: Vec<String> = Vec::new();
-            for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-                if line.starts_with("Usage:") || line.starts_with("For more information") {
-                    break;
-                }
-                let line = line.trim_start_matches("error: ").trim_start_matches("tip: ");
-                parts.push(line.to_owned());
-            }
-            say::error(parts.join("; "));
-            say::FAILED
-        }
-    }
+    parsed.map_err(|e| usage::refuse(&e))
 }
 
 impl Command {
@@ -372,7 +368,7 @@ impl Command {
         match self {
             Self::Run(run) => run::call(&run),
             Self::Trace(trace) => trace::call(&trace),
-            Self::Ps { json } => boxes::ps(json),
+            Self::Ps { json, whose } => boxes::ps(json, &whose),
             Self::Inspect(names) => boxes::inspect(&names),
             Self::Kill { signal, names } => boxes::kill(&names, signal),
             Self::Pause(names) => boxes::order(&names, Request::Pause),

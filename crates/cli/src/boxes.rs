@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::time::Duration;
 
-use tipstaff::control::{Ask, Found, Reply, Request, Status, ask, check_name, list};
+use tipstaff::control::{Ask, Found, Reply, Request, Status, ask, check_name, list, list_of};
 use tipstaff::policy::value::nearest;
 
-use crate::args::Names;
+use crate::args::{Names, Whose};
 use crate::say;
 
 /// A pause is given up by the box after two seconds, and everything else takes less.
@@ -15,8 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const END: Duration = Duration::from_secs(60);
 
 /// `tipstaff ps`.
-pub fn ps(json: bool) -> u8 {
-    let found = match list() {
+pub fn ps(json: bool, whose: &Whose) -> u8 {
+    let found = match of(whose) {
         Ok(found) => found,
         Err(e) => {
             say::error(e);
@@ -40,6 +40,10 @@ pub fn ps(json: bool) -> u8 {
         table(&rows);
     }
     if failed { say::FAILED } else { 0 }
+}
+
+fn of(whose: &Whose) -> std::io::Result<Vec<Found>> {
+    whose.user.map_or_else(list, list_of)
 }
 
 fn table(rows: &[Status]) {
@@ -68,7 +72,7 @@ fn row(status: &Status) -> [String; 7] {
         status.memory_bytes.map_or("-".to_owned(), |b| format!("{}.{} MiB", b >> 20, ((b & 0xf_ffff) * 10) >> 20));
     let command: Vec<String> = status.command.iter().map(|word| plain(&word.to_string())).collect();
     let pid = status.pid.map_or("-".to_owned(), |pid| pid.to_string());
-    [status.name.clone(), pid, at, state, status.processes.to_string(), memory, command.join(" ")]
+    [plain(&status.name), pid, at, state, status.processes.to_string(), memory, command.join(" ")]
 }
 
 /// Without characters that a terminal would obey.
@@ -112,7 +116,7 @@ pub fn signal(text: &str) -> Result<i32, String> {
 
 /// All of them are tried, whatever becomes of the first.
 fn each(names: &Names, mut act: impl FnMut(&Found) -> u8) -> u8 {
-    let found = match list() {
+    let found = match of(&names.whose) {
         Ok(found) => found,
         Err(e) => {
             say::error(e);
@@ -147,11 +151,11 @@ fn unknown(name: &str, found: &[Found]) {
 fn tell(found: &Found, answer: Result<Reply, Ask>) -> u8 {
     match answer {
         Ok(Reply::Done { note }) => {
-            note.into_iter().for_each(say::note);
+            note.iter().for_each(|note| say::note(plain(note)));
             0
         }
         Ok(Reply::Refused { why }) => {
-            say::error(why);
+            say::error(plain(&why));
             say::FAILED
         }
         Ok(Reply::Status(_) | Reply::Inspect(_)) => {

@@ -12,6 +12,7 @@ mod profiles;
 mod run;
 mod say;
 mod trace;
+mod usage;
 
 fn main() -> ExitCode {
     say::one_line_panics();

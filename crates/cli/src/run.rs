@@ -49,15 +49,19 @@ impl Destination {
         };
         let fd = name.as_bytes().starts_with(b"fd:");
         let opened = if fd { inherited(&path) } else { File::create(&path) };
-        opened.map(|file| Self::File(file, path)).map_err(|e| format!("--report {name:?}: {e}"))
+        opened.map(|file| Self::File(file, path)).map_err(|e| format!("--report {name:?}: {}", say::words(&e)))
     }
 
     fn write(self, report: &Report) -> Result<(), String> {
         let line = format!("{}\n", report.to_json());
         match self {
             Self::Nowhere => Ok(()),
-            Self::Stdout => std::io::stdout().write_all(line.as_bytes()).map_err(|e| format!("--report -: {e}")),
-            Self::File(file, path) => put(file, &path, &line).map_err(|e| format!("--report {path:?}: {e}")),
+            Self::Stdout => {
+                std::io::stdout().write_all(line.as_bytes()).map_err(|e| format!("--report -: {}", say::words(&e)))
+            }
+            Self::File(file, path) => {
+                put(file, &path, &line).map_err(|e| format!("--report {path:?}: {}", say::words(&e)))
+            }
         }
     }
 }
@@ -140,7 +144,8 @@ fn attempt(run: &Run) -> Result<Report, Error> {
     for (number, path) in files.into_iter().enumerate().filter_map(|(n, path)| Some((n, path?))) {
         let path = dir.join(path);
         let file = if number == 0 { File::open(&path) } else { File::create(&path) };
-        let file = file.map_err(|e| wrong(format!("{} {path:?}: {e}", ["--stdin", "--stdout", "--stderr"][number])))?;
+        let option = ["--stdin", "--stdout", "--stderr"][number];
+        let file = file.map_err(|e| wrong(format!("{option} {path:?}: {}", say::words(&e))))?;
         match number {
             0 => command.stdin(file),
             1 => command.stdout(file),

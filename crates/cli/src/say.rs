@@ -20,6 +20,15 @@ pub fn note(message: impl Display) {
     let _ = writeln!(anstream::stderr(), "tipstaff: {message}");
 }
 
+/// What the system says of an error, without its number.
+pub fn words(e: &std::io::Error) -> String {
+    let text = e.to_string();
+    match e.raw_os_error() {
+        Some(_) => text.split(" (os error").next().unwrap_or_default().to_lowercase(),
+        None => text,
+    }
+}
+
 /// A panic is our fault and says so in one line, like every other error.
 pub fn one_line_panics() {
     std::panic::set_hook(Box::new(|info| {

@@ -2,9 +2,13 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::place::{Card, Place, candidates};
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
+
+use crate::place::{Card, Place, candidates, candidates_of, unusable};
 use crate::wire::{Envelope, MOST_REPLY};
 use crate::{Reply, Request};
 
@@ -39,16 +43,34 @@ impl Found {
 
 /// Every running box of this user, by name. What killed supervisors left behind is removed on the way.
 pub fn list() -> io::Result<Vec<Found>> {
+    list_in(candidates(), geteuid().as_raw())
+}
+
+/// Every running box of the user `uid`, by name, where it can be found without his environment: in `/run/user/UID/tipstaff` and
+/// `/tmp/tipstaff-UID`, if they are his alone. For root; PermissionDenied for anybody else who asks about others.
+pub fn list_of(uid: u32) -> io::Result<Vec<Found>> {
+    let me = geteuid().as_raw();
+    match uid {
+        _ if uid == me => list(),
+        _ if me == 0 => list_in(candidates_of(uid), uid),
+        _ => Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("the boxes of uid {uid} are for that user and root; leave `--user` out for your own"),
+        )),
+    }
+}
+
+fn list_in(places: Vec<PathBuf>, uid: u32) -> io::Result<Vec<Found>> {
     let mut found: Vec<Found> = Vec::new();
-    for (rank, path) in candidates().into_iter().enumerate() {
-        let names = match Place::open(&path) {
+    for (rank, path) in places.into_iter().enumerate() {
+        let names = match Place::open_of(&path, uid) {
             Ok(place) => place.names()?,
             // Boxes are made in the first place; that somebody has taken the name of another one hides none.
             Err(e) if rank > 0 || e.kind() == io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(e),
+            Err(e) => return Err(unusable(&path, "cannot open", e)),
         };
         for name in names {
-            let place = Place::open(&path)?;
+            let place = Place::open_of(&path, uid)?;
             if let Some(card) = place.card(&name)? {
                 found.push(Found { place, name, card });
             }
@@ -73,6 +95,14 @@ pub fn ask(found: &Found, request: Request, patience: Duration) -> Result<Reply,
         _ => Ask::Io(e),
     };
     let mut stream = UnixStream::connect(found.place.socket(&found.name)).map_err(gone)?;
+    // What has the name may be a link to the socket of somebody who trusts us more than whoever made the link.
+    if socket_peercred(&stream).map_or(true, |peer| peer.uid.as_raw() != found.place.uid()) {
+        let uid = found.place.uid();
+        return Err(Ask::Io(io::Error::other(format!(
+            "box {:?}: its socket is not uid {uid}'s; remove it",
+            found.name
+        ))));
+    }
     stream.set_read_timeout(Some(patience)).map_err(Ask::Io)?;
     stream.set_write_timeout(Some(patience)).map_err(Ask::Io)?;
     let envelope = Envelope { key: found.card.key.clone(), request };

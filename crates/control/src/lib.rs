@@ -18,7 +18,7 @@ mod place;
 mod server;
 mod wire;
 
-pub use client::{Ask, Found, ask, find, list};
+pub use client::{Ask, Found, ask, find, list, list_of};
 pub use place::{Place, candidates, check_name};
 pub use server::{Server, Ticket};
 pub use wire::{Inspect, Limits, ProcessInfo, Reply, Request, Rule, State, Status};

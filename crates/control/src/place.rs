@@ -30,32 +30,67 @@ pub fn check_name(name: &str) -> Result<(), String> {
 /// Where this user's control sockets may be, the best place first. Directories need not exist.
 pub fn candidates() -> Vec<PathBuf> {
     let mut places = Vec::new();
-    let uid = geteuid().as_raw();
     if let Some(dir) = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from)
         && dir.is_absolute()
         && own(&dir).is_ok()
     {
         places.push(dir.join("tipstaff"));
     }
-    places.push(if uid == 0 { "/run/tipstaff".into() } else { format!("/tmp/tipstaff-{uid}").into() });
+    places.push(fixed(geteuid().as_raw()));
     places
+}
+
+/// Where another user's control sockets may be: his own XDG_RUNTIME_DIR is not known here, so the one that pam_systemd(8) makes.
+pub(crate) fn candidates_of(uid: u32) -> Vec<PathBuf> {
+    let runtime = PathBuf::from(format!("/run/user/{uid}"));
+    let runtime = owned_by(&runtime, uid).is_ok().then(|| runtime.join("tipstaff"));
+    runtime.into_iter().chain([fixed(uid)]).collect()
+}
+
+/// The place of a user without XDG_RUNTIME_DIR.
+fn fixed(uid: u32) -> PathBuf {
+    if uid == 0 { "/run/tipstaff".into() } else { format!("/tmp/tipstaff-{uid}").into() }
+}
+
+/// What the kernel refused, the place, and the cure.
+pub(crate) fn unusable(path: &Path, what: &str, e: impl Into<io::Error>) -> io::Error {
+    let e = e.into();
+    // Errors that are a line already.
+    if e.raw_os_error().is_none() {
+        return e;
+    }
+    let text = e.to_string().to_lowercase();
+    let words = text.split(" (os error").next().unwrap_or_default();
+    io::Error::other(format!(
+        "control sockets: {what} {path:?}: {words}; set XDG_RUNTIME_DIR to a directory of your own with mode 0700"
+    ))
 }
 
 /// Opens a directory that is ours alone: no symbolic link, our uid, mode 0700.
 fn own(path: &Path) -> io::Result<OwnedFd> {
+    owned_by(path, geteuid().as_raw())
+}
+
+/// Opens a directory that is this user's alone.
+fn owned_by(path: &Path, uid: u32) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let refuse = |why: String| io::Error::other(format!("{path:?} {why}"));
     let dir = match openat(CWD, path, flags, Mode::empty()) {
         Err(Errno::LOOP | Errno::NOTDIR) => {
             return Err(refuse("is a symbolic link or no directory; remove it".to_owned()));
         }
-        Err(Errno::ACCESS) => return Err(refuse("belongs to somebody else; remove it".to_owned())),
+        Err(Errno::ACCESS)
+            if statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|s| s.st_uid != geteuid().as_raw()) =>
+        {
+            return Err(refuse("belongs to somebody else; remove it".to_owned()));
+        }
         opened => opened?,
     };
     let found = fstat(&dir)?;
     let mode = found.st_mode & 0o7777;
-    if found.st_uid != geteuid().as_raw() {
-        return Err(refuse(format!("belongs to uid {}; remove it, or set XDG_RUNTIME_DIR", found.st_uid)));
+    if found.st_uid != uid {
+        let cure = if uid == geteuid().as_raw() { "remove it, or set XDG_RUNTIME_DIR" } else { "remove it" };
+        return Err(refuse(format!("belongs to uid {}; {cure}", found.st_uid)));
     }
     if mode != 0o700 {
         return Err(refuse(format!("has mode {mode:04o}, which lets others in; `chmod 0700` it, or remove it")));
@@ -68,6 +103,7 @@ fn own(path: &Path) -> io::Result<OwnedFd> {
 pub struct Place {
     dir: OwnedFd,
     path: PathBuf,
+    uid: u32,
 }
 
 /// What `.NAME` says.
@@ -97,14 +133,24 @@ impl Place {
     pub fn make_at(path: &Path) -> io::Result<Self> {
         match mkdirat(CWD, path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(e) => return Err(io::Error::other(format!("mkdir {path:?}: {}", io::Error::from(e)))),
+            Err(e) => return Err(unusable(path, "cannot make", e)),
         }
-        Self::open(path)
+        Self::open(path).map_err(|e| unusable(path, "cannot open", e))
     }
 
     /// A place that exists.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { dir: own(path)?, path: path.to_path_buf() })
+        Self::open_of(path, geteuid().as_raw())
+    }
+
+    /// A place of this user that exists.
+    pub(crate) fn open_of(path: &Path, uid: u32) -> io::Result<Self> {
+        Ok(Self { dir: owned_by(path, uid)?, path: path.to_path_buf(), uid })
+    }
+
+    /// Whose it is.
+    pub(crate) fn uid(&self) -> u32 {
+        self.uid
     }
 
     /// Where it is.
@@ -188,7 +234,10 @@ impl Place {
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => match self.card(name)? {
                     Some(card) => {
-                        let text = format!("box {name:?} is running already (pid {}); choose another name", card.pid);
+                        let text = format!(
+                            "box {name:?} is running already (supervisor pid {}); choose another name",
+                            card.pid
+                        );
                         return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
                     }
                     None => continue,

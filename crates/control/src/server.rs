@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::net::sockopt::socket_peercred;
+use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::process::geteuid;
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 
-use crate::place::{Claim, Place};
+use crate::place::{Claim, Place, unusable};
 use crate::wire::{Envelope, MOST_REQUEST};
 use crate::{Reply, Request};
 
@@ -62,8 +64,9 @@ impl Server {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let key: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-        let claim = place.claim(name, &key)?;
-        let listener = UnixListener::bind(claim.socket())?;
+        let path = place.path().to_path_buf();
+        let claim = place.claim(name, &key).map_err(|e| unusable(&path, "cannot write in", e))?;
+        let listener = UnixListener::bind(claim.socket()).map_err(|e| no_socket(&path, e))?;
         listener.set_nonblocking(true)?;
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
@@ -215,6 +218,16 @@ impl Server {
         });
         let spec = Itimerspec { it_interval: zero, it_value: value };
         let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec);
+    }
+}
+
+/// A box around us may forbid socket(2) itself, and then no directory is a cure.
+fn no_socket(path: &Path, e: io::Error) -> io::Error {
+    match socket(AddressFamily::UNIX, SocketType::STREAM, None) {
+        Ok(_) => unusable(path, "cannot make a socket in", e),
+        Err(_) => {
+            io::Error::other("a name needs a unix socket, which cannot be made inside this box; leave `--name` out")
+        }
     }
 }
 

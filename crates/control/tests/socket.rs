@@ -120,7 +120,10 @@ fn a_name_is_one_servers_and_goes_with_it() {
     let place = || Place::open(dir.path()).expect("ours");
     let first = Server::bind(place(), "b").expect("bound");
     let second = Server::bind(place(), "b").expect_err("in use").to_string();
-    assert_eq!(second, format!("box \"b\" is running already (pid {}); choose another name", std::process::id()));
+    assert_eq!(
+        second,
+        format!("box \"b\" is running already (supervisor pid {}); choose another name", std::process::id())
+    );
     drop(first);
     assert_eq!(std::fs::read_dir(dir.path()).expect("a directory").count(), 0);
     // What a killed one left: nobody holds the lock.

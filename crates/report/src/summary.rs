@@ -116,7 +116,8 @@ impl Report {
         lines.push(Line::labelled("wall").with(Role::Plain, seconds(self.wall_ns)));
         if let Some(peak) = self.memory_peak_bytes {
             let sampled = matches!(self.memory_source, MemorySource::PssSampling | MemorySource::RssSampling);
-            let bound = if sampled { "sampled " } else { "" };
+            // Between two samples it may have been more.
+            let bound = if sampled { "at least " } else { "" };
             lines.push(Line::labelled("memory").with(Role::Warning, bound).with(Role::Plain, size(peak)));
         }
         if let Some(tasks) = self.processes_peak {

@@ -18,7 +18,7 @@ use tipstaff_sys::keeper::Keeper;
 use tipstaff_sys::{clock, pidfd};
 
 use crate::stat::{self, Stat};
-use crate::tasks;
+use crate::{procfs, tasks};
 
 const SIGSTOP: i32 = 19;
 const SIGCONT: i32 = 18;
@@ -198,7 +198,7 @@ impl Freezer {
 
     /// Takes hold of a process: the descriptor is of that very process if its start is the same afterwards.
     fn take(&mut self, process: &Seen) -> bool {
-        let Ok(pidfd) = pidfd::open(process.stat.pid) else { return false };
+        let Some(pidfd) = procfs::pidfd(process.stat.pid) else { return false };
         let same = stat::of(process.stat.pid).is_some_and(|now| (now.pid, now.start) == process.id());
         if same && !self.ours.contains_key(&process.id()) {
             self.ours.insert(process.id(), Stopped { pidfd, depth: process.depth, looks: 0 });

@@ -7,6 +7,8 @@ use crate::procfs;
 /// CPU time that such a call takes at most: this, and as much again for every [`PER_PAGES`] pages whose tables it copies.
 const CALL_NS: u64 = 20_000_000;
 const PER_PAGES: u64 = 65_536;
+/// And for every so many mappings: a fork of 31,000 took up to 172 ms.
+const PER_MAPPINGS: u64 = 1_000;
 
 /// A thread is surely not within one of these calls: it is gone, or waits in another one (proc_pid_syscall(5)).
 pub(crate) fn is_done(tid: i32, calls: &[&str], arch: Arch) -> bool {
@@ -36,7 +38,14 @@ pub(crate) fn has_run_on(tid: i32, since_ns: &mut Option<u64>) -> bool {
     let Some(now) = first(format!("/proc/{tid}/schedstat"), &mut buffer, 0) else { return false };
     let resident = first(format!("/proc/{tid}/statm"), &mut buffer, 1).unwrap_or(u64::MAX);
     let since = *since_ns.get_or_insert(now);
-    now.saturating_sub(since) > CALL_NS.saturating_mul(1 + resident / PER_PAGES)
+    let used = now.saturating_sub(since);
+    if used <= CALL_NS.saturating_mul(1 + resident / PER_PAGES) {
+        return false;
+    }
+    // Counting mappings takes a while, so they are counted last.
+    let maps = procfs::read(&format!("/proc/{tid}/maps"), &mut buffer);
+    let mappings = maps.map_or(u64::MAX, |maps| maps.bytes().filter(|b| *b == b'\n').count() as u64);
+    used > CALL_NS.saturating_mul(1 + resident / PER_PAGES + mappings / PER_MAPPINGS)
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! proc_pid_stat(5), as far as it is needed.
 
-use std::fs;
-
 use crate::procfs;
 
 /// A process or thread.
@@ -38,7 +36,7 @@ pub(crate) fn of_thread(pid: i32, tid: i32) -> Option<Stat> {
 
 /// The threads of a process, itself among them.
 pub(crate) fn threads(pid: i32) -> Vec<i32> {
-    let entries = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let entries = procfs::list(&format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn below(keeper: i32) -> Vec<Process> {
         let Some(mut process) = process(pid, &mut buffer) else { continue };
         if process.threads <= 1 {
             add_children(pid, pid, &mut buffer, &mut queue);
-        } else if let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) {
+        } else if let Some(tasks) = procfs::list(&format!("/proc/{pid}/task")) {
             // A child belongs to the thread that forked it.
             process.threads = 0;
             for task in tasks.flatten() {

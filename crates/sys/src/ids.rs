@@ -35,6 +35,13 @@ pub fn release() -> (u32, u32) {
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
 }
 
+/// Takes every supplementary group from the calling thread; other threads keep theirs (setgroups(2): the kernel's call is about one thread).
+/// EPERM: without CAP_SETGID, or switched off in this user namespace.
+pub fn clear_groups_of_this_thread() -> Result<(), crate::Errno> {
+    // SAFETY: of no groups none is read.
+    unsafe { call(libc::SYS_setgroups, [0; 6]).map(drop) }
+}
+
 /// Thread id of the caller.
 pub fn tid() -> i32 {
     // SAFETY: no arguments, cannot fail.

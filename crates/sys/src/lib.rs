@@ -33,6 +33,7 @@ pub mod shared;
 pub mod signal;
 pub mod socket;
 pub mod traced;
+pub mod unshare;
 pub mod wait;
 pub mod waker;
 

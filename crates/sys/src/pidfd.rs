@@ -26,17 +26,21 @@ pub fn open_thread(tid: i32) -> Result<OwnedFd, Errno> {
 /// What [`get_fd`] is asked with for descriptors of this thread: an older kernel than 6.9 knows processes only, and there a thread other than
 /// the leader must share the leader's descriptor table (kcmp(2)), else EPERM.
 pub fn for_files(tid: i32, process: impl Fn() -> i32) -> Result<OwnedFd, Errno> {
-    const KCMP_FILES: usize = 2;
     match open_thread(tid) {
         Err(Errno::INVAL) if tid == process() => open(tid),
         Err(Errno::INVAL) => {
             let process = process();
-            // SAFETY: no pointers.
-            let same = unsafe { call(libc::SYS_kcmp, [tid as usize, process as usize, KCMP_FILES, 0, 0, 0]) };
-            if same == Ok(0) { open(process) } else { Err(Errno::PERM) }
+            if shares_files(tid, process) { open(process) } else { Err(Errno::PERM) }
         }
         other => other,
     }
+}
+
+/// Whether two tasks have one descriptor table: kcmp(2). False also where the kernel does not say.
+pub fn shares_files(one: i32, other: i32) -> bool {
+    const KCMP_FILES: usize = 2;
+    // SAFETY: no pointers.
+    unsafe { call(libc::SYS_kcmp, [one as usize, other as usize, KCMP_FILES, 0, 0, 0]) == Ok(0) }
 }
 
 /// Sends a signal to the process behind a pidfd: never to a stranger who got its number. ESRCH when it is gone.

@@ -79,6 +79,7 @@ pub fn quick() -> KernelCaps {
         pidfd: pidfd::open(ids::pid()).is_ok(),
         setpcap: has(capability::SETPCAP),
         setuid: has(capability::SETUID) && has(capability::SETGID),
+        setgroups: !std::fs::read("/proc/self/setgroups").is_ok_and(|text| text.starts_with(b"deny")),
         cgroup: CgroupCaps::NONE,
         cpus: affinity::cpus(),
     }

@@ -5,7 +5,7 @@
 //! (set_tid_address(2)), so nothing that it stands on is freed too early.
 
 use core::ffi::c_void;
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering::SeqCst};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -93,7 +93,7 @@ extern "C" fn main(arg: *mut c_void) -> ! {
         let _ = unsafe { call(libc::SYS_futex, [addr(&shared.gate), wait, 0, 0, 0, 0]) };
     }
     let program = &shared.program;
-    let (index, errno) = run_guest(&program.steps);
+    let (index, errno) = run_guest(&program.steps, &AtomicU64::new(0));
     if index as usize != program.steps.len() {
         fail(shared, index, errno);
     }

@@ -1,6 +1,7 @@
-/* netrace HOW FLIPS ALLOWED OTHER [control]: connects (HOW is `address`, `shared` or `swap`) while somebody changes what is looked at: a thread the address,
+/* netrace HOW FLIPS ALLOWED OTHER [control]: connects (HOW is `address`, `shared` or `swap`), binds (`bind`) or sends (`sendto`, `sendmsg`; `-shared` behind any of
+ * these: the flips are another process's) while somebody changes what is looked at: a thread the address,
  * another process the address in shared memory, a thread the socket under the number (dup2). Prints {"tries", "connected", "wrong"}: wrong are the
- * connections to OTHER. `swap` has ALLOWED for UDP only. With `control` it runs under a supervisor that looks and then says CONTINUE, and must lose. */
+ * connections and binds to OTHER; what datagrams got there is the receiver's to say. `swap` has ALLOWED for UDP only. With `control` it runs under a supervisor that looks and then says CONTINUE, and must lose. */
 #include "guest.h"
 #include <arpa/inet.h>
 #include <linux/filter.h>
@@ -40,7 +41,10 @@ static void supervise(int listener, pid_t child) {
     if (waitpid(child, NULL, WNOHANG) == child) return;
     if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call) < 0) continue;
     struct sockaddr_in seen = {0};
-    struct iovec here = {&seen, sizeof seen}, there = {(void *)call.data.args[1], sizeof seen};
+    uint64_t where = call.data.args[call.data.nr == SYS_sendto ? 4 : 1];
+    struct iovec word = {&where, sizeof where}, name = {(void *)where, sizeof where};
+    if (call.data.nr == SYS_sendmsg) process_vm_readv((pid_t)call.pid, &word, 1, &name, 1, 0);
+    struct iovec here = {&seen, sizeof seen}, there = {(void *)where, sizeof seen};
     process_vm_readv((pid_t)call.pid, &here, 1, &there, 1, 0);
     struct seccomp_notif_resp answer = {.id = call.id};
     struct timespec thinks = {0, 50000};
@@ -53,15 +57,36 @@ static void supervise(int listener, pid_t child) {
 static int listen_to_connects(void) {
   struct sock_filter code[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_connect, 0, 1),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_connect, 3, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bind, 2, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendto, 1, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendmsg, 0, 1),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
-  struct sock_fprog program = {4, code};
+  struct sock_fprog program = {sizeof code / sizeof *code, code};
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
   if (fd < 0) die(3, "seccomp: %s", strerror(errno));
   return fd;
+}
+/* One try: 0 refused, 1 made, 2 made with OTHER. */
+static int try_other(const char *how) {
+  int fd = socket(AF_INET, SOCK_DGRAM, 0), result = 0;
+  struct sockaddr_in *to = &shared->address;
+  if (!strncmp(how, "bind", 4)) {
+    struct sockaddr_in name;
+    socklen_t length = sizeof name;
+    if (bind(fd, (void *)to, sizeof *to) == 0 && getsockname(fd, (void *)&name, &length) == 0) result = name.sin_port == other ? 2 : 1;
+    close(fd);
+    return result;
+  }
+  struct iovec part = {"x", 1};
+  struct msghdr message = {.msg_name = to, .msg_namelen = sizeof *to, .msg_iov = &part, .msg_iovlen = 1};
+  long done = !strncmp(how, "sendto", 6) ? sendto(fd, "x", 1, 0, (void *)to, sizeof *to) : sendmsg(fd, &message, 0);
+  close(fd);
+  result = done == 1;
+  return result;
 }
 static int race(const char *how, long flips) {
   pthread_t thread;
@@ -72,7 +97,7 @@ static int race(const char *how, long flips) {
     sockets[1] = socket(AF_INET, SOCK_DGRAM, 0);
     dup2(sockets[0], number_of_both);
   }
-  if (!strcmp(how, "shared")) {
+  if (strstr(how, "shared")) {
     peer = fork();
     if (peer == 0) {
       flip(NULL);
@@ -81,7 +106,15 @@ static int race(const char *how, long flips) {
   } else pthread_create(&thread, NULL, swaps ? swap : flip, NULL);
   long tries = 0, connected = 0, wrong = 0;
   struct linger reset = {1, 0};
+  int simple = !strncmp(how, "bind", 4) || !strncmp(how, "send", 4);
   while (shared->flips < flips || tries < 500 || (connected == 0 && tries < 20000)) {
+    if (simple) {
+      int result = try_other(how);
+      tries++;
+      connected += result > 0;
+      wrong += result == 2;
+      continue;
+    }
     int fd = swaps ? number_of_both : socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in *to = &shared->address, fixed = local(allowed), peer_name;
     if (swaps) to = &fixed;

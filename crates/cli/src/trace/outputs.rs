@@ -114,7 +114,11 @@ fn per_task(args: &Trace, plan: &Plan, clock: Clock) -> Result<Box<dyn Sink>, St
     // The names are not known yet; whether one can be made is.
     let probe = of(std::process::id().cast_signed());
     let existed = probe.exists();
-    File::options().append(true).create(true).open(&probe).map_err(|e| format!("-o {probe:?}: {e}"))?;
+    File::options()
+        .append(true)
+        .create(true)
+        .open(&probe)
+        .map_err(|e| format!("-o {probe:?}: {}", crate::say::words(&e)))?;
     if !existed {
         let _ = std::fs::remove_file(&probe);
     }

@@ -1,7 +1,7 @@
 //! The seccomp filter: base, the profile's rules over it, and what the missing of a namespace adds.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tipstaff_abi::bpf::{Insn, SeccompData};
 use tipstaff_abi::caps::KernelCaps;
@@ -28,7 +28,7 @@ pub struct FilterPlan {
     arch: Arch,
     source: Source,
     /// What [`Source::Stock`] stands for, once somebody asks.
-    expanded: OnceLock<Table>,
+    expanded: OnceLock<&'static Table>,
     /// There is a listener.
     pub listener: bool,
     /// Refused calls become notifications, so that they can be told.
@@ -210,7 +210,7 @@ impl FilterPlan {
     fn table(&self) -> &Table {
         match &self.source {
             Source::Own(table) => table,
-            Source::Stock(stock) => self.expanded.get_or_init(|| stock_table(self.arch, *stock)),
+            Source::Stock(stock) => self.expanded.get_or_init(|| shared_table(self.arch, *stock)),
         }
     }
 }
@@ -257,7 +257,9 @@ pub(super) fn lower(
     let syscalls = &profile.syscalls;
     let which = syscalls.base.as_ref().unwrap_or(&Base::Default);
     let ptrace = profile.isolation.guest_ptrace.unwrap_or(GuestPtrace::Native) == GuestPtrace::Native;
-    let missing = Missing::of(profile, caps, ns, net, sink);
+    // Where whom a call reaches is asked, that goes for unix sockets too.
+    let asked = network.is_some_and(|plan| plan.mediate_connect);
+    let missing = Missing::of(profile, caps, ns, (net, asked), sink);
     let report = profile.isolation.denials.unwrap_or(Denials::Report) == Denials::Report;
     let tells = report && caps.listener;
     let listener = tells || stops.as_ref().is_some_and(Stops::notify);
@@ -334,6 +336,18 @@ fn say(plan: &FilterPlan, report: bool, sink: &mut Sink) {
         let why = "no listener can be had (a nested box, or an old kernel): calls are refused, but nobody is told";
         sink.note("denials = \"report\"", "none", why, Cost::Free);
     }
+}
+
+/// The same, one for all boxes: it is 40 KiB, there are some dozens of variants, and a program uses one or two.
+fn shared_table(arch: Arch, stock: Stock) -> &'static Table {
+    static KNOWN: Mutex<Vec<(Arch, Stock, &'static Table)>> = Mutex::new(Vec::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((.., table)) = known.iter().find(|(a, s, _)| (*a, *s) == (arch, stock)) {
+        return table;
+    }
+    let table: &'static Table = Box::leak(Box::new(stock_table(arch, stock)));
+    known.push((arch, stock, table));
+    table
 }
 
 /// The rules that a stock filter stands for.

@@ -38,5 +38,5 @@ pub(super) fn lower(profile: &Profile, caps: &KernelCaps, ns: &NamespacePlan, si
     } else if change {
         sink.full(&format!("uid {} gid {}", wanted.0, wanted.1), "setresuid", Cost::Free);
     }
-    IdPlan { inside: wanted, outside: wanted, change, clear_groups: caps.setuid }
+    IdPlan { inside: wanted, outside: wanted, change, clear_groups: caps.setuid && caps.setgroups }
 }

@@ -60,7 +60,13 @@ pub enum Objects {
 }
 
 impl Missing {
-    pub(super) fn of(profile: &Profile, caps: &KernelCaps, ns: &NamespacePlan, net: Net, sink: &mut Sink) -> Self {
+    pub(super) fn of(
+        profile: &Profile,
+        caps: &KernelCaps,
+        ns: &NamespacePlan,
+        (net, asked): (Net, bool),
+        sink: &mut Sink,
+    ) -> Self {
         // A unix socket with a path is reached through the file system, past every network namespace, and a read-only mount
         // does not stop connect(2). So where the view holds more than what the profile picked, none can be made;
         // socketpair(2) stays.
@@ -79,7 +85,7 @@ impl Missing {
                 if ns.mount { Sockets::None } else { Sockets::Unix }
             }
             // With rules by address, what is told of them was told with them.
-            Net::Rules if ns.mount && !broad => Sockets::None,
+            Net::Rules if asked || ns.mount && !broad => Sockets::None,
             Net::Rules => Sockets::Unix,
         };
         let limited = profile.limits.memory.and_then(Setting::value).is_some();

@@ -55,7 +55,7 @@ use stops::Stops;
 /// Lowers a profile. `around` says where and by whom the program is run.
 pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Surroundings) -> Result<Plan, Refusal> {
     let mut sink = Sink::new(profile.isolation.best_effort == Some(true));
-    let (net, network) = network::lower(profile, caps, around, &mut sink)?;
+    let (net, mut network) = network::lower(profile, caps, around, &mut sink)?;
     if !caps.pidfd {
         sink.refuse("nothing survives the box", "the kernel has no pidfd_open (Linux 5.3)", "use Linux 5.3 or later");
     }
@@ -66,6 +66,9 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
     let counted = limits.asked(caps.arch);
     let texts = network.as_ref().map(NetworkPlan::texts).unwrap_or_default();
     let view = view::lower(profile, caps, host, around, &namespaces, (&limits, &texts), &mut sink)?;
+    if let Some(network) = &mut network {
+        network.see(&view);
+    }
     let landlock = landlock::lower(caps, &namespaces, net, network.as_ref(), &view, host, &mut sink);
     let mut asks = network.as_ref().map(NetworkPlan::asked).unwrap_or_default();
     let births = if around.registers { stops::births() } else { Vec::new() };

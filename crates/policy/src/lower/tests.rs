@@ -97,6 +97,7 @@ fn ordinary() -> KernelCaps {
         gid: 1000,
         namespaces: false,
         setuid: false,
+        setgroups: true,
         setpcap: false,
         cgroup: CgroupCaps::NONE,
         ..KernelCaps::full()

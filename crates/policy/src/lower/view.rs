@@ -135,8 +135,13 @@ pub(super) fn lower(
             view.private_exec = builder.private_exec();
         }
         builder.build(&mut view, &protected, caps, disk_size(limits));
-        let texts = texts.iter().filter_map(|(path, text)| builder.text(Path::new(path), text.clone()));
-        view.ops.extend(texts.collect::<Vec<_>>());
+        let texts = texts.iter().flat_map(|(path, text)| builder.text(Path::new(path), text.clone()));
+        for op in texts.collect::<Vec<_>>() {
+            if let ViewOp::Text(path, _) = &op {
+                view.rights.push((path.clone(), Rights::READ));
+            }
+            view.ops.push(op);
+        }
         sink.full("filesystem", "mount namespace", Cost::Kernel);
     } else {
         builder.grant(&mut view, sink);
@@ -436,10 +441,29 @@ impl Builder<'_> {
     }
 
     /// Our own text where the guest sees a file of that name; None where it sees none, or cannot.
-    fn text(&self, path: &Path, text: String) -> Option<ViewOp> {
-        let (real, kind) = self.resolve(path)?;
-        let shown = real.ancestors().any(|a| matches!(self.nodes.get(a), Some(Node::Bind { .. })));
-        (shown && kind == Kind::File).then_some(ViewOp::Text(real, text))
+    /// The steps that put a text in the place of a file. Where the view does not hold the file it is made: in a directory of the box's own, or
+    /// where its name is a link to, as `/etc/resolv.conf` often is into `/run`.
+    fn text(&self, path: &Path, text: String) -> Vec<ViewOp> {
+        let real = match self.resolve(path) {
+            Some((real, Kind::File)) => real,
+            Some(_) => return Vec::new(),
+            None => path.to_owned(),
+        };
+        if real.ancestors().any(|above| self.denied.contains(above)) {
+            return Vec::new();
+        }
+        let mut ops = Vec::new();
+        let bound = real.ancestors().any(|above| matches!(self.nodes.get(above), Some(Node::Bind { .. })));
+        if bound && self.host.kind(&real).is_none() {
+            return Vec::new();
+        }
+        if !bound {
+            let made: Vec<&Path> = real.ancestors().skip(1).filter(|above| above.parent().is_some()).collect();
+            ops.extend(made.into_iter().rev().map(|directory| ViewOp::Mkdir(directory.to_owned())));
+            ops.push(ViewOp::MakeFile(real.clone()));
+        }
+        ops.push(ViewOp::Text(real, text));
+        ops
     }
 
     fn devices(&self, tree: &mut Tree) {

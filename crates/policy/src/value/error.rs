@@ -80,8 +80,16 @@ pub enum NetFault {
     BadPrefix,
     /// Bits set behind the prefix; the rule that was meant, probably.
     HostBits(String),
+    /// A URL; the rule that was meant.
+    Url(String),
+    /// Several peers with commas between them.
+    List,
     /// Not a port, a range or a list of them.
     BadPorts,
+    /// The same, where ports to listen on are meant.
+    BadBind,
+    /// A protocol or an address before ports to listen on; the ports.
+    BindAddress(String),
     /// `90-80`; the range the right way round.
     Reversed(String),
     /// Port zero, where a port of a peer is meant.
@@ -108,7 +116,18 @@ impl fmt::Display for NetFault {
             Self::Wildcard => "has a `*` inside a name; write the full name, or `*` alone for every host",
             Self::BadPrefix => "has a prefix that is too long or no number; write at most /32 for IPv4, /128 for IPv6",
             Self::HostBits(cure) => return write!(f, "has bits set behind its prefix; write {cure}"),
-            Self::BadPorts => "has ports that are none; write 80, 80-90 or 80,443 with numbers up to 65535",
+            Self::Url(cure) => return write!(f, "is a URL; write {cure}"),
+            Self::List => "is a list; write one peer per `--net`, or in a profile one string for each",
+            Self::BadPorts => "has a port that is none; ports are 1 to 65535: write 80, 80-90 or 80,443",
+            Self::BadBind => {
+                "is no port; ports are 1 to 65535, or 0 for one that the kernel chooses: write 80, 80-90 or 80,443"
+            }
+            Self::BindAddress(cure) => {
+                return write!(
+                    f,
+                    "says more than ports, and binds cannot be limited by address or protocol; write {cure}"
+                );
+            }
             Self::Reversed(cure) => return write!(f, "has a reversed range of ports; write {cure}"),
             Self::PortZero => "names port 0, to which nothing can connect; write 1 to 65535",
             Self::NotARule => "says nothing here; write a host, a CIDR or `*`",

@@ -162,8 +162,16 @@ fn rule(text: &str) -> Result<NetRule, NetFault> {
     if matches!(text, "none" | "host") {
         return Err(NetFault::NotARule);
     }
+    let is_port = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    if !text.split(',').skip(1).all(is_port) {
+        return Err(NetFault::List);
+    }
     let (proto, rest) = match text.split_once("://") {
-        Some((proto, rest)) => (Some(proto.parse().map_err(|_| NetFault::Protocol)?), rest),
+        Some((scheme, rest)) => {
+            let scheme = scheme.to_ascii_lowercase();
+            let fault = || url(&scheme, rest).map_or(NetFault::Protocol, NetFault::Url);
+            (Some(scheme.parse().map_err(|_| fault())?), rest)
+        }
         None => (None, text),
     };
     let (dest, ports) = if rest.starts_with('[') { bracketed(rest)? } else { bare(rest)? };
@@ -178,6 +186,21 @@ fn rule(text: &str) -> Result<NetRule, NetFault> {
         }
     };
     Ok(NetRule { proto, dest, ports })
+}
+
+/// The rule for whom a URL's `scheme://rest` names: RFC 3986, section 3.2.
+fn url(scheme: &str, rest: &str) -> Option<String> {
+    let port = match scheme {
+        "http" | "ws" => 80,
+        "https" | "wss" => 443,
+        "ssh" => 22,
+        _ => return None,
+    };
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+    let rule = if has_port { format!("tcp://{host}") } else { format!("tcp://{host}:{port}") };
+    rule.parse::<NetRule>().ok().map(|rule| rule.to_string())
 }
 
 /// `[ADDRESS][/PREFIX][:PORTS]`
@@ -253,7 +276,12 @@ fn name(text: &str) -> Result<String, NetFault> {
 
 /// Ports to listen on: `80`, `80-90`, `80,443`. Port 0 is one that the kernel chooses.
 pub fn parse_ports(text: &str) -> Result<Vec<PortRange>, ValueError> {
-    port_list(text).map_err(|why| ValueError::BadNet { text: text.to_owned(), why })
+    let worded = |why| match (why, text.rsplit_once([':', '/'])) {
+        (NetFault::BadPorts, Some((_, ports))) if port_list(ports).is_ok() => NetFault::BindAddress(ports.to_owned()),
+        (NetFault::BadPorts, _) => NetFault::BadBind,
+        (why, _) => why,
+    };
+    port_list(text).map_err(|why| ValueError::BadNet { text: text.to_owned(), why: worded(why) })
 }
 
 fn port_list(text: &str) -> Result<Vec<PortRange>, NetFault> {

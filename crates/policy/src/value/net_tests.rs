@@ -44,6 +44,7 @@ fn other_spellings_come_into_one_form() {
     assert_eq!(shown("[::ffff:10.0.0.0]/104"), "10.0.0.0/8");
     assert_eq!(shown("10.0.0.1/32"), "10.0.0.1");
     assert_eq!(shown("*:80-80"), "*:80");
+    assert_eq!(shown("TCP://*:80"), "tcp://*:80");
 }
 
 #[test]
@@ -70,8 +71,8 @@ fn each_fault_has_its_name() {
         ("", NetFault::NoHost),
         (":80", NetFault::NoHost),
         ("tcp://", NetFault::NoHost),
-        ("http://example.org", NetFault::Protocol),
-        ("TCP://example.org", NetFault::Protocol),
+        ("http://example.org", NetFault::Url("tcp://example.org:80".into())),
+        ("ftp://example.org", NetFault::Protocol),
         ("::1", NetFault::Brackets),
         ("2001:db8::/32", NetFault::Brackets),
         ("[::1", NetFault::BadBrackets),
@@ -103,6 +104,15 @@ fn each_fault_has_its_name() {
         ("[::ffff:10.0.0.0]/8", NetFault::BadPrefix),
         ("10.0.0.1/8", NetFault::HostBits("10.0.0.0/8".into())),
         ("[2001:db8::1]/32", NetFault::HostBits("[2001:db8::]/32".into())),
+        ("https://example.org/", NetFault::Url("tcp://example.org:443".into())),
+        ("http://me@example.org/a?c#d", NetFault::Url("tcp://example.org:80".into())),
+        ("https://example.org:8443/a", NetFault::Url("tcp://example.org:8443".into())),
+        ("http://[::1]/", NetFault::Url("tcp://[::1]:80".into())),
+        ("https://", NetFault::Protocol),
+        ("https://10.1/", NetFault::Protocol),
+        ("a.example,b.example", NetFault::List),
+        ("tcp://a.example:80,tcp://b.example:80", NetFault::List),
+        ("none,host", NetFault::List),
         ("*:", NetFault::BadPorts),
         ("*:http", NetFault::BadPorts),
         ("*:65536", NetFault::BadPorts),
@@ -124,6 +134,21 @@ fn a_port_to_listen_on_may_be_zero() {
     assert_eq!(parse_ports("0"), Ok(vec![PortRange { first: 0, last: 0 }]));
     assert_eq!(parse_ports("8000-8010,9000").map(|ranges| ranges.len()), Ok(2));
     assert!(parse_ports("").is_err());
+}
+
+#[test]
+fn ports_to_listen_on_stand_alone() {
+    let fault = |text: &str| match parse_ports(text) {
+        Err(ValueError::BadNet { why, .. }) => why,
+        other => panic!("{text}: {other:?}"),
+    };
+    for text in ["99999", "http", "", "80,", "tcp://http"] {
+        assert_eq!(fault(text), NetFault::BadBind, "{text}");
+    }
+    for text in ["tcp://80", "127.0.0.1:80", "[::1]:80", ":80", "*:80"] {
+        assert_eq!(fault(text), NetFault::BindAddress("80".into()), "{text}");
+    }
+    assert_eq!(fault("90-80"), NetFault::Reversed("80-90".into()));
 }
 
 #[test]

@@ -123,6 +123,7 @@ impl Handler for Account {
             deadline: DEADLINE,
             otherwise: Box::new(Action::Return(otherwise)),
             late: None,
+            recall: None,
         })
     }
 

@@ -19,7 +19,7 @@ use super::said::{refused, ruled};
 use super::threads::Threads;
 use super::voice::{Said, Voice};
 use crate::denials::Denials;
-use crate::handler::{Action, Asked, Entry, Guest, Handlers, Process, Seen, Trap, Verdict};
+use crate::handler::{Action, Asked, Entry, Guest, Handlers, Process, Recall, Seen, Trap, Verdict};
 use crate::tasks;
 
 /// Calls that a signal ends early and SA_RESTART makes again: signal(7). Only these can be interrupted while they are decided.
@@ -67,6 +67,8 @@ struct Waiting {
     seat: usize,
     /// What the handlers have found out so far.
     seen: Seen,
+    /// What was begun for it must be ended first.
+    recall: Option<Recall>,
 }
 
 /// What came of a call.
@@ -198,7 +200,8 @@ impl Notify {
         if let Some(fault) = asked.fault.take() {
             self.voice.fault(fault);
         }
-        if let Verdict::Defer(deferred) = asked.verdict {
+        if let Verdict::Defer(mut deferred) = asked.verdict {
+            let recall = deferred.recall.take();
             if self.pool.is_none() {
                 self.pool = Pool::start().ok();
             }
@@ -210,7 +213,7 @@ impl Notify {
                 Ok(ticket) => {
                     let seen = entry.trap.into_seen();
                     let seat = asked.by.unwrap_or_default();
-                    self.waiting.insert(ticket, Waiting { call, seat, seen });
+                    self.waiting.insert(ticket, Waiting { call, seat, seen, recall });
                     // It may have been decided before anybody waited for it.
                     self.voice.wake();
                     return Answered::Done;
@@ -306,7 +309,7 @@ impl Notify {
 
     fn answered(&mut self, answer: Answer, denials: &mut Denials) -> Answered {
         let Some(waiting) = self.waiting.remove(&answer.ticket) else { return Answered::Done };
-        let Waiting { call, seat, seen } = waiting;
+        let Waiting { call, seat, seen, .. } = waiting;
         if let Some(words) = answer.fault {
             self.voice.fault(format!("handler {}: {words}", self.handlers.name(Some(seat))));
         }
@@ -328,7 +331,7 @@ impl Notify {
         }
     }
 
-    /// Lets callers go that have a signal to take, and drops those that are gone. A decision that comes later finds nobody.
+    /// Lets callers go that have a signal to take, or asks for that, and drops those that are gone. A decision that comes later finds nobody.
     pub(crate) fn interrupt(&mut self) {
         let mut free = Vec::new();
         for (ticket, waiting) in &self.waiting {
@@ -337,8 +340,15 @@ impl Notify {
             let name = Arch::of(data.arch, number).and_then(|arch| tipstaff_abi::Sysno(number).name(arch));
             let tid = waiting.call.pid().unwrap_or_default().cast_signed();
             let restarted = name.is_some_and(|name| RESTARTED.contains(&name));
-            if !waiting.call.is_waiting() || (restarted && tasks::has_signal(tid)) {
-                free.push(*ticket);
+            let gone = !waiting.call.is_waiting();
+            if gone || (restarted && tasks::has_signal(tid)) {
+                if let Some(recall) = &waiting.recall {
+                    recall();
+                }
+                // Of what was begun, only those who do it know how far it has come: theirs is the answer.
+                if gone || waiting.recall.is_none() {
+                    free.push(*ticket);
+                }
             }
         }
         for ticket in free {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -29,19 +29,28 @@ pub(super) struct Answer {
     pub fault: Option<String>,
 }
 
-/// Where answers arrive, and what wakes the tracer up for them.
+/// Where answers arrive, and what wakes the tracer up for them. Whoever has an answer puts it here itself: on its way to a caller that waits, each
+/// thread that has to be woken counts.
+#[derive(Default)]
 struct Tray {
+    /// Not answered yet.
+    open: BTreeMap<u64, Open>,
     answers: Vec<Answer>,
     wake: Option<Wake>,
+    /// When the clerk looks next; None: when the bell rings.
+    alarm: Option<Instant>,
+}
+
+/// A decision that is waited for.
+struct Open {
+    until: Instant,
+    otherwise: Action,
+    /// What the report is to say if the deadline comes first.
+    late: Option<String>,
 }
 
 /// Ends the wait of whoever collects answers.
 pub(super) type Wake = Box<dyn FnOnce() + Send>;
-
-enum Word {
-    Asked { ticket: u64, until: Instant, otherwise: Action, late: Option<String> },
-    Done { ticket: u64, action: Result<Action, String> },
-}
 
 pub(super) struct Pool {
     jobs: SyncSender<(u64, Work)>,
@@ -49,7 +58,8 @@ pub(super) struct Pool {
     workers: usize,
     /// Work that is waiting or being done.
     busy: Arc<AtomicUsize>,
-    clerk: Sender<Word>,
+    /// Wakes the clerk for a deadline that is before its alarm.
+    clerk: Sender<()>,
     tray: Arc<Mutex<Tray>>,
     next: u64,
 }
@@ -57,11 +67,11 @@ pub(super) struct Pool {
 impl Pool {
     pub fn start() -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::sync_channel::<(u64, Work)>(QUEUE);
-        let (clerk, words) = mpsc::channel();
+        let (clerk, bell) = mpsc::channel();
         let queue = Arc::new(Mutex::new(queue));
-        let tray = Arc::new(Mutex::new(Tray { answers: Vec::new(), wake: None }));
+        let tray = Arc::<Mutex<Tray>>::default();
         let theirs = Arc::clone(&tray);
-        thread::Builder::new().name("deadlines".into()).spawn(move || keep_time(&words, &theirs))?;
+        thread::Builder::new().name("deadlines".into()).spawn(move || keep_time(&bell, &theirs))?;
         let mut pool = Self { jobs, queue, workers: 0, busy: Arc::default(), clerk, tray, next: 0 };
         for _ in 0..WORKERS {
             pool.hire()?;
@@ -70,8 +80,8 @@ impl Pool {
     }
 
     fn hire(&mut self) -> std::io::Result<()> {
-        let (queue, clerk, busy) = (Arc::clone(&self.queue), self.clerk.clone(), Arc::clone(&self.busy));
-        thread::Builder::new().name("deferred".into()).spawn(move || work(&queue, &clerk, &busy))?;
+        let (queue, tray, busy) = (Arc::clone(&self.queue), Arc::clone(&self.tray), Arc::clone(&self.busy));
+        thread::Builder::new().name("deferred".into()).spawn(move || work(&queue, &tray, &busy))?;
         self.workers += 1;
         Ok(())
     }
@@ -92,7 +102,7 @@ impl Pool {
 
     /// Takes a decision in hand; its ticket. Err: the pool is full, and this is the answer, with what the report is to say of it.
     pub fn take(&mut self, deferred: Deferred) -> Result<u64, (Action, Option<String>)> {
-        let Deferred { work, deadline, otherwise, late } = deferred;
+        let Deferred { work, deadline, otherwise, late, .. } = deferred;
         let ticket = self.next;
         // Never given again, so that no late answer meets another call.
         self.next += 1;
@@ -105,15 +115,20 @@ impl Pool {
         };
         // Before the work can be done with it.
         let crowded = late.as_ref().map(|_| "too many decisions wait".to_owned());
-        let asked = Word::Asked { ticket, until, otherwise: plain(*otherwise), late };
-        if self.clerk.send(asked).is_err() {
+        let early = {
+            let mut tray = lock(&self.tray);
+            tray.open.insert(ticket, Open { until, otherwise: plain(*otherwise), late });
+            tray.alarm.is_none_or(|alarm| until < alarm)
+        };
+        if early && self.clerk.send(()).is_err() {
+            lock(&self.tray).open.remove(&ticket);
             return Err((full, crowded));
         }
         match work {
             Later::Time => Ok(ticket),
             Later::Own(start) => {
-                let clerk = self.clerk.clone();
-                start(Reply::new(move |action| drop(clerk.send(Word::Done { ticket, action: Ok(action) }))));
+                let tray = Arc::clone(&self.tray);
+                start(Reply::new(move |action| done(&tray, ticket, Ok(action))));
                 Ok(ticket)
             }
             // If it is full: its deadline will find nobody.
@@ -123,7 +138,7 @@ impl Pool {
 
     /// What has come. If nothing has, `wake` is called when it does.
     pub fn answers(&self, wake: Wake) -> Vec<Answer> {
-        let mut tray = self.tray.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tray = lock(&self.tray);
         let answers = std::mem::take(&mut tray.answers);
         if answers.is_empty() {
             tray.wake = Some(wake);
@@ -140,59 +155,63 @@ fn plain(action: Action) -> Action {
     }
 }
 
-fn work(queue: &Mutex<Receiver<(u64, Work)>>, clerk: &Sender<Word>, busy: &AtomicUsize) {
+fn lock(tray: &Mutex<Tray>) -> MutexGuard<'_, Tray> {
+    tray.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn work(queue: &Mutex<Receiver<(u64, Work)>>, tray: &Mutex<Tray>, busy: &AtomicUsize) {
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((ticket, work)) = job else { return };
         let action = caught(work);
         busy.fetch_sub(1, SeqCst);
-        if clerk.send(Word::Done { ticket, action }).is_err() {
+        done(tray, ticket, action);
+    }
+}
+
+fn done(tray: &Mutex<Tray>, ticket: u64, action: Result<Action, String>) {
+    let mut tray = lock(tray);
+    // Too late: it has been answered.
+    let Some(Open { otherwise, .. }) = tray.open.remove(&ticket) else { return };
+    tray.put(match action {
+        Ok(Action::Defer(_)) => Answer { ticket, action: otherwise, fault: None },
+        Ok(action) => Answer { ticket, action, fault: None },
+        Err(words) => Answer { ticket, action: otherwise, fault: Some(words) },
+    });
+}
+
+/// Answers what is due, until the pool is gone.
+fn keep_time(bell: &Receiver<()>, tray: &Mutex<Tray>) {
+    loop {
+        let next = lock(tray).due(Instant::now());
+        let rung = match next {
+            None => bell.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(until) => bell.recv_timeout(until.saturating_duration_since(Instant::now())),
+        };
+        if rung == Err(RecvTimeoutError::Disconnected) {
             return;
         }
     }
 }
 
-fn keep_time(words: &Receiver<Word>, tray: &Mutex<Tray>) {
-    let mut open: BTreeMap<u64, (Instant, Action, Option<String>)> = BTreeMap::new();
-    loop {
-        let next = open.values().map(|(until, ..)| *until).min();
-        let word = match next {
-            None => words.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(until) => words.recv_timeout(until.saturating_duration_since(Instant::now())),
-        };
-        match word {
-            Ok(Word::Asked { ticket, until, otherwise, late }) => {
-                open.insert(ticket, (until, otherwise, late));
-            }
-            Ok(Word::Done { ticket, action }) => {
-                // Too late: it has been answered.
-                let Some((_, otherwise, _)) = open.remove(&ticket) else { continue };
-                let answer = match action {
-                    Ok(Action::Defer(_)) => Answer { ticket, action: otherwise, fault: None },
-                    Ok(action) => Answer { ticket, action, fault: None },
-                    Err(words) => Answer { ticket, action: otherwise, fault: Some(words) },
-                };
-                put(tray, answer);
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                let now = Instant::now();
-                let due: Vec<u64> = open.iter().filter(|(_, (until, ..))| *until <= now).map(|(t, _)| *t).collect();
-                for ticket in due {
-                    if let Some((_, action, fault)) = open.remove(&ticket) {
-                        put(tray, Answer { ticket, action, fault });
-                    }
-                }
-            }
-            Err(RecvTimeoutError::Disconnected) => return,
+impl Tray {
+    fn put(&mut self, answer: Answer) {
+        self.answers.push(answer);
+        if let Some(wake) = self.wake.take() {
+            wake();
         }
     }
-}
 
-fn put(tray: &Mutex<Tray>, answer: Answer) {
-    let mut tray = tray.lock().unwrap_or_else(PoisonError::into_inner);
-    tray.answers.push(answer);
-    if let Some(wake) = tray.wake.take() {
-        wake();
+    /// Answers what is overdue, and sets the alarm for the next.
+    fn due(&mut self, now: Instant) -> Option<Instant> {
+        let due: Vec<u64> = self.open.iter().filter(|(_, open)| open.until <= now).map(|(ticket, _)| *ticket).collect();
+        for ticket in due {
+            if let Some(Open { otherwise, late, .. }) = self.open.remove(&ticket) {
+                self.put(Answer { ticket, action: otherwise, fault: late });
+            }
+        }
+        self.alarm = self.open.values().map(|open| open.until).min();
+        self.alarm
     }
 }
 

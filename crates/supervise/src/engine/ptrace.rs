@@ -79,13 +79,17 @@ impl Ptrace {
     }
 }
 
-fn trace(pid: i32, reply: &Sender<Result<(), Errno>>, handlers: Handlers, voice: &Voice) {
+fn trace(pid: i32, reply: &Sender<Result<(), Errno>>, mut handlers: Handlers, voice: &Voice) {
     let mut tracer = Tracer::new(Config { start: Go::Free, no_untraced: true, ..Config::default() });
     let taken = tracer.take(pid);
     let failed = taken.is_err();
     let _ = reply.send(taken);
     if failed {
         return;
+    }
+    // The keeper, which is the parent of the first process.
+    if let Some(fault) = crate::stat::of(pid).and_then(|stat| handlers.start(stat.ppid)) {
+        voice.fault(fault);
     }
     let mut guide = Guide::new(handlers, voice.clone());
     guide.born(pid);

@@ -97,7 +97,13 @@ pub struct Deferred {
     pub(crate) otherwise: Box<Action>,
     /// What the report says if it does not answer in time; None: nothing, that is an answer like any other.
     pub(crate) late: Option<String>,
+    /// Asks whoever decides to come to an end, since the caller has a signal to take; they then answer soon, with ERESTARTSYS if nothing was done.
+    /// None: the call can be made again at any time.
+    pub(crate) recall: Option<Recall>,
 }
+
+/// Asks for an answer, from any thread and more than once.
+pub(crate) type Recall = Box<dyn Fn() + Send>;
 
 pub(crate) type Work = Box<dyn FnOnce() -> Action + Send>;
 /// Gives the answer, from any thread. Dropped, it refuses: nobody is left who would answer.
@@ -148,23 +154,36 @@ impl Action {
             deadline,
             otherwise: Box::new(Self::Errno(errno)),
             late: None,
+            recall: None,
         })
     }
 
-    /// Decides in a thread that is neither ours nor the pool's: `start` is called at once.
-    pub(crate) fn elsewhere(deadline: Duration, errno: u16, start: impl FnOnce(Reply) + Send + 'static) -> Self {
+    /// Decides in a thread that is neither ours nor the pool's: `start` is called at once. What was begun there is ended by `recall` only.
+    pub(crate) fn elsewhere(
+        deadline: Duration,
+        errno: u16,
+        recall: Recall,
+        start: impl FnOnce(Reply) + Send + 'static,
+    ) -> Self {
         Self::Defer(Deferred {
             work: Later::Own(Box::new(start)),
             deadline,
             otherwise: Box::new(Self::Errno(errno)),
             late: None,
+            recall: Some(recall),
         })
     }
 
     /// Decided, but carried out only after this time. Takes no thread.
     #[must_use]
     pub fn after(delay: Duration, action: Self) -> Self {
-        Self::Defer(Deferred { work: Later::Time, deadline: delay, otherwise: Box::new(action), late: None })
+        Self::Defer(Deferred {
+            work: Later::Time,
+            deadline: delay,
+            otherwise: Box::new(action),
+            late: None,
+            recall: None,
+        })
     }
 }
 

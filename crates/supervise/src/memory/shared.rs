@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::flight::{self, Flight};
 use super::mapped::{self, Mapped};
+use crate::procfs;
 
 /// Descriptors that one look goes through. What is behind them counts as hidden.
 const DESCRIPTORS: usize = 16_384;
@@ -127,7 +128,7 @@ impl Open {
         let mut open = Self::default();
         let mut left = DESCRIPTORS;
         for pid in pids {
-            let Ok(fds) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
+            let Some(fds) = procfs::list(&format!("/proc/{pid}/fd")) else { continue };
             for fd in fds.flatten() {
                 if left == 0 {
                     open.cut = true;

@@ -10,6 +10,7 @@ use tipstaff_sys::socket::{self, MSG_DONTWAIT, MSG_NOSIGNAL};
 
 use super::address;
 use super::deputy::{connect, goes_on};
+use super::unix::Pin;
 use crate::handler::{Action, Denied};
 
 /// How far a call has come.
@@ -22,10 +23,12 @@ pub(super) enum Turn {
 
 /// A call on somebody's socket.
 pub(super) enum Act {
-    /// To an address that is allowed, or to nobody.
-    Connect(Vec<u8>),
+    /// To an address that is allowed, or to nobody; the pin is what the address leads to.
+    Connect(Vec<u8>, Option<Pin>),
     /// An address that is allowed.
     Bind(Vec<u8>),
+    /// A unix socket of this name in a directory.
+    Make(Pin, Vec<u8>),
     /// Only if its port is one that may be listened on.
     Listen(i32, Arc<NetworkPlan>),
     /// One message, or those of sendmmsg(2).
@@ -50,6 +53,8 @@ pub(super) struct Sending {
 pub(super) struct Message {
     /// Empty: to whom the socket is connected.
     pub to: Vec<u8>,
+    /// What `to` leads to.
+    pub pin: Option<Pin>,
     pub data: Vec<u8>,
     pub control: Vec<u8>,
     /// Descriptors that `control` names.
@@ -73,15 +78,43 @@ impl Act {
     /// What a call fails with that has waited for as long as SO_SNDTIMEO lets it: socket(7).
     pub fn late(&self) -> u16 {
         match self {
-            Self::Connect(_) => EINPROGRESS,
+            Self::Connect(_, None) => EINPROGRESS,
             _ => EAGAIN,
         }
+    }
+
+    /// What a call returns that is ended before it is done; None: nothing of it is done.
+    pub fn partial(&self) -> Option<i64> {
+        match self {
+            // Of sendmmsg(2), a message that has gone ends the wait.
+            Self::Send(sending) if sending.bytes > 0 => Some(sending.bytes as i64),
+            _ => None,
+        }
+    }
+
+    /// Whether it reaches somebody, or lets itself be reached, for itself: not what goes to whom the socket is connected.
+    pub fn reaches(&self) -> bool {
+        match self {
+            Self::Connect(..) | Self::Bind(_) | Self::Make(..) | Self::Listen(..) => true,
+            Self::Send(sending) => sending.messages.iter().any(|message| !message.to.is_empty()),
+        }
+    }
+
+    /// What of the guest's view the call is about.
+    pub fn pins(&self) -> impl Iterator<Item = &Pin> {
+        let (one, many) = match self {
+            Self::Connect(_, pin) => (pin.as_ref(), &[][..]),
+            Self::Make(pin, _) => (Some(pin), &[][..]),
+            Self::Send(sending) => (None, &sending.messages[..]),
+            Self::Bind(_) | Self::Listen(..) => (None, &[][..]),
+        };
+        one.into_iter().chain(many.iter().filter_map(|message| message.pin.as_ref()))
     }
 
     /// Goes as far as it can without waiting.
     pub fn attempt(&mut self, socket: &OwnedFd) -> Turn {
         match self {
-            Self::Connect(to) => match connect(socket, to) {
+            Self::Connect(to, _) => match connect(socket, to) {
                 Ok(()) => returned(0),
                 Err(errno) if goes_on(errno) && !impatient(socket) => Turn::Wait,
                 Err(errno) => failed(errno),
@@ -89,6 +122,10 @@ impl Act {
             Self::Bind(to) => match socket::bind(socket.as_fd(), to) {
                 Ok(()) => returned(0),
                 Err(e) => failed(e.0 as u16),
+            },
+            Self::Make(pin, name) => match pin.make(socket, name) {
+                Ok(()) => returned(0),
+                Err(errno) => failed(errno),
             },
             Self::Listen(backlog, plan) => listen(socket, *backlog, plan),
             Self::Send(sending) => sending.attempt(socket),

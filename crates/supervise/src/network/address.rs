@@ -45,10 +45,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<To, u16> {
     };
     let goes = meant(peer);
     let bytes = match (peer, goes) {
-        // A socket of AF_INET6 wants its own kind of address.
-        (SocketAddr::V6(_), SocketAddr::V4(v4)) => {
-            bytes_of(SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0).into())
-        }
+        (SocketAddr::V6(_), SocketAddr::V4(v4)) => bytes_for(AF_INET6, v4),
         _ => bytes_of(goes),
     };
     Ok(To::Peer(goes, bytes))
@@ -79,6 +76,14 @@ pub(super) fn bytes_of(address: SocketAddr) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// An IPv4 peer for a socket of this domain: one of AF_INET6 wants its own kind of address.
+pub(super) fn bytes_for(domain: i32, v4: SocketAddrV4) -> Vec<u8> {
+    if domain == AF_INET6 {
+        return bytes_of(SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0).into());
+    }
+    bytes_of(v4.into())
 }
 
 /// A peer as it is bound, which needs the address as it is: 0.0.0.0 is every address there.

@@ -3,11 +3,13 @@
 //! The socket is duplicated once (pidfd_getfd(2)), the address is copied once; what is judged is what the kernel is given. So neither a
 //! thread that rewrites the address nor one that puts another socket under the number changes anything.
 
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use tipstaff_abi::errno::{EACCES, EAFNOSUPPORT, EINTR, EINVAL, ENOTSOCK, EOPNOTSUPP, EPERM, ETIMEDOUT};
+use tipstaff_abi::errno::{EAFNOSUPPORT, ECONNREFUSED, EINTR, EINVAL, ENOTSOCK, EOPNOTSUPP, EPERM, ETIMEDOUT};
 use tipstaff_abi::{Arch, SyscallSet};
 use tipstaff_policy::lower::NetworkPlan;
 use tipstaff_policy::value::Proto;
@@ -17,16 +19,18 @@ use tipstaff_sys::socket::ADDRESS_MAX;
 use super::Tighten;
 use super::acts::{Act, Message, Sending};
 use super::address::{self, AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, To};
-use super::deputy::{Deputy, Job};
-use super::message;
-use crate::handler::{Action, Denied, Handler, Trap};
+use super::budget::{Budget, Share};
+use super::deputy::{Deputy, Job, PATIENCE};
+use super::message::{self, Room};
+use super::unix::{self, Name, Pin, Shown, denied};
+use crate::handler::{Action, Handler, Trap};
 
 const SOCK_STREAM: u32 = 1;
 const SOCK_DGRAM: u32 = 2;
-/// How many messages of one sendmmsg(2) are made: the rest comes with the next call.
+/// How many messages of one sendmmsg(2) are made at most, if the budget bears them: the rest comes with the next call.
 const MESSAGES: u64 = 64;
-/// Longer than any connect takes: tcp_syn_retries is 127 seconds, and an administrator may double it.
-const DEADLINE: Duration = Duration::from_secs(600);
+/// The deputy answers before: it alone can say what was sent.
+const DEADLINE: Duration = PATIENCE.saturating_add(Duration::from_secs(60));
 /// Flags of sendmsg(2) that the kernel gives a meaning to from the caller's memory, or that connect.
 const NEVER: u32 = 0x2000_0000 | 0x0400_0000;
 
@@ -36,6 +40,9 @@ pub struct Network {
     landlock_abi: u32,
     tighten: Tighten,
     deputy: Option<Deputy>,
+    budget: Arc<Budget>,
+    /// A process of ours in the box; 0: it has not started.
+    ancestor: i32,
 }
 
 /// A guest's socket, duplicated.
@@ -47,6 +54,27 @@ struct Socket {
     /// None for what is neither a TCP nor a UDP socket.
     proto: Option<Proto>,
     stream: bool,
+    share: Share,
+}
+
+/// A datagram of IP has 16 bits for its length.
+const DATAGRAM: usize = 0xffff;
+/// A unix socket by name holds the socket's inode, and its directory.
+const OF_A_NAME: usize = 2;
+
+impl Socket {
+    fn room(&self) -> Room<'_> {
+        let longest = match self.domain {
+            AF_INET | AF_INET6 => DATAGRAM,
+            // As the kernel would say: unix(7), netlink(7) keep a datagram within SO_SNDBUF.
+            _ => rustix::net::sockopt::socket_send_buffer_size(&self.fd).unwrap_or(DATAGRAM),
+        };
+        Room { share: &self.share, stream: self.stream, longest }
+    }
+
+    fn name(&self) -> Result<(), Action> {
+        self.share.descriptors(OF_A_NAME).map_err(failed)
+    }
 }
 
 /// What a call comes to: an act, or an answer.
@@ -57,14 +85,19 @@ fn failed(errno: u16) -> Action {
     Action::Return(-i64::from(errno))
 }
 
-fn denied(rule: String, allow_with: Option<String>) -> Action {
-    Action::Deny(Box::new(Denied { errno: EACCES, rule, allow_with }))
+pub(super) fn dropped() -> Action {
+    denied("the network of this box was dropped while it ran".to_owned(), None)
+}
+
+fn abstract_name() -> Action {
+    let rule = "network rules by address: no abstract names of unix sockets, which every process of the network sees";
+    denied(rule.to_owned(), Some("--net host".to_owned()))
 }
 
 impl Network {
     /// For one box.
     pub fn new(plan: Arc<NetworkPlan>, landlock_abi: u32, tighten: Tighten) -> Self {
-        Self { plan, landlock_abi, tighten, deputy: None }
+        Self { plan, landlock_abi, tighten, deputy: None, budget: Arc::new(Budget::new()), ancestor: 0 }
     }
 
     fn decide(&self, trap: &Trap<'_>, socket: &Socket) -> Decided {
@@ -72,11 +105,13 @@ impl Network {
         match trap.name() {
             Some("connect") => self.connect(trap, socket, second, third),
             Some("bind") => self.bind(trap, socket, second, third),
+            Some("listen") if self.tighten.is_dropped() => Err(dropped()),
             Some("listen") => Ok(Act::Listen(second as i32, Arc::clone(&self.plan))),
             Some("sendto") => {
-                let to = self.to(trap, socket, fifth, sixth)?;
-                let data = message::plain(trap, second, third, socket.stream).map_err(failed)?;
-                self.send(socket, vec![Message { to, data, ..Message::default() }], false, fourth as u32)
+                let bytes = Self::address(trap, fifth, sixth)?;
+                let (to, pin) = self.judged(trap, socket, &bytes)?;
+                let data = message::plain(trap, second, third, socket.room()).map_err(failed)?;
+                self.send(socket, vec![Message { to, pin, data, ..Message::default() }], false, fourth as u32)
             }
             Some("sendmsg") => {
                 let message = self.message(trap, socket, second)?;
@@ -97,13 +132,16 @@ impl Network {
         match socket.domain {
             AF_INET | AF_INET6 => match address::parse(&bytes).map_err(failed)? {
                 // AF_UNSPEC with zeros: the association is dissolved.
-                To::Nobody => Ok(Act::Connect(vec![0; 16])),
-                To::Peer(peer, bytes) => {
-                    self.permits(socket, peer)?;
-                    Ok(Act::Connect(bytes))
-                }
+                To::Nobody => Ok(Act::Connect(vec![0; 16], None)),
+                To::Peer(peer, bytes) => Ok(Act::Connect(self.permits(socket, peer, bytes)?, None)),
             },
-            AF_NETLINK if address::is_kernel(&bytes) => Ok(Act::Connect(bytes)),
+            AF_NETLINK if address::is_kernel(&bytes) => Ok(Act::Connect(bytes, None)),
+            // Dissolves a datagram socket's association; a stream has none (EINVAL).
+            AF_UNIX if address::family(&bytes) == Some(0) => Ok(Act::Connect(vec![0; 16], None)),
+            AF_UNIX => {
+                let pin = self.named(trap, socket, &bytes)?;
+                Ok(Act::Connect(pin.address(), Some(pin)))
+            }
             _ => Err(self.foreign(socket)),
         }
     }
@@ -111,6 +149,7 @@ impl Network {
     fn bind(&self, trap: &Trap<'_>, socket: &Socket, at: u64, len: u64) -> Decided {
         let bytes = Self::address(trap, at, len)?;
         match socket.domain {
+            AF_INET | AF_INET6 | AF_UNIX if self.tighten.is_dropped() => Err(dropped()),
             AF_INET | AF_INET6 => {
                 let (port, bytes) = address::local(&bytes).map_err(failed)?;
                 // Port 0 is what connect(2) and sendto(2) take by themselves; listen(2) is asked about for itself.
@@ -122,43 +161,67 @@ impl Network {
             }
             // What getifaddrs(3) does: an address that the kernel chooses, no groups.
             AF_NETLINK if address::is_kernel(&bytes) => Ok(Act::Bind(bytes)),
-            _ => Err(self.foreign(socket)),
-        }
-    }
-
-    /// The address of a message; empty: to whom the socket is connected.
-    fn to(&self, trap: &Trap<'_>, socket: &Socket, at: u64, len: u64) -> Result<Vec<u8>, Action> {
-        let bytes = Self::address(trap, at, len)?;
-        self.judged(socket, &bytes)
-    }
-
-    fn judged(&self, socket: &Socket, bytes: &[u8]) -> Result<Vec<u8>, Action> {
-        match socket.domain {
-            // A stream is connected, or the kernel says that it is not: its messages need no address (send(2)).
-            AF_INET | AF_INET6 if socket.stream => Ok(Vec::new()),
-            AF_INET | AF_INET6 => match address::parse(bytes).map_err(failed)? {
-                To::Nobody => Err(failed(EAFNOSUPPORT)),
-                To::Peer(peer, bytes) => {
-                    self.permits(socket, peer)?;
-                    Ok(bytes)
+            AF_UNIX => match unix::parse(&bytes).map_err(failed)? {
+                Name::Path(path) => {
+                    socket.name()?;
+                    Pin::place(trap, &path, &self.shown()).map(|(pin, name)| Act::Make(pin, name))
                 }
+                // Peers are not limited: neither are names.
+                _ if !self.plan.mediate_connect => Ok(Act::Bind(bytes)),
+                _ => Err(abstract_name()),
             },
-            AF_NETLINK if address::is_kernel(bytes) => Ok(bytes.to_vec()),
             _ => Err(self.foreign(socket)),
         }
+    }
+
+    fn shown(&self) -> Shown<'_> {
+        Shown { writable: &self.plan.writable, ancestor: self.ancestor }
+    }
+
+    /// The unix socket that an address names.
+    fn named(&self, trap: &Trap<'_>, socket: &Socket, bytes: &[u8]) -> Result<Pin, Action> {
+        if self.tighten.is_dropped() {
+            return Err(dropped());
+        }
+        socket.name()?;
+        match unix::parse(bytes).map_err(failed)? {
+            Name::Path(path) => Pin::socket(trap, &path, &self.shown()),
+            Name::Abstract => Err(abstract_name()),
+            Name::Unnamed => Err(failed(EINVAL)),
+        }
+    }
+
+    /// The address of a message as the kernel is given it, and what it leads to; empty: to whom the socket is connected.
+    fn judged(&self, trap: &Trap<'_>, socket: &Socket, bytes: &[u8]) -> Result<(Vec<u8>, Option<Pin>), Action> {
+        let bytes = match socket.domain {
+            // A stream is connected, or the kernel says that it is not: its messages need no address (send(2)).
+            AF_INET | AF_INET6 if socket.stream => Vec::new(),
+            AF_INET | AF_INET6 => match address::parse(bytes).map_err(failed)? {
+                To::Nobody => return Err(failed(EAFNOSUPPORT)),
+                To::Peer(peer, bytes) => self.permits(socket, peer, bytes)?,
+            },
+            AF_NETLINK if address::is_kernel(bytes) => bytes.to_vec(),
+            AF_UNIX => {
+                let pin = self.named(trap, socket, bytes)?;
+                return Ok((pin.address(), Some(pin)));
+            }
+            _ => return Err(self.foreign(socket)),
+        };
+        Ok((bytes, None))
     }
 
     fn message(&self, trap: &Trap<'_>, socket: &Socket, at: u64) -> Result<Message, Action> {
         let header = message::header(trap, at).map_err(failed)?;
-        let to = match &header.name {
-            Some(bytes) => self.judged(socket, bytes)?,
-            None => Vec::new(),
+        let (to, pin) = match &header.name {
+            Some(bytes) => self.judged(trap, socket, bytes)?,
+            None => (Vec::new(), None),
         };
-        let data = message::data(trap, &header, socket.stream).map_err(failed)?;
-        let mut message = Message { to, data, ..Message::default() };
+        let data = message::data(trap, &header, socket.room()).map_err(failed)?;
+        let mut message = Message { to, pin, data, ..Message::default() };
         let process = pidfd::for_files(trap.tid(), || trap.pid()).map_err(|_| Action::Errno(EPERM))?;
         let fetch = |number| pidfd::get_fd(process.as_fd(), number).map_err(|e| e.0 as u16);
-        message::controls(trap, &header, socket.domain == AF_UNIX, &mut message, fetch).map_err(failed)?;
+        message::controls(trap, &header, socket.domain == AF_UNIX, &socket.share, &mut message, fetch)
+            .map_err(failed)?;
         Ok(message)
     }
 
@@ -193,41 +256,48 @@ impl Network {
         Ok(Act::Send(Sending { messages, counts, stream, flags, sent: 0, bytes: 0 }))
     }
 
-    fn permits(&self, socket: &Socket, peer: std::net::SocketAddr) -> Result<(), Action> {
+    /// The bytes that the kernel is given for a peer, which are those of `said` but where the peer is the box's own name server.
+    fn permits(&self, socket: &Socket, peer: SocketAddr, said: Vec<u8>) -> Result<Vec<u8>, Action> {
         if self.tighten.is_dropped() {
-            return Err(denied("the network of this box was dropped while it ran".to_owned(), None));
+            return Err(dropped());
         }
         // The filter lets no other be made; one that was handed in from outside is nothing that a rule names.
         let Some(proto) = socket.proto else {
             return Err(denied(format!("network.allow: neither TCP nor UDP to {peer}"), None));
         };
-        self.plan.reach.permits(proto, peer).map_err(|why| denied(why.rule, Some(why.allow_with)))
+        if self.plan.resolver().is_some_and(|at| peer == at.into()) {
+            let [udp, tcp] = self.deputy.as_ref().and_then(Deputy::stub).ok_or(failed(ECONNREFUSED))?;
+            let to = if proto == Proto::Udp { udp } else { tcp };
+            return Ok(address::bytes_for(socket.domain, to));
+        }
+        self.plan.reach.permits(proto, peer).map_err(|why| denied(why.rule, why.allow_with))?;
+        Ok(said)
     }
 
     /// Not a socket of IP.
     fn foreign(&self, socket: &Socket) -> Action {
         let what = match socket.domain {
-            AF_UNIX => "a unix socket by name".to_owned(),
             AF_NETLINK => "netlink to other than the kernel".to_owned(),
             other => format!("address family {other}"),
         };
         denied(format!("network rules by address: no {what}"), None)
     }
 
-    fn take(&mut self, socket: Socket, act: Act) -> Action {
-        if self.deputy.is_none() {
-            self.deputy = Deputy::start(Arc::clone(&self.plan), self.landlock_abi).ok();
-        }
+    fn take(&self, socket: Socket, act: Act) -> Action {
         let Some(deputy) = &self.deputy else { return Action::Errno(EPERM) };
-        let door = deputy.door();
-        let Socket { fd, caller, tid, .. } = socket;
-        Action::elsewhere(DEADLINE, ETIMEDOUT, move |reply| door.take(Job { socket: fd, tid, caller, act, reply }))
+        let (door, asked) = (deputy.door(), Arc::<AtomicBool>::default());
+        let Socket { fd, caller, tid, share, .. } = socket;
+        let recall = deputy.recall(&asked);
+        Action::elsewhere(DEADLINE, ETIMEDOUT, recall, move |reply| {
+            door.take(Job { socket: fd, tid, caller, act, reply, share, asked });
+        })
     }
 }
 
 /// Duplicates the socket that the call names. Err: what the kernel would say of the number.
-fn socket(trap: &Trap<'_>) -> Result<Socket, Action> {
+fn socket(trap: &Trap<'_>, budget: &Arc<Budget>) -> Result<Socket, Action> {
     use rustix::net::sockopt;
+    let share = budget.job().map_err(failed)?;
     let caller = pidfd::for_files(trap.tid(), || trap.pid()).map_err(|_| Action::Errno(EPERM))?;
     let fd = pidfd::get_fd(caller.as_fd(), trap.args()[0] as i32).map_err(|e| failed(e.0 as u16))?;
     // Until here the number may have become another's.
@@ -244,7 +314,7 @@ fn socket(trap: &Trap<'_>) -> Result<Socket, Action> {
         _ => None,
     };
     let stream = kind == SOCK_STREAM;
-    Ok(Socket { fd, caller, tid: trap.tid(), domain, proto, stream })
+    Ok(Socket { fd, caller, tid: trap.tid(), domain, proto, stream, share })
 }
 
 impl Handler for Network {
@@ -257,7 +327,10 @@ impl Handler for Network {
         if !matches!(trap.arch(), Arch::X86_64 | Arch::Aarch64) {
             return Action::Errno(EPERM);
         }
-        let socket = match socket(trap) {
+        if self.deputy.is_none() {
+            self.deputy = Deputy::start(Arc::clone(&self.plan), self.landlock_abi, self.tighten.clone()).ok();
+        }
+        let socket = match socket(trap, &self.budget) {
             Ok(socket) => socket,
             Err(action) => return action,
         };
@@ -265,6 +338,10 @@ impl Handler for Network {
             Ok(act) => self.take(socket, act),
             Err(action) => action,
         }
+    }
+
+    fn on_start(&mut self, ancestor: i32) {
+        self.ancestor = ancestor;
     }
 
     fn name(&self) -> &str {

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use tipstaff_abi::errno::{EBADF, EFAULT, EINVAL, EMSGSIZE, EPERM};
 
 use super::acts::Message;
+use super::budget::Share;
 use crate::handler::Trap;
 
 /// UIO_MAXIOV: readv(2).
@@ -59,30 +60,46 @@ pub(super) fn header(trap: &Trap<'_>, at: u64) -> Result<Header, u16> {
     Ok(Header { name, vectors, count, control, control_len })
 }
 
+/// How much of a message's data is copied.
+#[derive(Clone, Copy)]
+pub(super) struct Room<'a> {
+    pub share: &'a Share,
+    /// A stream takes what fits; the rest comes with the next call.
+    pub stream: bool,
+    /// No datagram of this socket is longer: EMSGSIZE.
+    pub longest: usize,
+}
+
+impl Room<'_> {
+    /// How many of `len` bytes are copied. Asked before any are.
+    fn take(&self, len: u64) -> Result<usize, u16> {
+        if self.stream {
+            return self.share.bytes_up_to(len.min(DATA as u64) as usize);
+        }
+        let len = usize::try_from(len).ok().filter(|len| *len <= self.longest.min(DATA)).ok_or(EMSGSIZE)?;
+        self.share.bytes(len).map(|()| len)
+    }
+}
+
 /// The data of a message. A datagram that is longer than any can be is EMSGSIZE.
-pub(super) fn data(trap: &Trap<'_>, header: &Header, stream: bool) -> Result<Vec<u8>, u16> {
+pub(super) fn data(trap: &Trap<'_>, header: &Header, room: Room<'_>) -> Result<Vec<u8>, u16> {
     let count = usize::try_from(header.count).ok().filter(|count| *count <= VECTORS).ok_or(EMSGSIZE)?;
     let vectors = copy(trap, header.vectors, count * 16)?;
-    let mut data = Vec::new();
-    for vector in vectors.chunks_exact(16) {
-        let [at, len] = words(vector);
-        let len = usize::try_from(len).map_err(|_| EINVAL)?;
-        let room = DATA - data.len();
-        if len > room && !stream {
-            return Err(EMSGSIZE);
-        }
-        data.extend(copy(trap, at, len.min(room))?);
+    let vectors = vectors.chunks_exact(16).map(words);
+    let mut left = room.take(vectors.clone().fold(0, |sum: u64, [_, len]| sum.saturating_add(len)))?;
+    let mut data = Vec::with_capacity(left);
+    for [at, len] in vectors {
+        let len = usize::try_from(len).map_err(|_| EINVAL)?.min(left);
+        data.extend(copy(trap, at, len)?);
+        left -= len;
     }
     Ok(data)
 }
 
 /// Bytes of sendto(2).
-pub(super) fn plain(trap: &Trap<'_>, at: u64, len: u64, stream: bool) -> Result<Vec<u8>, u16> {
-    let len = usize::try_from(len).map_err(|_| EMSGSIZE)?;
-    if len > DATA && !stream {
-        return Err(EMSGSIZE);
-    }
-    copy(trap, at, len.min(DATA))
+pub(super) fn plain(trap: &Trap<'_>, at: u64, len: u64, room: Room<'_>) -> Result<Vec<u8>, u16> {
+    let len = room.take(len)?;
+    copy(trap, at, len)
 }
 
 /// A control message as bytes: cmsg(3).
@@ -102,6 +119,7 @@ pub(super) fn controls(
     trap: &Trap<'_>,
     header: &Header,
     unix: bool,
+    share: &Share,
     into: &mut Message,
     fetch: impl Fn(i32) -> Result<OwnedFd, u16>,
 ) -> Result<(), u16> {
@@ -109,14 +127,17 @@ pub(super) fn controls(
     if header.control == 0 || len == 0 {
         return Ok(());
     }
-    let bytes = copy(trap, header.control, Some(len).filter(|len| *len <= CONTROL).ok_or(EINVAL)?)?;
+    let len = Some(len).filter(|len| *len <= CONTROL).ok_or(EINVAL)?;
+    // As read, and as made from that.
+    share.bytes(2 * len)?;
+    let bytes = copy(trap, header.control, len)?;
     let mut rest = &bytes[..];
     while rest.len() >= 16 {
         let [len] = words(&rest[..8]);
         let [kinds] = words(&rest[8..16]);
         let (level, kind) = (kinds as u32 as i32, (kinds >> 32) as i32);
         let len = usize::try_from(len).ok().filter(|len| (16..=rest.len()).contains(len)).ok_or(EINVAL)?;
-        one(level, kind, &rest[16..len], unix, into, &fetch)?;
+        one(level, kind, &rest[16..len], unix.then_some(share), into, &fetch)?;
         rest = rest.get(len.next_multiple_of(8)..).unwrap_or_default();
     }
     Ok(())
@@ -126,7 +147,7 @@ fn one(
     level: i32,
     kind: i32,
     body: &[u8],
-    unix: bool,
+    unix: Option<&Share>,
     into: &mut Message,
     fetch: &impl Fn(i32) -> Result<OwnedFd, u16>,
 ) -> Result<(), u16> {
@@ -138,7 +159,7 @@ fn one(
     const UDP: i32 = 103;
     const IP_PKTINFO: i32 = 8;
     const IPV6_PKTINFO: i32 = 50;
-    if unix {
+    if let Some(share) = unix {
         if (level, kind) != (SOL_SOCKET, SCM_RIGHTS) {
             // SCM_CREDENTIALS would have to be ours.
             return Err(EPERM);
@@ -147,6 +168,7 @@ fn one(
         if numbers.len() + into.carried.len() > CARRIED {
             return Err(EINVAL);
         }
+        share.descriptors(numbers.len())?;
         let descriptors = numbers.map(fetch).collect::<Result<Vec<_>, _>>().map_err(|_| EBADF)?;
         into.carry(descriptors);
         return Ok(());

@@ -151,6 +151,7 @@ impl Handler for Asking {
             deadline: policy.deadline,
             otherwise: Box::new(Action::Errno(EPERM)),
             late: Some(late),
+            recall: None,
             work: Later::Pool(Box::new(move || decide(&policy, &events))),
         })
     }

@@ -187,13 +187,14 @@ impl Restrict {
         Ok(done)
     }
 
-    /// Nobody can be reached from now on: calls with an address are denied, and the sockets of TCP and UDP that are there are shut down. Unsupported in a box that
+    /// Nobody can be reached from now on: calls with an address and listen(2) are denied, those that wait as well,
+    /// and the sockets of TCP and UDP that are there are shut down; one that is in flight (SCM_RIGHTS) is not. Unsupported in a box that
     /// shares the network of its caller without rules by address (`--net host` alone).
     pub fn drop_network(&self) -> io::Result<Dropped> {
         self.hold("drop_network".to_owned(), |surface, network, _| match network {
             Some(network) => {
-                let all = tasks::below(surface.pid).into_iter().map(|process| process.pid);
-                let sockets = network.drop_network(all.collect::<Vec<_>>());
+                let all = || tasks::below(surface.pid).into_iter().map(|process| process.pid);
+                let sockets = network.drop_network(all);
                 Ok((Dropped::Done { sockets }, "on behalf"))
             }
             None if surface.namespaces.net => Ok((Dropped::HadNone, "network namespace")),

@@ -176,12 +176,16 @@ impl Session {
         let longest = if self.limits.open_files.is_some() { 20 * MS } else { 1000 * MS };
         if let Some(group) = self.cgroup.as_ref().filter(|g| g.memory_version().is_some()) {
             self.collected.group_peak.look(group);
+            let uncounted = !group.has_pids();
             if group.oom_kills() > 0 {
                 self.memory_over(None);
                 return;
             }
             self.memory_pause = (self.memory_pause * 2).min(longest.min(100 * MS));
             self.due.memory = Some(now + self.memory_pause);
+            if uncounted {
+                self.note_tasks(tasks::below(self.keeper.pid()).iter().map(|process| process.threads).sum());
+            }
             return;
         }
         let sample = self.sampler.look(self.keeper.pid(), now);

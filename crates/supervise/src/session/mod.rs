@@ -25,6 +25,7 @@ use crate::engine::{Answered, Engine, Said};
 use crate::forks::Refused;
 use crate::memory::Sampler;
 use crate::policy_fn::{Restrict, Surface};
+use crate::procfs;
 use crate::relay::{Relay, Sink};
 use crate::usage::Collected;
 pub use custody::{Attendant, Look, LookProcess};
@@ -272,6 +273,12 @@ impl Session {
             self.deadlines();
         } else {
             self.unpark();
+        }
+        if procfs::was_blind() {
+            // Limits that nobody can look at hold nobody.
+            let words = "the supervisor has no descriptor left (RLIMIT_NOFILE), so it cannot watch the box";
+            self.fault.get_or_insert_with(|| words.to_owned());
+            self.kill(Cause::SupervisorFault);
         }
         if let Some(mut attendant) = self.attendant.take() {
             attendant.turned(self);

@@ -1,5 +1,6 @@
 //! What the guest's first process does between its clone and its exec.
 
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::ffi::CString;
 
 use tipstaff_abi::bpf::Insn;
@@ -7,7 +8,7 @@ use tipstaff_abi::bpf::Insn;
 use super::{CStrings, ChildFd, quoted};
 use crate::raw::{Errno, addr, addr_mut, call, call_retry, ptr, word};
 use crate::rlimit::{self, Rlimit};
-use crate::{capability, landlock, pty, seccomp, signal};
+use crate::{capability, clock, landlock, pty, seccomp, signal};
 
 /// One step of the guest's first process.
 #[derive(Debug)]
@@ -325,10 +326,14 @@ fn close_range(first: u32, last: u32, flags: usize) -> Result<(), Errno> {
     }
 }
 
-/// Executes the list; returns only when a step failed: its index and errno. Child-safe.
-pub(crate) fn run(ops: &[GuestOp]) -> (u32, Errno) {
+/// Executes the list; returns only when a step failed: its index and errno. Says when the program started. Child-safe.
+pub(crate) fn run(ops: &[GuestOp], started_ns: &AtomicU64) -> (u32, Errno) {
     let mut state = State { program: -1 };
     for (index, op) in ops.iter().enumerate() {
+        // Before the filter, which may not let the clock be read.
+        if matches!(op, GuestOp::Seccomp { .. } | GuestOp::Exec { .. }) && started_ns.load(SeqCst) == 0 {
+            started_ns.store(clock::monotonic_ns(), SeqCst);
+        }
         if let Err(errno) = step(op, &mut state) {
             return (index as u32, errno);
         }

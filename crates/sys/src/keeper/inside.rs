@@ -22,7 +22,7 @@ pub(super) extern "C" fn main(arg: *mut c_void) -> ! {
 extern "C" fn guest_main(arg: *mut c_void) -> ! {
     // SAFETY: as in `main`; the keeper waits (CLONE_VFORK) while this runs.
     let context = unsafe { &*arg.cast::<Context>() };
-    let (index, errno) = child::run_guest(&context.launch.guest);
+    let (index, errno) = child::run_guest(&context.launch.guest, &context.started_ns);
     fail(context, 2, index, errno);
     exit(127)
 }
@@ -109,7 +109,6 @@ fn start_guest(context: &Context) -> Result<(), (u32, u32, Errno)> {
     let arg = core::ptr::from_ref(context).cast_mut().cast::<c_void>();
     // SAFETY: the guest runs on stack 1 until it executes, while the keeper waits.
     let (pid, _) = unsafe { clone_vm_raw(&spec, &context.arena, 1, guest_main, arg) }.map_err(|e| (1, 0, e))?;
-    context.started_ns.store(clock::monotonic_ns(), SeqCst);
     context.guest_pid.store(pid, SeqCst);
     Ok(())
 }

@@ -388,7 +388,7 @@ impl Keeper {
         Remote(Arc::clone(&self.context))
     }
 
-    /// CLOCK_MONOTONIC at the guest's exec, in nanoseconds.
+    /// CLOCK_MONOTONIC before the guest's last two steps, filter and exec, in nanoseconds.
     pub fn started_ns(&self) -> u64 {
         self.context.started_ns.load(SeqCst)
     }

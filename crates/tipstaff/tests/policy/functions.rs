@@ -165,8 +165,8 @@ fn what_was_approved_is_what_runs() {
         assert_eq!(output.report.verdict, Verdict::PolicyViolation, "{attack}: {output:?}");
         assert!(decided.lock().expect("set").contains(&true), "{attack}");
         // The attack works where nobody compares.
-        let native = boxed(attack, &args).output().expect("run");
-        assert!(text(&native).contains(&hex("evil")), "{attack}: {native:?}");
+        let swapped = || text(&boxed(attack, &args).output().expect("run")).contains(&hex("evil"));
+        assert!((0..20).any(|_| swapped()), "{attack}");
     }
 }
 

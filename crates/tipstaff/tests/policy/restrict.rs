@@ -122,6 +122,42 @@ fn the_network_is_dropped() {
 }
 
 #[test]
+fn what_waits_listens_or_stands_apart_is_dropped_too() {
+    for drops in [false, true] {
+        let open = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("port");
+        let full = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("port");
+        // A backlog that is full: the next one waits until somebody accepts.
+        rustix::net::listen(&full, 0).expect("a backlog of its own");
+        let address = full.local_addr().expect("bound");
+        let filler = std::net::TcpStream::connect(address).expect("the one that fits");
+        let own = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a free port").port();
+        let mut command = boxed("steps", &[]);
+        let mut profile = with_guests();
+        profile.0.network.allow = Some(vec!["tcp://127.0.0.1".parse().expect("a rule")]);
+        profile.0.network.bind = vec![tipstaff::policy::value::PortRange { first: own, last: own }];
+        let mut steps = Steps::start(command.profile(profile));
+        let open_port = open.local_addr().expect("bound").port();
+        assert_eq!(steps.step(&format!("apart 127.0.0.1 {open_port}")), "OK");
+        let listen = format!("listen 127.0.0.1 {own}");
+        assert_eq!(steps.step(&listen), "OK");
+        assert_eq!(steps.step(&format!("pend 127.0.0.1 {}", address.port())), "OK");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        if drops {
+            let dropped = steps.child.restrict().drop_network().expect("rules by address");
+            assert!(matches!(dropped, Dropped::Done { sockets: 1.. }), "{dropped:?}");
+        }
+        // There is room now.
+        drop(full.accept().expect("the filler"));
+        drop(filler);
+        let said = ["over 1", "send 1", &listen].map(|words| steps.step(words));
+        assert_eq!(said, if drops { ["EACCES", "EPIPE", "EACCES"] } else { ["OK"; 3] });
+        let report = steps.end();
+        let named = format!("{report:?}").contains("the network of this box was dropped while it ran");
+        assert_eq!(named, drops, "{report:?}");
+    }
+}
+
+#[test]
 fn limits_only_sink() {
     let places = [(User::Ordinary, Machine::Full), (User::Ordinary, Machine::Without(Without::Cgroup))];
     also_elsewhere("restrict::limits_only_sink", &places, || {

@@ -91,13 +91,13 @@ pub(in crate::lower) fn refusals(plan: &NetworkPlan, arch: Arch) -> Vec<Named> {
     let family = [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK].map(|family| ne(0, family)).to_vec();
     deny(said("no sockets but IP, unix and netlink"), HOST, "socket", family, errno::EAFNOSUPPORT);
     deny(said("no netlink but routes"), HOST, "socket", vec![eq(0, AF_NETLINK), ne(2, 0)], errno::EPROTONOSUPPORT);
-    if plan.mediate_connect {
-        deny(said("no unix sockets but pairs"), HOST, "socket", vec![eq(0, AF_UNIX)], errno::EACCES);
-        if !plan.udp {
-            // A datagram names its receiver, pair or not (unix(7)), and messages are not asked about where there is no UDP.
-            for value in (0..=SOCK_TYPE_MASK as u32).filter(|value| ![SOCK_STREAM, SOCK_SEQPACKET].contains(value)) {
-                let pair = vec![eq(0, AF_UNIX), kind(value)];
-                deny(said("no pairs of datagram sockets"), HOST, "socketpair", pair, errno::EACCES);
+    if plan.mediate_connect && !plan.udp {
+        // A datagram names its receiver, pair or not (unix(7)), and messages are not asked about where there is no UDP. Those of the
+        // other types go to whom connect(2) has named, whatever address they carry.
+        for value in (0..=SOCK_TYPE_MASK as u32).filter(|value| ![SOCK_STREAM, SOCK_SEQPACKET].contains(value)) {
+            for call in ["socket", "socketpair"] {
+                let words = said("unix datagrams need a udp:// rule");
+                deny(words, Some("--net udp://HOST:PORT"), call, vec![eq(0, AF_UNIX), kind(value)], errno::EACCES);
             }
         }
     }

@@ -14,7 +14,8 @@ mod filter;
 mod reach;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::path::PathBuf;
 
 use tipstaff_abi::caps::KernelCaps;
 
@@ -25,11 +26,15 @@ pub use reach::{OutOfReach, Peer, Reach, meant};
 use super::host::Surroundings;
 use super::plan::Cost;
 use super::sink::{Refusal, Sink};
+use super::view::{View, ViewOp};
 use crate::profile::{self, Profile};
 use crate::value::{Dest, NetRule, NetSpec, PortRange, Proto};
 
 /// Ports that are worth a Landlock rule each; with more, the call is asked about.
 const MANY: usize = 4096;
+
+/// An address of this machine's loopback that nobody else is likely to listen on.
+const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 84, 83, 53);
 
 /// Which network the box has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +68,8 @@ pub struct NetworkPlan {
     pub landlock_bind: Option<Vec<u16>>,
     /// Allowed names with the addresses that were found at launch.
     pub hosts: Vec<(String, Vec<IpAddr>)>,
+    /// Files and directories of the box's view beneath which unix sockets may be reached and made by name: those of `filesystem.write`.
+    pub writable: Vec<PathBuf>,
 }
 
 impl NetworkPlan {
@@ -82,7 +89,28 @@ impl NetworkPlan {
                 text.push_str(&format!("{address}\t{name}\n"));
             }
         }
-        vec![("/etc/hosts", text)]
+        // A search list of the root alone: without one resolvers make it of the host's own name (resolv.conf(5)).
+        let resolver = format!("nameserver {RESOLVER}\nsearch .\noptions timeout:1 attempts:2\n");
+        vec![("/etc/hosts", text), ("/etc/resolv.conf", resolver)]
+    }
+
+    /// Takes over what the view lets a guest write.
+    pub(super) fn see(&mut self, view: &View) {
+        let written = view.rights.iter().filter(|(_, rights)| rights.write).map(|(path, _)| path);
+        let private =
+            view.ops.iter().filter_map(|op| if let ViewOp::DiskDir(_, path, _) = op { Some(path) } else { None });
+        self.writable = written.chain(private).cloned().collect();
+    }
+
+    /// The name server that the box's `/etc/resolv.conf` names, if it has one: what a guest sends there is answered by the supervisor.
+    pub fn resolver(&self) -> Option<SocketAddrV4> {
+        (!self.hosts.is_empty()).then_some(SocketAddrV4::new(RESOLVER, 53))
+    }
+
+    /// What that name server knows.
+    pub fn names(&self) -> Vec<(String, Vec<IpAddr>)> {
+        let own = ("localhost".to_owned(), vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+        self.hosts.iter().filter(|(name, _)| name != "localhost").cloned().chain([own]).collect()
     }
 
     /// TCP ports that some peer may be reached at; None: all, or too many to list.
@@ -133,7 +161,10 @@ pub(super) fn lower(
     let deny = peers(&denials, "deny", &around.names).map_err(|words| sink.wrong(words))?;
     let reach = Reach { everything, allow, deny };
     let bind = (!everything || !network.bind.is_empty()).then(|| network.bind.clone());
-    let mut plan = NetworkPlan { hosts: hosts(&rules, &around.names), ..NetworkPlan::default() };
+    let mut plan = NetworkPlan::default();
+    if !everything {
+        plan.hosts = hosts(&rules, &around.names);
+    }
     plan.tcp = reach.uses(Proto::Tcp) || !network.bind.is_empty();
     // Names can be asked for: the resolver of this box answers on a UDP socket too.
     plan.udp = reach.uses(Proto::Udp) || !network.bind.is_empty() || !plan.hosts.is_empty();
@@ -144,7 +175,9 @@ pub(super) fn lower(
     let open = everything && network.deny.is_empty();
     plan.mediate_connect = around.addresses || !(alone || open);
     let bind_ports = bind.as_ref().and_then(|ranges| single(ranges));
-    plan.mediate_bind = around.addresses || bind.is_some() && (plan.udp || !landlock || bind_ports.is_none());
+    // Abstract names of unix sockets are the whole network namespace's, and no Landlock rule is about binding one.
+    plan.mediate_bind =
+        around.addresses || bind.is_some() && (plan.udp || !landlock || bind_ports.is_none() || plan.mediate_connect);
     plan.mediate_listen = bind.as_ref().is_some_and(|_| !alone);
     if landlock {
         plan.landlock_connect = match (plan.mediate_connect, alone) {

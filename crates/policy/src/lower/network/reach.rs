@@ -42,7 +42,7 @@ pub struct OutOfReach {
     /// The rule, with the peer in it.
     pub rule: String,
     /// What would allow it.
-    pub allow_with: String,
+    pub allow_with: Option<String>,
 }
 
 impl Peer {
@@ -75,13 +75,14 @@ impl Reach {
         let denied = |rule: &&Peer| forms.iter().any(|form| rule.covers(proto, *form, port));
         if let Some(rule) = self.deny.iter().find(denied) {
             let rule = format!("network.deny = {:?}: {target}", rule.text);
-            return Err(OutOfReach { rule, allow_with: "leave the deny rule out".to_owned() });
+            return Err(OutOfReach { rule, allow_with: None });
         }
         if self.everything || self.allow.iter().any(|rule| rule.covers(proto, addr, port)) {
             return Ok(());
         }
         let rule = format!("network.allow: {target} is not in the list");
-        Err(OutOfReach { rule, allow_with: format!("--net {target}") })
+        // Nobody is reached at port 0, and no rule can name it.
+        Err(OutOfReach { rule, allow_with: (port != 0).then(|| format!("--net {target}")) })
     }
 
     /// Whether anything of this protocol can be allowed.

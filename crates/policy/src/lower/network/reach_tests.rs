@@ -94,8 +94,9 @@ fn a_refusal_names_the_peer_and_the_cure() {
     let why = |proto, peer: &str| reach.permits(proto, peer.parse().expect("an address")).expect_err("refused");
     let refused = why(Proto::Tcp, "[2001:db8::1]:80");
     assert_eq!(refused.rule, "network.allow: tcp://[2001:db8::1]:80 is not in the list");
-    assert_eq!(refused.allow_with, "--net tcp://[2001:db8::1]:80");
-    assert!(refused.allow_with.strip_prefix("--net ").expect("an option").parse::<NetRule>().is_ok());
+    let allow_with = refused.allow_with.expect("a cure");
+    assert_eq!(allow_with, "--net tcp://[2001:db8::1]:80");
+    assert!(allow_with.strip_prefix("--net ").expect("an option").parse::<NetRule>().is_ok());
     assert_eq!(why(Proto::Udp, "192.0.2.9:53").rule, "network.deny = \"udp://192.0.2.9\": udp://192.0.2.9:53");
 }
 

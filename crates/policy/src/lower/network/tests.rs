@@ -65,9 +65,9 @@ fn without_landlock_ports_are_asked_about() {
 #[test]
 fn what_is_asked_about_depends_on_the_rules() {
     for (allow, deny, bind, calls) in [
-        (&["tcp://192.0.2.1:443"][..], &[][..], &[][..], &["connect", "listen"][..]),
-        (&["tcp://*"], &[], &[], &["connect", "listen"]),
-        (&["tcp://*:443"], &["192.0.2.1"], &[], &["connect", "listen"]),
+        (&["tcp://192.0.2.1:443"][..], &[][..], &[][..], &["connect", "bind", "listen"][..]),
+        (&["tcp://*"], &[], &[], &["connect", "bind", "listen"]),
+        (&["tcp://*:443"], &["192.0.2.1"], &[], &["connect", "bind", "listen"]),
         (&["tcp://*:443"], &[], &[(80, 80)], &["connect", "sendto", "sendmsg", "sendmmsg", "bind", "listen"]),
         (&["udp://192.0.2.1"], &[], &[], &["connect", "sendto", "sendmsg", "sendmmsg", "bind", "listen"]),
         (&["host"], &["192.0.2.1"], &[], &["connect", "sendto", "sendmsg", "sendmmsg"]),
@@ -106,17 +106,15 @@ fn registers_decide_who_is_asked() {
 }
 
 #[test]
-fn sockets_are_tcp_udp_pairs_and_routes() {
+fn sockets_are_tcp_udp_unix_and_routes() {
     let plan = plan(&["192.0.2.1"], &[], &[]);
     let socket = |family: u64, kind: u64, protocol: u64| says(&plan, "socket", [family, kind, protocol, 0, 0, 0]);
     for (family, kind, protocol) in
-        [(2, 1, 0), (2, 1, 6), (10, 2, 17), (2, 2 | 0o2004000, 0), (16, 3, 0), (HIGH | 2, 1, 0)]
+        [(2, 1, 0), (2, 1, 6), (10, 2, 17), (2, 2 | 0o2004000, 0), (16, 3, 0), (HIGH | 2, 1, 0), (1, 1, 0), (1, 2, 0)]
     {
         assert_eq!(socket(family, kind, protocol), Action::Allow, "{family:#x} {kind:#x} {protocol}");
     }
     for (family, kind, protocol) in [
-        (1, 1, 0),
-        (HIGH | 1, 1, 0),
         (2, 1, 262),
         (2, 1, HIGH | 262),
         (2, 1, 132),
@@ -139,13 +137,17 @@ fn sockets_are_tcp_udp_pairs_and_routes() {
 }
 
 #[test]
-fn a_pair_whose_datagrams_name_others_is_refused() {
+fn unix_datagrams_need_somebody_who_is_asked() {
     let tcp = plan(&["tcp://192.0.2.1"], &[], &[]);
     for kind in [2, 3, HIGH | 2] {
-        assert_eq!(says(&tcp, "socketpair", [1, kind, 0, 0, 0, 0]), Action::Notify, "{kind:#x}: refused");
+        for call in ["socket", "socketpair"] {
+            assert_eq!(says(&tcp, call, [1, kind, 0, 0, 0, 0]), Action::Notify, "{call} {kind:#x}: refused");
+        }
     }
     for kind in [1, 5, 1 | 0o2004000] {
-        assert_eq!(says(&tcp, "socketpair", [1, kind, 0, 0, 0, 0]), Action::Allow, "{kind:#x}");
+        for call in ["socket", "socketpair"] {
+            assert_eq!(says(&tcp, call, [1, kind, 0, 0, 0, 0]), Action::Allow, "{call} {kind:#x}");
+        }
     }
 }
 
@@ -222,7 +224,7 @@ fn the_kernel_alone_is_refused_where_it_does_not_suffice() {
     let mut profile = profile(&["tcp://192.0.2.1:443"], &[], &[]);
     profile.isolation.engine = Some(Engine::Native);
     let refusal = lowered(&profile, &KernelCaps::full()).expect_err("refused");
-    assert!(refusal.message.contains("connect, listen must be asked about"), "{}", refusal.message);
+    assert!(refusal.message.contains("connect, bind, listen must be asked about"), "{}", refusal.message);
 }
 
 #[test]

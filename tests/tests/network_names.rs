@@ -1,0 +1,77 @@
+//! Names in network rules: the box's own name server knows them, and nobody else can be asked.
+use tipstaff_testkit::{User, run};
+
+use crate::both;
+
+/// Nobody's address (RFC 5737).
+const ELSEWHERE: &str = "192.0.2.53";
+
+both!(the_boxs_name_server_knows_allowed_names_only, |user| {
+    let words = ["netdns", ELSEWHERE, "localhost", "secret.elsewhere.test"];
+    for engine in ["notify", "ptrace"] {
+        let ran = run(words)
+            .profile("default")
+            .option("--engine", engine)
+            .option("--net", "tcp://localhost:1")
+            .as_user(user)
+            .go();
+        ran.expect_ok();
+        let answers = ran.json();
+        for how in ["connected", "unconnected", "many", "mapped", "stream"] {
+            assert_eq!(answers[format!("{how} localhost")], "0/1", "{how}: {answers:#}");
+            assert_eq!(answers[format!("{how} secret.elsewhere.test")], "3/0", "{how}: {answers:#}");
+        }
+        for road in ["elsewhere", "other_port"] {
+            assert_eq!(answers[road], "EACCES", "{road}: {answers:#}");
+        }
+    }
+});
+
+/// Port 53 of the address is root's, and one box's at a time: an answer then comes from where the query went.
+#[test]
+fn as_root_answers_come_from_where_queries_go() {
+    if !User::Root.available() {
+        tipstaff_testkit::skip!("port 53 is root's");
+    }
+    let same = || {
+        let ran = run(["netdns", ELSEWHERE, "localhost"]).profile("default").option("--net", "tcp://localhost:1").go();
+        ran.json()["same_source localhost"] == true
+    };
+    // Boxes of other tests may have it for a moment.
+    assert!((0..100).any(|_| same()));
+}
+
+both!(a_rule_for_a_name_server_is_a_rule_like_others, |user| {
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").expect("bind");
+    let port = server.local_addr().expect("bound").port().to_string();
+    server.set_read_timeout(Some(std::time::Duration::from_millis(300))).expect("a time");
+    let script = "import socket, sys
+try: print(socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'query', ('127.0.0.1', int(sys.argv[1]))))
+except OSError as e: print(type(e).__name__)";
+    let asks = || run(["python3", "-c", script, &port]).profile("python").option("--net", "tcp://localhost:1");
+    let mut bytes = [0; 16];
+    asks().as_user(user).go().expect_stdout("PermissionError\n");
+    assert!(server.recv(&mut bytes).is_err(), "a name opens no way to another server");
+    let rule = format!("udp://*:{port}");
+    asks().option("--net", rule).as_user(user).go().expect_stdout("5\n");
+    assert!(server.recv(&mut bytes).is_ok());
+});
+
+both!(real_resolvers_find_allowed_names, |user| {
+    let script = "import socket
+for name in ('localhost', 'secret.elsewhere.test'):
+    try: print(sorted({a[4][0] for a in socket.getaddrinfo(name, 1, socket.AF_INET, socket.SOCK_STREAM)}))
+    except socket.gaierror as e: print(e.errno == socket.EAI_NONAME or e)";
+    let ran = run(["python3", "-c", script]).profile("python").option("--net", "localhost:1").as_user(user).go();
+    if ran.code() == 127 {
+        tipstaff_testkit::skip!("python3 is not installed");
+    }
+    ran.expect_stdout("['127.0.0.1']\nTrue\n");
+    let node = "const dns = require('dns');
+dns.resolve4('localhost', (e, a) => { console.log(e ? e.code : a.join());
+dns.resolve4('secret.elsewhere.test', (e, a) => console.log(e ? e.code : a.join())); });";
+    let ran = run(["node", "-e", node]).profile("node").option("--net", "localhost:1").as_user(user).go();
+    if ran.code() != 127 {
+        ran.expect_stdout("127.0.0.1\nENOTFOUND\n");
+    }
+});
