@@ -29,7 +29,7 @@ fn hit(ran: &Ran) -> &Value {
     hits.and_then(|hits| hits.iter().find(|hit| hit["limit"] == "memory")).unwrap_or(&Value::Null)
 }
 
-/// What fits is given; what does not is refused, and is the verdict where the program ends badly for it.
+/// What fits is given; what does not is refused, and that is the verdict, however the program takes it.
 fn kind_is_refused(kind: &str, user: User) {
     everywhere(user, |machine| {
         exact(asks(kind, 40, 7), user, machine).expect_ok().expect_stdout("OK\n");
@@ -47,8 +47,9 @@ fn kind_is_refused(kind: &str, user: User) {
             "and what it would have been",
         );
         let handled = exact(asks(kind, much, 0), user, machine);
-        handled.expect_ok().check(handled.out() == out, "the same, and no verdict for who can go on");
-        handled.check(hit(&handled)["limit_value"] == 64 * MIB, "but an event");
+        handled.expect_verdict("memory_limit").expect_exit(122);
+        handled.check(handled.out() == out && handled.report["exit_code"] == 0, "the same, also for who can go on");
+        handled.check(hit(&handled)["limit_value"] == 64 * MIB, "and the event");
         exact(asks(kind, much, 7).memory("400MiB"), user, machine).expect_ok().expect_stdout("OK\n");
     });
 }
@@ -87,7 +88,16 @@ both!(what_is_only_reserved_is_no_use, |user| {
 
 both!(what_is_given_back_can_be_had_again, |user| {
     everywhere(user, |machine| {
-        exact(asks("partial", 48, 7), user, machine).expect_ok().expect_stdout("OK\n");
+        let ran = exact(asks("partial", 48, 7), user, machine);
+        ran.expect_verdict("memory_limit").expect_stdout("OK\n").check(ran.report["exit_code"] == 0, "it went on");
+    });
+});
+
+both!(memory_that_two_processes_share_whole_is_there_once, |user| {
+    everywhere(user, |machine| {
+        // A child of vfork(2) that takes its time.
+        asks("vforked", 40, 7).as_user(user).on(machine).go().expect_ok().expect_stdout("OK\n");
+        asks("vforked", 70, 7).as_user(user).on(machine).go().expect_verdict("memory_limit");
     });
 });
 
@@ -102,7 +112,8 @@ both!(nothing_drifts, |user| {
 both!(a_fork_copies_the_account_and_an_exec_resets_it, |user| {
     everywhere(user, |machine| {
         // The child is refused 8 MiB beside two times 40, and its end gives them back.
-        exact(asks("forked", 40, 7), user, machine).expect_ok().expect_stdout("copy 7\nOK\nOK\n");
+        let refused = exact(asks("forked", 40, 7), user, machine);
+        refused.expect_verdict("memory_limit").expect_stdout("copy 7\nOK\nOK\n");
         exact(asks("forked", 40, 7).memory("128MiB"), user, machine).expect_ok().expect_stdout("copy 0\nOK\nOK\n");
     });
 });
@@ -111,7 +122,8 @@ both!(racing_threads_get_no_more_than_there_is, |user| {
     everywhere(user, |machine| {
         for _ in 0..3 {
             let ran = exact(asks("race", 0, 0), user, machine);
-            let got = ran.expect_ok().out().strip_suffix(" ENOMEM\n").and_then(|mib| mib.parse::<u64>().ok());
+            ran.expect_verdict("memory_limit");
+            let got = ran.out().strip_suffix(" ENOMEM\n").and_then(|mib| mib.parse::<u64>().ok());
             ran.check(got.is_some_and(|mib| (50..64).contains(&mib)), "all of the limit, and not more");
         }
     });

@@ -6,7 +6,7 @@
 //!    killing) or an event of the memory account, which the kernel may have answered with a kill of its own.
 //! 2. What the kernel ended by itself for a limit that was set: SIGXFSZ, SIGXCPU, SIGSYS of a filter without listener.
 //! 3. What the final figures say about a program that ended by itself: CPU over the limit.
-//! 4. A request for memory or a fork that was refused, if the run ended other than well.
+//! 4. A request for memory that the exact account refused; a fork that was refused, if the run ended other than well.
 //! 5. The program's own ending.
 //!
 //! Figures other than the CPU total never decide: a peak over the limit that nobody recorded is a peak, not a cause.
@@ -151,10 +151,9 @@ fn over_at_the_end(outcome: &Outcome) -> Option<Decision> {
     over.then(|| Decision::limit(Verdict::TimeLimit, Limit::Cpu, outcome, outcome.usage.wall_ns))
 }
 
-/// Question 4.
+/// Question 4. However the program took it: without the limit it would have gone on with what it asked for.
 fn memory_was_refused(outcome: &Outcome) -> Option<Decision> {
-    let failed = outcome.memory_refused.is_some() && own_ending(outcome.ending) != Verdict::Ok;
-    failed.then(|| Decision::plain(Verdict::MemoryLimit))
+    outcome.memory_refused.as_ref().map(|_| Decision::plain(Verdict::MemoryLimit))
 }
 
 /// Question 4.

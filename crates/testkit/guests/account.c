@@ -146,6 +146,17 @@ static void forked(void) {
   waitpid(pid, &status, 0);
   if (status) refused(2);
 }
+static void vforked(void) {
+  char *memory = must(size());
+  touch(memory, size());
+  pid_t pid = vfork();
+  if (pid == 0) {
+    usleep(200000);
+    _exit(0);
+  }
+  int status;
+  waitpid(pid, &status, 0);
+}
 static long had;
 static pthread_barrier_t start;
 static void *racer(void *unused) {
@@ -173,7 +184,7 @@ static const struct kind {
 } kinds[] = {{"anonymous", anonymous}, {"shared", shared}, {"devzero", devzero}, {"file", file}, {"truncated", truncated},
              {"allocated", allocated}, {"larger", larger}, {"kept", kept}, {"writable", writable}, {"grown", grown},
              {"allocator", allocator}, {"stepwise", stepwise}, {"reserved", reserved}, {"partial", partial}, {"pairs", pairs},
-             {"crashes", crashes}, {"forked", forked}, {"race", race}};
+             {"crashes", crashes}, {"forked", forked}, {"vforked", vforked}, {"race", race}};
 
 int main(int argc, char **argv) {
   wanted = number(argc, argv, 2, 64);

@@ -198,16 +198,16 @@ fn a_refused_fork_counts_only_if_the_run_ends_other_than_ok() {
     assert_eq!(refused(Ending::Signaled { signal: 6, core: false }), Verdict::ProcessLimit);
 }
 
-// A request for memory that was refused: the verdict only where the run ends other than ok.
+// A request for memory that was refused is the verdict, however the run ends.
 
 #[test]
-fn refused_memory_is_the_verdict_of_a_run_that_failed() {
+fn refused_memory_is_the_verdict() {
     let event = Event::new(Limit::Memory, 64 << 20, Some(65 << 20), S);
     let refused = |ending| Outcome { memory_refused: Some(event.clone()), ..outcome(ending) };
     assert_eq!(verdict(refused(Ending::Exited(1))), Verdict::MemoryLimit);
     assert_eq!(verdict(refused(Ending::Signaled { signal: 6, core: false })), Verdict::MemoryLimit);
     let report = judge(refused(Ending::Exited(0)));
-    assert_eq!((report.verdict, report.limits_hit), (Verdict::Ok, vec![event.clone()]));
+    assert_eq!((report.verdict, report.limits_hit), (Verdict::MemoryLimit, vec![event.clone()]));
     // Whoever killed has said why.
     assert_eq!(verdict(Outcome { cause: Some((Cause::Wall, 2 * S)), ..refused(KILLED) }), Verdict::TimeLimit);
     let both = judge(with_event(refused(KILLED), Limit::Memory, 2 * S));

@@ -13,9 +13,10 @@ mod pace;
 mod process;
 mod shared;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustix::time::{ClockId, clock_gettime};
+use tipstaff_sys::kcmp::same_memory;
 
 use crate::tasks::{self, Process};
 pub(crate) use group::GroupPeak;
@@ -133,6 +134,11 @@ impl Sampler {
         // The largest first. A zombie has no memory, and no file that says so.
         let mut order: Vec<_> = cheap.iter().filter(|(_, figures)| figures.anonymous > 0).collect();
         order.sort_unstable_by_key(|(_, figures)| std::cmp::Reverse(figures.anonymous));
+        // A child of vfork(2) runs in its parent's memory until it executes: that is there once.
+        let pids: BTreeSet<i32> = order.iter().map(|(process, _)| process.pid).collect();
+        order.retain(|(process, _)| {
+            !pids.contains(&process.parent) || same_memory(process.pid, process.parent) != Ok(true)
+        });
         for _ in 0..ROUNDS {
             let mut sum = 0;
             let mut all_there = true;
