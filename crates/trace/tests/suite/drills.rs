@@ -84,10 +84,14 @@ fn sh(script: &str) -> Launch {
 
 #[test]
 fn a_storm_of_stops_and_continues_ends_running() {
-    let ran = run(Config::default(), guest("stopstorm").arg("2000"));
-    ran.seen.expect_whole();
-    assert_eq!(ran.end(), Some(End::Exited(0)));
-    assert!(ran.seen.count(|what| matches!(what, What::Group(_))) > 0, "at least one stop took hold");
+    // On a busy machine each stop may be taken back before it takes hold.
+    let takes_hold = || {
+        let ran = run(Config::default(), guest("stopstorm").arg("2000"));
+        ran.seen.expect_whole();
+        assert_eq!(ran.end(), Some(End::Exited(0)));
+        ran.seen.count(|what| matches!(what, What::Group(_))) > 0
+    };
+    assert!((0..50).any(|_| takes_hold()), "at least one stop took hold");
 }
 
 #[test]
