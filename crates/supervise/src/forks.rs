@@ -248,28 +248,12 @@ fn exactly_below(keeper: i32) -> Vec<Process> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inflight::tests::running;
 
     fn ledger(limit: u64) -> Ledger {
         let keeper = std::process::id().cast_signed();
         let (allowed, known) = (HashMap::new(), BTreeMap::new());
         Ledger { limit, arch: Arch::X86_64, keeper, bound: limit, allowed, known, full_at: None }
-    }
-
-    /// A thread that does nothing but run, until it is told to end.
-    fn running<T>(test: impl FnOnce(i32) -> T) -> T {
-        let (sender, receiver) = std::sync::mpsc::channel();
-        let end = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                sender.send(rustix::thread::gettid().as_raw_nonzero().get()).expect("told");
-                while !end.load(Relaxed) {
-                    std::hint::spin_loop();
-                }
-            });
-            let result = test(receiver.recv().expect("told"));
-            end.store(true, Relaxed);
-            result
-        })
     }
 
     #[test]

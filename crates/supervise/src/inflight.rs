@@ -49,7 +49,7 @@ pub(crate) fn has_run_on(tid: i32, since_ns: &mut Option<u64>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -57,7 +57,8 @@ mod tests {
     const CALLS: &[&str] = &["fork", "vfork", "clone"];
     const AGAIN: Duration = Duration::from_micros(300);
 
-    fn running<T>(test: impl FnOnce(i32) -> T) -> T {
+    /// A thread that does nothing but run, until it is told to end.
+    pub(crate) fn running<T>(test: impl FnOnce(i32) -> T) -> T {
         let (sender, receiver) = std::sync::mpsc::channel();
         let end = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {

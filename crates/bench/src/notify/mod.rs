@@ -122,11 +122,10 @@ pub fn helper(how: &str, dir: &str) -> anyhow::Result<bool> {
 
 /// Waits without taking the supervision over.
 fn wait_idly(child: &mut tipstaff::Child) -> anyhow::Result<tipstaff::Report> {
-    use std::os::fd::{AsFd, AsRawFd};
-    let mut fds = [libc::pollfd { fd: child.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 }];
+    use rustix::event::{PollFd, PollFlags, poll};
     loop {
-        // SAFETY: one entry, which lives until the call returns.
-        unsafe { libc::poll(fds.as_mut_ptr(), 1, -1) };
+        // EINTR is seen by the next round.
+        let _ = poll(&mut [PollFd::new(child, PollFlags::IN)], None);
         if let Some(report) = child.try_wait()? {
             return Ok(report);
         }

@@ -77,6 +77,11 @@ pub struct DeniedCall {
 }
 
 impl FilterPlan {
+    fn new(arch: Arch, source: Source, (listener, tells): (bool, bool), stops: Option<Stops>, base: String) -> Self {
+        let (expanded, unconditional) = (OnceLock::new(), OnceLock::new());
+        Self { arch, source, expanded, listener, tells, stops, unconditional, base }
+    }
+
     /// Compiles. The launcher's own last two calls, sendmsg(2) for the listener and execveat(2), pass where the
     /// profile would refuse them only with the secret words in argument registers that the kernel ignores.
     pub fn compile(&self, secret: [u64; SECRET_WORDS]) -> Result<Vec<Insn>, tipstaff_seccomp::Error> {
@@ -265,16 +270,7 @@ pub(super) fn lower(
     let listener = tells || stops.as_ref().is_some_and(Stops::notify);
     if *which == Base::Default && syscalls.rules.is_empty() && network.is_none() {
         let source = Source::Stock(Stock { ptrace, missing });
-        let plan = FilterPlan {
-            arch,
-            source,
-            expanded: OnceLock::new(),
-            listener,
-            tells,
-            stops,
-            unconditional: OnceLock::new(),
-            base: "default".to_owned(),
-        };
+        let plan = FilterPlan::new(arch, source, (listener, tells), stops, "default".to_owned());
         say(&plan, report, sink);
         return Ok(Some(plan));
     }
@@ -313,16 +309,7 @@ pub(super) fn lower(
         table.push(syscall, rule);
     }
     let source = Source::Own(Box::new(Table { spec, names }));
-    let plan = FilterPlan {
-        arch,
-        source,
-        expanded: OnceLock::new(),
-        listener,
-        tells,
-        stops,
-        unconditional: OnceLock::new(),
-        base: base_name,
-    };
+    let plan = FilterPlan::new(arch, source, (listener, tells), stops, base_name);
     say(&plan, report, sink);
     Ok(Some(plan))
 }
@@ -367,18 +354,8 @@ fn stock_table(arch: Arch, stock: Stock) -> Table {
 /// The filter of a stock variant as it is installed, for the test that keeps the compiled ones current.
 #[cfg(test)]
 pub(crate) fn stock_filter(arch: Arch, stock: Stock) -> Filter {
-    let (source, expanded) = (Source::Stock(stock), OnceLock::new());
-    FilterPlan {
-        arch,
-        source,
-        expanded,
-        listener: true,
-        tells: true,
-        stops: None,
-        unconditional: OnceLock::new(),
-        base: "default".into(),
-    }
-    .installed([0; SECRET_WORDS])
+    let base = "default".to_owned();
+    FilterPlan::new(arch, Source::Stock(stock), (true, true), None, base).installed([0; SECRET_WORDS])
 }
 
 fn named(rules: Vec<base::BaseRule>) -> Vec<Named> {

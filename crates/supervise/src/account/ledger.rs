@@ -209,6 +209,7 @@ fn with_tables(bytes: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inflight::tests::running;
 
     const MIB: u64 = 1 << 20;
 
@@ -219,23 +220,6 @@ mod tests {
 
     fn new(tid: i32, bytes: u64) -> Asked {
         Asked { tid, pid: tid, request: Request::New(bytes) }
-    }
-
-    /// A thread that does nothing but run, until it is told to end.
-    fn running<T>(test: impl FnOnce(i32) -> T) -> T {
-        let (sender, receiver) = std::sync::mpsc::channel();
-        let end = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                sender.send(rustix::thread::gettid().as_raw_nonzero().get()).expect("told");
-                while !end.load(std::sync::atomic::Ordering::Relaxed) {
-                    std::hint::spin_loop();
-                }
-            });
-            let result = test(receiver.recv().expect("told"));
-            end.store(true, std::sync::atomic::Ordering::Relaxed);
-            result
-        })
     }
 
     #[test]
