@@ -13,7 +13,7 @@ use tipstaff_sys::child::SetupOp;
 use tipstaff_sys::keeper::{Keeper, Launch, Leftover, Stage, StartError, eventfd, keeper_fds, raise_above};
 use tipstaff_sys::probe::ns;
 use tipstaff_sys::shared::CloneSpec;
-use tipstaff_sys::{Errno, ids, pidfd};
+use tipstaff_sys::{Errno, ids, pidfd, seccomp};
 
 use crate::guest::{self, Compiled, Numbers};
 use crate::{Failure, Program, Request, placeholders, ruleset, setup};
@@ -46,16 +46,7 @@ pub struct Launched {
 impl Armed {
     /// Compiles the filter, with secret words that the kernel's random numbers choose.
     pub fn new(plan: Plan, caps: &KernelCaps) -> Result<Self, Failure> {
-        let mut bytes = [0u8; SECRET_WORDS * 8];
-        let got = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-        let got = got.map_err(|e| Failure::new("seccomp", e.into(), "getrandom"))?;
-        if got != bytes.len() {
-            return Err(Failure::own("seccomp", "getrandom gave too little"));
-        }
-        let mut secret = [0u64; SECRET_WORDS];
-        for (word, chunk) in secret.iter_mut().zip(bytes.chunks_exact(8)) {
-            *word = chunk.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-        }
+        let secret = seccomp::secret().map_err(|e| Failure::new("seccomp", e, "getrandom"))?;
         let insns = plan.filter.as_ref().map(|filter| filter.compile(secret)).transpose();
         let insns = insns.map_err(|e| Failure::own("seccomp", format!("syscalls: {e}; merge or drop rules")))?;
         let shared = plan.landlock.as_ref().filter(|_| !plan.namespaces.mount).map(ruleset::filled).transpose();

@@ -12,10 +12,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tipstaff_abi::{Arch, Sysno};
 use tipstaff_sys::child::{CStrings, GuestOp};
-use tipstaff_sys::pidfd;
 use tipstaff_sys::signal::SigSet;
 use tipstaff_sys::traced::{self, Step, Traced};
 use tipstaff_sys::wait::{self, Status};
+use tipstaff_sys::{pidfd, seccomp};
 
 use crate::{Filter, Listener, receive};
 
@@ -57,12 +57,7 @@ impl Program {
     /// Starts it. EINVAL: the filter cannot be compiled; EBUSY: a listener is in the chain of filters already; any errno of execve(2) comes from [`Running::wait`],
     /// since somebody may have to be asked about that call.
     pub fn start(&self, filter: &Filter) -> io::Result<(Running, Listener)> {
-        let mut secret = [0u64; 3];
-        for word in &mut secret {
-            let mut bytes = [0u8; 8];
-            rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-            *word = u64::from_ne_bytes(bytes);
-        }
+        let secret = seccomp::secret()?;
         let mut rules = filter.0.clone();
         if let Some(table) = Arch::native().and_then(|arch| rules.table_mut(arch))
             && let Some(sendmsg) = Sysno::by_name(table.arch, "sendmsg")
@@ -71,7 +66,7 @@ impl Program {
         }
         let compiled = rules.compile().map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e.to_string()))?;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        let seccomp =
+        let install =
             GuestOp::Seccomp { program: compiled.insns().to_vec(), channel: Some(theirs.as_raw_fd()), secret };
         let argv = std::iter::once(&self.path).chain(&self.args).map(|arg| text(arg));
         let envp = self.env.iter().map(|(key, value)| {
@@ -81,7 +76,7 @@ impl Program {
             text(&pair)
         });
         let program = traced::Program {
-            steps: vec![GuestOp::ResetSignals, GuestOp::NoNewPrivs, seccomp],
+            steps: vec![GuestOp::ResetSignals, GuestOp::NoNewPrivs, install],
             stop: false,
             mask: SigSet::default(),
             filter: None,

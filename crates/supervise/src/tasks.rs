@@ -36,14 +36,12 @@ pub(crate) fn below(keeper: i32) -> Vec<Process> {
         let Some(mut process) = process(pid, &mut buffer) else { continue };
         if process.threads <= 1 {
             add_children(pid, pid, &mut buffer, &mut queue);
-        } else if let Some(tasks) = procfs::list(&format!("/proc/{pid}/task")) {
+        } else {
             // A child belongs to the thread that forked it.
-            process.threads = 0;
-            for task in tasks.flatten() {
-                process.threads += 1;
-                if let Some(tid) = task.file_name().to_str().and_then(|t| t.parse().ok()) {
-                    add_children(pid, tid, &mut buffer, &mut queue);
-                }
+            let threads = stat::threads(pid);
+            threads.iter().for_each(|tid| add_children(pid, *tid, &mut buffer, &mut queue));
+            if !threads.is_empty() {
+                process.threads = threads.len() as u64;
             }
         }
         found.push(process);

@@ -134,6 +134,20 @@ pub fn notif_sizes_match() -> bool {
     done.is_ok() && sizes == [size_of::<Notif>() as u16, size_of::<NotifResp>() as u16, size_of::<SeccompData>() as u16]
 }
 
+/// Words that nobody can guess, for the launcher's own calls under a filter: three registers of sendmsg(2) that the kernel ignores.
+pub fn secret() -> Result<[u64; 3], Errno> {
+    let mut words = [0u64; 3];
+    for word in &mut words {
+        let mut bytes = [0u8; 8];
+        // Up to 256 bytes come whole (getrandom(2)).
+        if rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())? != bytes.len() {
+            return Err(Errno(libc::EIO));
+        }
+        *word = u64::from_ne_bytes(bytes);
+    }
+    Ok(words)
+}
+
 #[repr(C)]
 struct Fprog {
     len: u16,

@@ -20,6 +20,7 @@
 
 mod binary;
 mod elsewhere;
+mod gate;
 mod guest;
 mod machine;
 mod place;
@@ -33,6 +34,7 @@ mod user;
 
 pub use binary::tipstaff;
 pub use elsewhere::{also_elsewhere, this_program};
+pub use gate::Gate;
 pub use guest::{GUESTS, guest, guest_32, guest_dynamic};
 pub use machine::{Machine, Under, Without};
 pub use place::{Scratch, target_dir};

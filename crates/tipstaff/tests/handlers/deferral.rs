@@ -1,31 +1,14 @@
 //! Decisions that take their time.
 
 use std::io::{BufRead, BufReader};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use tipstaff::{Action, Profile, Stdio, Verdict};
-use tipstaff_testkit::guest;
+use tipstaff_testkit::{Gate, guest};
 
 use crate::guests::{boxed, closure, text};
 
 const LONG: Duration = Duration::from_secs(600);
-
-/// A work that ends when the test says so.
-#[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<bool>, Condvar)>);
-
-impl Gate {
-    fn open(&self) {
-        *self.0.0.lock().expect("gate") = true;
-        self.0.1.notify_all();
-    }
-
-    fn wait(&self) {
-        let shut = self.0.0.lock().expect("gate");
-        drop(self.0.1.wait_while(shut, |open| !*open).expect("gate"));
-    }
-}
 
 #[test]
 fn only_the_caller_waits() {

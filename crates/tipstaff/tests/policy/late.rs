@@ -1,30 +1,15 @@
 //! Functions that are late, hang or panic.
 
 use std::io::{BufRead, BufReader, Write};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tipstaff::{Command, Decision, Interest, PolicyFn, Stdio, Subject, Verdict};
+use tipstaff_testkit::Gate;
 
 use crate::guests::{boxed, text, with_guests};
 
 const LONG: Duration = Duration::from_secs(600);
-
-/// Work that ends when the test says so.
-#[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<bool>, Condvar)>);
-
-impl Gate {
-    fn open(&self) {
-        *self.0.0.lock().expect("gate") = true;
-        self.0.1.notify_all();
-    }
-
-    fn wait(&self) {
-        let shut = self.0.0.lock().expect("gate");
-        drop(self.0.1.wait_while(shut, |open| !*open).expect("gate"));
-    }
-}
 
 fn shell(script: &str) -> Command {
     let mut command = Command::new("/bin/sh");
