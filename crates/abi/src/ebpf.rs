@@ -121,6 +121,8 @@ constants! {
     PSEUDO_MAP_VALUE: u8 = 2;
     /// The source register of a call into the program itself.
     PSEUDO_CALL: u8 = 1;
+    /// The source register of a constant that is a part of the program.
+    PSEUDO_FUNC: u8 = 4;
     /// The source register of a call of a kernel function by its BTF id.
     PSEUDO_KFUNC_CALL: u8 = 2;
 }
@@ -154,6 +156,8 @@ pub mod helper {
         GET_CURRENT_TASK_BTF: i32 = 158;
         /// bpf_task_pt_regs (Linux 5.15).
         TASK_PT_REGS: i32 = 175;
+        /// bpf_loop (Linux 5.17).
+        LOOP: i32 = 181;
     }
 }
 

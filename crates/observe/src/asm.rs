@@ -98,6 +98,8 @@ pub enum If {
 pub struct Asm {
     insns: Vec<Insn>,
     labels: Vec<Option<usize>>,
+    /// Where the program and its parts begin.
+    functions: Vec<u32>,
     /// Instructions that a label is still to be written into, and whether it goes into `imm`.
     open: Vec<(usize, Label, bool)>,
 }
@@ -105,7 +107,7 @@ pub struct Asm {
 impl Asm {
     /// An empty one.
     pub fn new() -> Self {
-        Self::default()
+        Self { functions: vec![0], ..Self::default() }
     }
 
     /// A label that is bound later.
@@ -123,11 +125,17 @@ impl Asm {
         self.labels[label.0] = Some(self.insns.len());
     }
 
-    /// The finished instructions.
+    /// A part of the program begins here: what is called, or handed to bpf_loop.
+    pub fn function(&mut self, label: Label) {
+        self.functions.push(self.insns.len() as u32);
+        self.bind(label);
+    }
+
+    /// The finished instructions, and where the program and its parts begin.
     ///
     /// # Panics
     /// If a label was never bound, or is further away than a jump goes.
-    pub fn finish(mut self) -> Vec<Insn> {
+    pub fn finish(mut self) -> (Vec<Insn>, Vec<u32>) {
         for (at, label, into_imm) in self.open {
             let target = self.labels[label.0].expect("a label that is jumped to is bound");
             let distance = target as i64 - at as i64 - 1;
@@ -137,7 +145,7 @@ impl Asm {
                 self.insns[at].off = i16::try_from(distance).expect("a jump goes 32767 instructions far");
             }
         }
-        self.insns
+        (self.insns, self.functions)
     }
 
     fn push(&mut self, code: u8, dst: Reg, src: Reg, off: i16, imm: i32) {
@@ -228,6 +236,12 @@ impl Asm {
         self.push(e::JMP | e::CALL, R0, Reg(e::PSEUDO_CALL), 0, 0);
     }
 
+    /// `dst = ` a part of this program, for bpf_loop.
+    pub fn part(&mut self, dst: Reg, part: Label) {
+        self.open.push((self.insns.len(), part, true));
+        self.wide(dst, e::PSEUDO_FUNC, 0, 0);
+    }
+
     /// Calls a function of the kernel by its BTF id.
     pub fn call_kernel(&mut self, id: u32) {
         self.push(e::JMP | e::CALL, R0, Reg(e::PSEUDO_KFUNC_CALL), 0, id.cast_signed());
@@ -290,7 +304,7 @@ mod tests {
             insn(0x85, 0x00, 0, 156),
             insn(0x95, 0x00, 0, 0),
         ];
-        assert_eq!(a.finish(), expected);
+        assert_eq!(a.finish(), (expected.to_vec(), vec![0]));
     }
 
     #[test]
@@ -304,9 +318,10 @@ mod tests {
         a.jump(back);
         a.bind(out);
         a.exit();
-        a.bind(part);
+        a.function(part);
         a.exit();
-        let insns = a.finish();
+        let (insns, functions) = a.finish();
+        assert_eq!(functions, [0, 5]);
         assert_eq!(insns[0], insn(0x15, 0x01, 3, 0));
         assert_eq!(insns[1], insn(0x5e, 0x21, -2, 0));
         assert_eq!(insns[2], insn(0x85, 0x10, 0, 2));

@@ -46,8 +46,14 @@ impl Observer {
         if !cfg!(all(target_arch = "x86_64", target_pointer_width = "64")) {
             return Err(Unavailable::Architecture);
         }
-        if !setup.pages.is_power_of_two() || !(64..=1 << PAGE_BITS).contains(&setup.pages) || setup.entries == 0 {
-            return Err(Unavailable::BadSetup("pages must be a power of two from 64 to 2048, entries at least 1"));
+        if !setup.pages.is_power_of_two()
+            || !(64..=1 << PAGE_BITS).contains(&setup.pages)
+            || setup.entries == 0
+            || setup.paths == 0
+        {
+            return Err(Unavailable::BadSetup(
+                "pages must be a power of two from 64 to 2048, entries and paths at least 1",
+            ));
         }
         if !tipstaff_sys::bpf::exists() {
             return Err(Unavailable::NoBpf);

@@ -13,13 +13,15 @@ pub struct Setup {
     pub arguments: Vec<Enumerable>,
     /// Pages: one per recording, executable and phase. A power of two from 64 to 2048; each takes 8 KiB per CPU (up to 8).
     pub pages: u32,
-    /// The most entries of each table (facts of calls, tuples, results, paths, addresses).
+    /// The most entries of each table (facts of calls, tuples, results, addresses, capabilities).
     pub entries: u32,
+    /// The most paths.
+    pub paths: u32,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { arguments: tipstaff_abi::enumerable::all(), pages: 256, entries: 65_536 }
+        Self { arguments: tipstaff_abi::enumerable::all(), pages: 256, entries: 16_384, paths: 65_536 }
     }
 }
 

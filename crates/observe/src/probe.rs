@@ -10,7 +10,7 @@ const SWITCH: &str = "TIPSTAFF_WITHOUT_BPF";
 /// Loads the programs and lets them go again: the only answer that holds. Some milliseconds. With `TIPSTAFF_WITHOUT_BPF` set in the environment the
 /// answer is [`Unavailable::SwitchedOff`].
 pub fn probe() -> Result<(), Unavailable> {
-    Observer::load(&Setup { arguments: Vec::new(), pages: 64, entries: 64 }).map(drop)
+    Observer::load(&Setup { arguments: Vec::new(), pages: 64, entries: 64, paths: 64 }).map(drop)
 }
 
 pub(crate) fn switched_off() -> Result<(), Unavailable> {

@@ -233,18 +233,15 @@ impl Drop for Memory {
     }
 }
 
-/// Type information that says: type 1 is a 32-bit word, type 2 an array of them of `bytes`.
-fn words(bytes: u32) -> Result<OwnedFd, Errno> {
-    const KIND_INT: u32 = 1;
-    const KIND_ARRAY: u32 = 3;
-    const STRINGS: &[u8] = b"\0word\0\0\0";
-    let types: [u32; 10] = [1, KIND_INT << 24, 4, 32, 0, KIND_ARRAY << 24, 0, 1, 1, bytes / 4];
-    let types_size = size_of_val(&types) as u32;
+/// Loads type information: types as words, and their names.
+fn load_btf(types: &[u32], strings: &[u8]) -> Result<OwnedFd, Errno> {
+    let size = size_of_val(types) as u32;
     // struct btf_header: magic and version, header length, then offset and length of types and of strings.
-    let header: [u32; 6] = [0x0001_eb9f, 24, 0, types_size, types_size, STRINGS.len() as u32];
-    let mut blob: Vec<u8> = header.iter().chain(&types).flat_map(|word| word.to_le_bytes()).collect();
-    blob.extend_from_slice(STRINGS);
+    let header: [u32; 6] = [0x0001_eb9f, 24, 0, size, size, strings.len() as u32];
+    let mut blob: Vec<u8> = header.iter().chain(types).flat_map(|word| word.to_le_bytes()).collect();
+    blob.extend_from_slice(strings);
     #[repr(C)]
+    #[derive(Default)]
     struct BtfLoad {
         btf: u64,
         log_buf: u64,
@@ -253,16 +250,26 @@ fn words(bytes: u32) -> Result<OwnedFd, Errno> {
         log_level: u32,
         _pad: u32,
     }
-    let mut attr = BtfLoad {
-        btf: blob.as_ptr() as u64,
-        log_buf: 0,
-        btf_size: blob.len() as u32,
-        log_size: 0,
-        log_level: 0,
-        _pad: 0,
-    };
+    let mut attr = BtfLoad { btf: blob.as_ptr() as u64, btf_size: blob.len() as u32, ..BtfLoad::default() };
     new_fd(BTF_LOAD, &mut attr)
 }
+
+const KIND_INT: u32 = 1 << 24;
+const KIND_ARRAY: u32 = 3 << 24;
+const KIND_FUNC: u32 = 12 << 24;
+const KIND_FUNC_PROTO: u32 = 13 << 24;
+
+/// Type 1 is a 32-bit word, type 2 an array of them of `bytes`.
+fn words(bytes: u32) -> Result<OwnedFd, Errno> {
+    load_btf(&[1, KIND_INT, 4, 32, 0, KIND_ARRAY, 0, 1, 1, bytes / 4], b"\0word\0")
+}
+
+/// Type [`PART`] is a static function that returns a word.
+fn parts() -> Result<OwnedFd, Errno> {
+    load_btf(&[1, KIND_INT, 4, 32, 0, KIND_FUNC_PROTO, 1, 6, KIND_FUNC, 2], b"\0word\0part\0")
+}
+
+const PART: u32 = 3;
 
 #[repr(C)]
 #[derive(Default)]
@@ -301,14 +308,18 @@ pub struct Rejected {
 }
 
 /// Loads a program for a tracepoint with types (BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP; Linux 5.5). `tracepoint` is the id of `btf_trace_NAME` in the
-/// kernel's type information. When it is refused, it is loaded again to hear why, with up to `log` bytes.
+/// kernel's type information; `functions` are the instructions at which the program and its parts begin, in order, the first of which is 0. When it is refused, it is loaded again to hear why, with up to `log` bytes.
 pub fn load_tracing(
     prog_name: &str,
     licence: &CStr,
     insns: &[Insn],
+    functions: &[u32],
     tracepoint: u32,
     log: usize,
 ) -> Result<OwnedFd, Rejected> {
+    // Parts that are handed to bpf_loop must have a type.
+    let types = parts().map_err(|errno| Rejected { errno, log: String::new() })?;
+    let records: Vec<[u32; 2]> = functions.iter().map(|at| [*at, PART]).collect();
     let mut attr = ProgLoad {
         prog_type: PROG_TYPE_TRACING,
         insn_cnt: insns.len() as u32,
@@ -317,6 +328,10 @@ pub fn load_tracing(
         prog_name: name(prog_name),
         expected_attach_type: TRACE_RAW_TP,
         attach_btf_id: tracepoint,
+        prog_btf_fd: types.as_raw_fd().cast_unsigned(),
+        func_info_rec_size: size_of::<[u32; 2]>() as u32,
+        func_info: records.as_ptr() as u64,
+        func_info_cnt: records.len() as u32,
         ..ProgLoad::default()
     };
     let errno = match new_fd(PROG_LOAD, &mut attr) {

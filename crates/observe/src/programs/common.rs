@@ -138,6 +138,17 @@ impl Gen<'_> {
         self.a.call(helper::MAP_UPDATE);
     }
 
+    /// Calls `step(index, FP + work)` until it returns 1, but `times` times at most. R0: how often. The verifier looks at a step once and not once for each
+    /// time: written as a jump back, such a loop took it a hundred times as long.
+    pub(crate) fn repeat(&mut self, times: i32, step: Label, work: i16) {
+        self.a.mov(R1, times);
+        self.a.part(R2, step);
+        self.a.mov(R3, FP);
+        self.a.add(R3, i32::from(work));
+        self.a.mov(R4, 0);
+        self.a.call(helper::LOOP);
+    }
+
     /// After [`Gen::insert`]: counts what found no room. EEXIST is none of that.
     pub(crate) fn count_unless_there(&mut self, dropped: usize) {
         let fine = self.a.label();

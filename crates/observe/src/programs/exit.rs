@@ -4,19 +4,21 @@
 use tipstaff_abi::ebpf as e;
 
 use super::{Gen, page, path};
-use crate::asm::{FP, If, R1, R2, R3, R6, R7, R8, R9, Size};
+use crate::asm::{FP, If, Label, R0, R1, R2, R3, R6, R7, R8, R9, Size};
 use crate::maps::{CALLS, class, flag, size, slot, spec, state};
 
 /// The most filters of a chain that are looked at for a listener.
 const FILTERS: i32 = 64;
 const MAX_ERRNO: i32 = 4095;
 
-/// Stack: the key of a result, spare bytes, a counter, then the six arguments and two zeros.
+/// Stack: the key of a result, spare bytes, what a step along the filters works on, then the six arguments and two zeros.
 const KEY: i16 = -(size::RESULT as i16);
 const SPARE: i16 = KEY - 8;
-const STEP: i16 = SPARE - 8;
+const WORK: i16 = SPARE - 16;
+const FILTER: i16 = 0;
+const LISTENER: i16 = 8;
 /// Where the arguments are for [`path`].
-pub(super) const ARGUMENTS: i16 = STEP - 64;
+pub(super) const ARGUMENTS: i16 = WORK - 64;
 
 /// R6: registers, result.
 pub(super) fn write(g: &mut Gen<'_>) {
@@ -70,7 +72,8 @@ pub(super) fn write(g: &mut Gen<'_>) {
     g.a.jump_if(If::Set, R1, flag::REFUSED, counted);
     g.a.jump(out);
     g.a.bind(counted);
-    refused(g);
+    let chain = g.a.label();
+    refused(g, chain);
     g.a.jump(out);
 
     g.a.bind(aside);
@@ -98,6 +101,7 @@ pub(super) fn write(g: &mut Gen<'_>) {
     g.a.add(R1, R3);
     g.a.load(Size::D, R9, R1, 0);
     path::details(g, out, walk);
+    listener(g, chain);
     page::walk(g, walk);
 }
 
@@ -113,8 +117,8 @@ fn error(g: &mut Gen<'_>, dst: crate::asm::Reg) {
 }
 
 /// A return that nobody saw entered. R9 is the task.
-fn refused(g: &mut Gen<'_>) {
-    let [filters, answered, filter, record] = [(); 4].map(|()| g.a.label());
+fn refused(g: &mut Gen<'_>, chain: Label) {
+    let [answered, record] = [(); 2].map(|()| g.a.label());
     g.a.load(Size::W, R1, R7, state::ID);
     g.a.store(Size::W, FP, KEY, R1);
     g.a.load(Size::W, R1, R9, g.l.task_status);
@@ -136,20 +140,34 @@ fn refused(g: &mut Gen<'_>) {
     g.a.load(Size::W, R1, R9, g.l.task_seccomp_mode);
     g.a.jump_if32(If::Ne, R1, 2, answered);
     g.a.load(Size::D, R8, R9, g.l.task_seccomp_filter);
-    g.a.store(Size::D, FP, STEP, 0);
-    g.a.bind(filters);
-    g.a.jump_if(If::Eq, R8, 0, filter);
-    g.read(R1, R8, g.l.filter_notif, SPARE);
+    g.a.store(Size::D, FP, WORK + FILTER, R8);
+    g.a.store(Size::D, FP, WORK + LISTENER, 0);
+    g.repeat(FILTERS, chain, WORK);
+    g.a.jump_if(If::Ge, R0, FILTERS, answered);
+    g.a.load(Size::D, R1, FP, WORK + LISTENER);
     g.a.jump_if(If::Ne, R1, 0, answered);
-    g.read(R8, R8, g.l.filter_prev, SPARE);
-    g.a.load(Size::D, R1, FP, STEP);
-    g.a.add(R1, 1);
-    g.a.store(Size::D, FP, STEP, R1);
-    g.a.jump_if(If::Lt, R1, FILTERS, filters);
-    g.a.jump(answered);
-    g.a.bind(filter);
     g.a.store(Size::W, FP, KEY + 12, class::ERRNO);
     g.a.bind(answered);
     g.a.bind(record);
     g.bump(&g.m.results, FP, KEY, SPARE, slot::RESULTS_DROPPED);
+}
+
+/// `chain(index, work)`: looks at one filter, and goes to the one before. 1: that was the last, or it has a listener.
+fn listener(g: &mut Gen<'_>, entry: Label) {
+    const STEP_SPARE: i16 = -8;
+    let last = g.a.label();
+    g.a.function(entry);
+    g.a.mov(R9, R2);
+    g.a.load(Size::D, R8, R9, FILTER);
+    g.a.jump_if(If::Eq, R8, 0, last);
+    g.read(R1, R8, g.l.filter_notif, STEP_SPARE);
+    g.a.store(Size::D, R9, LISTENER, R1);
+    g.a.jump_if(If::Ne, R1, 0, last);
+    g.read(R1, R8, g.l.filter_prev, STEP_SPARE);
+    g.a.store(Size::D, R9, FILTER, R1);
+    g.a.mov(R0, 0);
+    g.a.exit();
+    g.a.bind(last);
+    g.a.mov(R0, 1);
+    g.a.exit();
 }

@@ -29,9 +29,12 @@ fn any(g: &mut Gen<'_>, word: usize, out: Label) {
 
 /// Somebody else's new task: R6 has the task and the flags. Goes to `out`.
 pub(super) fn born(g: &mut Gen<'_>, enroll: Label, page_for: Label, out: Label) {
-    const STEP: i16 = -16;
-    const INUM: i16 = -24;
-    let [by_cgroup, climb, found, climbing] = [(); 4].map(|()| g.a.label());
+    // What a step works on: the namespace; the recording's slot plus one.
+    const NAMESPACE: i16 = 0;
+    const FOUND: i16 = 8;
+    const WORK: i16 = -24;
+    const INUM: i16 = -8;
+    let [by_cgroup, climb, found, climbing, none, last] = [(); 6].map(|()| g.a.label());
     // Its PID namespace, or one above.
     any(g, slot::PIDNSES, by_cgroup);
     g.a.load(Size::D, R8, R6, 0);
@@ -42,21 +45,11 @@ pub(super) fn born(g: &mut Gen<'_>, enroll: Label, page_for: Label, out: Label) 
     g.a.alu(e::LSH, R9, 4);
     g.a.add(R8, R9);
     g.read(R8, R8, g.l.pid_numbers + g.l.upid_ns, SPARE);
-    g.a.store(Size::D, FP, STEP, 0);
-    g.a.bind(climb);
-    g.a.jump_if(If::Eq, R8, 0, by_cgroup);
-    g.read_sized(Size::W, R1, R8, g.l.pidns_inum, SPARE);
-    g.a.store(Size::W, FP, INUM, R1);
-    g.a.map(R1, &g.m.pidnses);
-    g.a.mov(R2, FP);
-    g.a.add(R2, i32::from(INUM));
-    g.a.call(helper::MAP_LOOKUP);
-    g.a.jump_if(If::Ne, R0, 0, found);
-    g.read(R8, R8, g.l.pidns_parent, SPARE);
-    g.a.load(Size::D, R1, FP, STEP);
-    g.a.add(R1, 1);
-    g.a.store(Size::D, FP, STEP, R1);
-    g.a.jump_if(If::Lt, R1, NAMESPACES, climb);
+    g.a.store(Size::D, FP, WORK + NAMESPACE, R8);
+    g.a.store(Size::D, FP, WORK + FOUND, 0);
+    g.repeat(NAMESPACES, climb, WORK);
+    g.a.load(Size::D, R8, FP, WORK + FOUND);
+    g.a.jump_if(If::Ne, R8, 0, found);
 
     g.a.bind(by_cgroup);
     any(g, slot::CGROUPS, out);
@@ -68,26 +61,57 @@ pub(super) fn born(g: &mut Gen<'_>, enroll: Label, page_for: Label, out: Label) 
     g.read(R8, R8, g.l.task_cgroups, SPARE);
     g.read(R1, R8, g.l.css_set_dfl, SPARE);
     g.a.call_local(climbing);
-    g.a.jump_if(If::Eq, R0, 0, out);
+    g.a.mov(R8, R0);
+    g.a.jump_if(If::Eq, R8, 0, out);
     g.a.bind(found);
-    g.a.load(Size::W, R8, R0, 0);
+    g.a.add(R8, -1);
     g.a.load(Size::D, R1, R6, 0);
     admit(g, flag::FRESH, enroll, page_for);
     g.a.jump(out);
+
+    g.a.function(climb);
+    g.a.mov(R9, R2);
+    g.a.load(Size::D, R8, R9, NAMESPACE);
+    g.a.jump_if(If::Eq, R8, 0, last);
+    g.read_sized(Size::W, R1, R8, g.l.pidns_inum, INUM);
+    g.a.map(R1, &g.m.pidnses);
+    g.a.mov(R2, FP);
+    g.a.add(R2, i32::from(INUM));
+    g.a.call(helper::MAP_LOOKUP);
+    g.a.jump_if(If::Eq, R0, 0, none);
+    g.a.load(Size::W, R1, R0, 0);
+    g.a.add(R1, 1);
+    g.a.store(Size::D, R9, FOUND, R1);
+    g.a.bind(last);
+    g.a.mov(R0, 1);
+    g.a.exit();
+    g.a.bind(none);
+    g.read(R1, R8, g.l.pidns_parent, INUM);
+    g.a.store(Size::D, R9, NAMESPACE, R1);
+    g.a.mov(R0, 0);
+    g.a.exit();
     recorded(g, climbing);
 }
 
-/// `recorded(cgroup)`: the element of [`crate::maps::Maps::cgroups`] of this group or one above it, or null.
+/// `recorded(cgroup)`: the slot plus one of the recording of this group or of one above it; 0: there is none.
 fn recorded(g: &mut Gen<'_>, entry: Label) {
-    const STEP: i16 = -16;
-    const KEY: i16 = -16 - size::CGROUP as i16;
-    let [climb, none, found] = [(); 3].map(|()| g.a.label());
-    g.a.bind(entry);
-    g.a.mov(R6, R1);
-    g.a.store(Size::D, FP, STEP, 0);
+    const CGROUP: i16 = 0;
+    const FOUND: i16 = 8;
+    const WORK: i16 = -16;
+    const KEY: i16 = -8 - size::CGROUP as i16;
+    let [climb, none, last] = [(); 3].map(|()| g.a.label());
+    g.a.function(entry);
+    g.a.store(Size::D, FP, WORK + CGROUP, R1);
+    g.a.store(Size::D, FP, WORK + FOUND, 0);
+    g.repeat(LEVELS, climb, WORK);
+    g.a.load(Size::D, R0, FP, WORK + FOUND);
+    g.a.exit();
+
+    g.a.function(climb);
+    g.a.mov(R9, R2);
+    g.a.load(Size::D, R6, R9, CGROUP);
+    g.a.jump_if(If::Eq, R6, 0, last);
     g.a.store(Size::D, FP, KEY, 0);
-    g.a.bind(climb);
-    g.a.jump_if(If::Eq, R6, 0, none);
     g.read(R7, R6, g.l.cgroup_root, SPARE);
     g.read_sized(Size::W, R1, R7, g.l.root_hierarchy, SPARE);
     g.a.store(Size::W, FP, KEY, R1);
@@ -98,17 +122,19 @@ fn recorded(g: &mut Gen<'_>, entry: Label) {
     g.a.mov(R2, FP);
     g.a.add(R2, i32::from(KEY));
     g.a.call(helper::MAP_LOOKUP);
-    g.a.jump_if(If::Ne, R0, 0, found);
-    g.read(R6, R6, g.l.cgroup_parent, SPARE);
-    g.a.jump_if(If::Eq, R6, 0, none);
-    g.a.add(R6, -i32::from(g.l.cgroup_self));
-    g.a.load(Size::D, R1, FP, STEP);
+    g.a.jump_if(If::Eq, R0, 0, none);
+    g.a.load(Size::W, R1, R0, 0);
     g.a.add(R1, 1);
-    g.a.store(Size::D, FP, STEP, R1);
-    g.a.jump_if(If::Lt, R1, LEVELS, climb);
+    g.a.store(Size::D, R9, FOUND, R1);
+    g.a.bind(last);
+    g.a.mov(R0, 1);
+    g.a.exit();
     g.a.bind(none);
+    g.read(R6, R6, g.l.cgroup_parent, SPARE);
+    g.a.jump_if(If::Eq, R6, 0, last);
+    g.a.add(R6, -i32::from(g.l.cgroup_self));
+    g.a.store(Size::D, R9, CGROUP, R6);
     g.a.mov(R0, 0);
-    g.a.bind(found);
     g.a.exit();
 }
 
@@ -119,8 +145,9 @@ pub(super) fn cgroup(g: &mut Gen<'_>) {
     any(g, slot::CGROUPS, out);
     g.a.load(Size::D, R1, R6, 0);
     g.a.call_local(climbing);
-    g.a.jump_if(If::Eq, R0, 0, out);
-    g.a.load(Size::W, R8, R0, 0);
+    g.a.mov(R8, R0);
+    g.a.jump_if(If::Eq, R8, 0, out);
+    g.a.add(R8, -1);
     g.a.load(Size::D, R1, R6, 16);
     admit(g, flag::ASIDE, enroll, page_for);
     g.a.load(Size::D, R1, R6, 24);
@@ -137,46 +164,57 @@ pub(super) fn cgroup(g: &mut Gen<'_>) {
 
 /// The other threads of the process that joins: the tracepoint tells of its leader alone. R8: the slot. Goes to `out`.
 fn siblings(g: &mut Gen<'_>, enroll: Label, out: Label) {
-    const STEP: i16 = -16;
-    const HEAD: i16 = -24;
-    const NODE: i16 = -32;
-    let [step, next] = [(); 2].map(|()| g.a.label());
+    // What a step works on: an element of the list of threads, the list itself, slot and id.
+    const NODE: i16 = 0;
+    const HEAD: i16 = 8;
+    const SLOT: i16 = 16;
+    const PAGE: i16 = 24;
+    const WORK: i16 = -40;
+    let [step, next, last] = [(); 3].map(|()| g.a.label());
+    g.a.load(Size::D, R1, FP, ID);
+    g.a.store(Size::D, FP, WORK + PAGE, R1);
+    g.a.store(Size::D, FP, WORK + SLOT, R8);
     g.a.load(Size::D, R9, R6, 16);
     g.read(R9, R9, g.l.task_signal, SPARE);
     g.a.add(R9, i32::from(g.l.signal_thread_head));
-    g.a.store(Size::D, FP, HEAD, R9);
-    g.a.store(Size::D, FP, STEP, 0);
-    g.a.bind(step);
-    g.read(R9, R9, 0, SPARE);
-    g.a.load(Size::D, R1, FP, HEAD);
-    g.a.jump_if(If::Eq, R9, R1, out);
-    g.a.jump_if(If::Eq, R9, 0, out);
-    g.a.store(Size::D, FP, NODE, R9);
-    if let Some((from_pid, release)) = g.kernel.task_from_pid {
-        g.read_sized(Size::W, R1, R9, g.l.task_pid - g.l.task_thread_node, SPARE);
-        g.a.call_kernel(from_pid);
-        g.a.jump_if(If::Eq, R0, 0, next);
-        g.a.mov(R9, R0);
-        g.a.mov(R1, R9);
-        g.a.mov(R2, R8);
-        g.a.mov(R3, flag::ASIDE);
-        g.a.load(Size::D, R4, FP, ID);
-        g.a.call_local(enroll);
-        g.a.mov(R1, R9);
-        g.a.call_kernel(release);
-    } else {
-        g.a.mov(R1, R8);
-        g.count_in_slot(R1, slot::TASKS_MISSED, 1);
-    }
-    g.a.bind(next);
-    g.a.load(Size::D, R9, FP, NODE);
-    g.a.load(Size::D, R1, FP, STEP);
-    g.a.add(R1, 1);
-    g.a.store(Size::D, FP, STEP, R1);
-    g.a.jump_if(If::Lt, R1, THREADS, step);
+    g.a.store(Size::D, FP, WORK + HEAD, R9);
+    g.a.store(Size::D, FP, WORK + NODE, R9);
+    g.repeat(THREADS, step, WORK);
+    g.a.jump_if(If::Lt, R0, THREADS, out);
     g.a.mov(R1, R8);
     g.count_in_slot(R1, slot::TASKS_MISSED, 1);
     g.a.jump(out);
+
+    g.a.function(step);
+    g.a.mov(R9, R2);
+    g.a.load(Size::D, R6, R9, NODE);
+    g.read(R6, R6, 0, SPARE);
+    g.a.store(Size::D, R9, NODE, R6);
+    g.a.load(Size::D, R1, R9, HEAD);
+    g.a.jump_if(If::Eq, R6, R1, last);
+    g.a.jump_if(If::Eq, R6, 0, last);
+    if let Some((from_pid, release)) = g.kernel.task_from_pid {
+        g.read_sized(Size::W, R1, R6, g.l.task_pid - g.l.task_thread_node, SPARE);
+        g.a.call_kernel(from_pid);
+        g.a.jump_if(If::Eq, R0, 0, next);
+        g.a.mov(R7, R0);
+        g.a.mov(R1, R7);
+        g.a.load(Size::D, R2, R9, SLOT);
+        g.a.mov(R3, flag::ASIDE);
+        g.a.load(Size::D, R4, R9, PAGE);
+        g.a.call_local(enroll);
+        g.a.mov(R1, R7);
+        g.a.call_kernel(release);
+    } else {
+        g.a.load(Size::D, R1, R9, SLOT);
+        g.count_in_slot(R1, slot::TASKS_MISSED, 1);
+    }
+    g.a.bind(next);
+    g.a.mov(R0, 0);
+    g.a.exit();
+    g.a.bind(last);
+    g.a.mov(R0, 1);
+    g.a.exit();
 }
 
 /// Makes the task in R1 a member of the recording in R8, with more flags than all joiners have: the page for its program, then
@@ -204,7 +242,7 @@ pub(super) fn enroll(g: &mut Gen<'_>, entry: Label) {
     const PAGE: i16 = -16;
     const INIT: i16 = -16 - state::SIZE as i16;
     let [create, fill, missed, out] = [(); 4].map(|()| g.a.label());
-    g.a.bind(entry);
+    g.a.function(entry);
     g.a.mov(R6, R1);
     g.a.mov(R8, R2);
     g.a.store(Size::D, FP, FLAGS, R3);

@@ -73,7 +73,8 @@ impl Program {
                 Err(_) if tracepoint == Tracepoint::CapCapable => continue,
                 id => id?,
             };
-            let fd = load(name, &assemble(kernel, maps, write), id)?;
+            let (insns, functions) = assemble(kernel, maps, write);
+            let fd = load(name, &insns, &functions, id)?;
             programs.push(Self { tracepoint, name, fd });
         }
         Ok(programs)
@@ -85,15 +86,15 @@ impl Program {
     }
 }
 
-fn assemble(kernel: &Kernel, maps: &Maps, write: Writer) -> Vec<Insn> {
+fn assemble(kernel: &Kernel, maps: &Maps, write: Writer) -> (Vec<Insn>, Vec<u32>) {
     let mut generator = Gen { a: Asm::new(), l: &kernel.layout, m: maps, kernel };
     write(&mut generator);
     generator.a.finish()
 }
 
-fn load(name: &'static str, insns: &[Insn], tracepoint: u32) -> Result<OwnedFd, Unavailable> {
+fn load(name: &'static str, insns: &[Insn], functions: &[u32], tracepoint: u32) -> Result<OwnedFd, Unavailable> {
     const LOG: usize = 1 << 18;
-    bpf::load_tracing(name, LICENCE, insns, tracepoint, LOG).map_err(|rejected| {
+    bpf::load_tracing(name, LICENCE, insns, functions, tracepoint, LOG).map_err(|rejected| {
         if rejected.errno == tipstaff_sys::Errno::PERM {
             return crate::probe::not_permitted();
         }

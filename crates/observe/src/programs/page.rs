@@ -3,7 +3,7 @@
 use tipstaff_abi::ebpf::{self as e, helper};
 
 use super::Gen;
-use crate::asm::{FP, If, Label, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Size};
+use crate::asm::{FP, If, Label, R0, R1, R2, R3, R4, R6, R7, R8, R9, Size};
 use crate::maps::{NAMES_CUT, NAMES_PSEUDO, NAMES_STOP, info, slot};
 
 /// Names and mount points together; PATH_MAX allows more, with names of one letter.
@@ -19,7 +19,7 @@ pub(super) fn page_for(g: &mut Gen<'_>, entry: Label, walk: Label) {
     const EXE: i16 = -56;
     const ID: i16 = -64;
     let [nothing, make, undo, fallback] = [(); 4].map(|()| g.a.label());
-    g.a.bind(entry);
+    g.a.function(entry);
     g.a.mov(R6, R1);
     g.a.mov(R7, R2);
     g.a.store(Size::D, FP, TASK, R3);
@@ -80,7 +80,6 @@ pub(super) fn page_for(g: &mut Gen<'_>, entry: Label, walk: Label) {
     g.a.add(R3, i32::from(info::NAMES));
     g.a.load(Size::D, R4, FP, TASK);
     g.a.call_local(walk);
-    g.a.store(Size::D, R8, info::END, R0);
     g.a.bind(unnamed);
     // In use.
     g.a.mov32(R1, R9);
@@ -117,73 +116,95 @@ pub(super) fn page_for(g: &mut Gen<'_>, entry: Label, walk: Label) {
     g.a.exit();
 }
 
-/// `walk(dentry, mount, names, task)`: the names up to the task's root directory, last one first, each with a zero byte. Returns where they end, with
-/// [`NAMES_CUT`] and [`NAMES_PSEUDO`].
+/// `walk(dentry, mount, names, task)`: the names up to the task's root directory, last one first, each with a zero byte. The word before them becomes
+/// the place where they end, with [`NAMES_CUT`] and [`NAMES_PSEUDO`].
 pub(super) fn walk(g: &mut Gen<'_>, entry: Label) {
-    const ROOT: i16 = -8;
-    const ROOT_MNT: i16 = -16;
-    const STEP: i16 = -24;
-    const SPARE: i16 = -32;
-    const NEXT: i16 = -40;
-    let [step, inside, same, done, cut, pseudo, up] = [(); 7].map(|()| g.a.label());
-    g.a.bind(entry);
-    g.a.mov(R6, R1);
-    g.a.mov(R7, R2);
+    // What a step works on, as it lies on the stack.
+    const DENTRY: i16 = 0;
+    const MOUNT: i16 = 8;
+    const NAMES: i16 = 16;
+    const ROOT: i16 = 24;
+    const ROOT_MOUNT: i16 = 32;
+    const WORK: i16 = -40;
+    const SPARE: i16 = WORK - 8;
+    let [step, whole] = [(); 2].map(|()| g.a.label());
+    g.a.function(entry);
+    g.a.store(Size::D, FP, WORK + DENTRY, R1);
+    g.a.store(Size::D, FP, WORK + MOUNT, R2);
+    g.a.store(Size::D, FP, WORK + NAMES, R3);
     g.a.mov(R8, R3);
     g.a.mov(R9, R4);
     g.read(R9, R9, g.l.task_fs, SPARE);
     g.read(R1, R9, g.l.fs_root + g.l.path_dentry, SPARE);
-    g.a.store(Size::D, FP, ROOT, R1);
+    g.a.store(Size::D, FP, WORK + ROOT, R1);
     g.read(R1, R9, g.l.fs_root + g.l.path_mnt, SPARE);
-    g.a.store(Size::D, FP, ROOT_MNT, R1);
-    g.a.mov(R9, 0);
-    g.a.store(Size::D, FP, STEP, 0);
+    g.a.store(Size::D, FP, WORK + ROOT_MOUNT, R1);
+    g.a.store(Size::D, R8, -8, 0);
+    g.repeat(STEPS, step, WORK);
+    // The number of steps: with all of them the root was not reached.
+    g.a.jump_if(If::Lt, R0, STEPS, whole);
+    flag_end(g, NAMES_CUT);
+    g.a.bind(whole);
+    g.a.mov(R0, 0);
+    g.a.exit();
 
-    g.a.bind(step);
-    g.a.load(Size::D, R1, FP, STEP);
-    g.a.jump_if(If::Ge, R1, STEPS, cut);
-    g.a.add(R1, 1);
-    g.a.store(Size::D, FP, STEP, R1);
-    g.a.load(Size::D, R1, FP, ROOT);
+    // `step(index, work)`: one name, or one mount point. 1: that was the last.
+    const STEP_SPARE: i16 = -8;
+    let [inside, same, done, cut, pseudo] = [(); 5].map(|()| g.a.label());
+    g.a.function(step);
+    g.a.mov(R9, R2);
+    g.a.load(Size::D, R6, R9, DENTRY);
+    g.a.load(Size::D, R7, R9, MOUNT);
+    g.a.load(Size::D, R8, R9, NAMES);
+    g.a.load(Size::D, R1, R9, ROOT);
     g.a.jump_if(If::Ne, R6, R1, inside);
-    g.a.load(Size::D, R1, FP, ROOT_MNT);
+    g.a.load(Size::D, R1, R9, ROOT_MOUNT);
     g.a.jump_if(If::Eq, R7, R1, done);
     g.a.bind(inside);
-    g.read(R1, R7, g.l.vfsmount_root, SPARE);
+    g.read(R1, R7, g.l.vfsmount_root, STEP_SPARE);
     g.a.jump_if(If::Ne, R6, R1, same);
     // The root of a mount: on at its mount point. `struct mount` lies around `struct vfsmount`.
-    g.read(R1, R7, g.l.mount_parent - g.l.mount_mnt, SPARE);
+    g.read(R1, R7, g.l.mount_parent - g.l.mount_mnt, STEP_SPARE);
     g.a.add(R1, i32::from(g.l.mount_mnt));
     g.a.jump_if(If::Eq, R1, R7, done);
-    g.a.store(Size::D, FP, NEXT, R1);
-    g.read(R6, R7, g.l.mount_mountpoint - g.l.mount_mnt, SPARE);
-    g.a.load(Size::D, R7, FP, NEXT);
-    g.a.jump(step);
+    g.a.store(Size::D, R9, MOUNT, R1);
+    g.read(R1, R7, g.l.mount_mountpoint - g.l.mount_mnt, STEP_SPARE);
+    g.a.store(Size::D, R9, DENTRY, R1);
+    g.a.mov(R0, 0);
+    g.a.exit();
 
     g.a.bind(same);
-    g.read(R1, R6, g.l.dentry_parent, SPARE);
-    g.a.store(Size::D, FP, NEXT, R1);
-    g.a.jump_if(If::Gt, R9, NAMES_STOP, cut);
-    g.read(R3, R6, g.l.dentry_name, SPARE);
+    g.read(R1, R6, g.l.dentry_parent, STEP_SPARE);
+    g.a.store(Size::D, R9, DENTRY, R1);
+    g.read(R3, R6, g.l.dentry_name, STEP_SPARE);
+    g.a.load(Size::D, R7, R8, -8);
+    g.a.jump_if(If::Gt, R7, NAMES_STOP, cut);
     g.a.mov(R1, R8);
-    g.a.add(R1, R9);
+    g.a.add(R1, R7);
     g.a.mov(R2, 256);
     g.a.call(helper::PROBE_READ_KERNEL_STR);
     g.a.jump_if(If::LtSigned, R0, 0, cut);
-    g.a.add(R9, R0);
-    g.a.load(Size::D, R1, FP, NEXT);
+    g.a.add(R7, R0);
+    g.a.store(Size::D, R8, -8, R7);
+    // Its own parent, and no mount's root: it lies in no tree.
+    g.a.load(Size::D, R1, R9, DENTRY);
     g.a.jump_if(If::Eq, R1, R6, pseudo);
-    g.a.bind(up);
-    g.a.mov(R6, R1);
-    g.a.jump(step);
+    g.a.mov(R0, 0);
+    g.a.exit();
 
     g.a.bind(pseudo);
-    g.a.alu32(e::OR, R9, NAMES_PSEUDO);
+    flag_end(g, NAMES_PSEUDO);
     g.a.jump(done);
     g.a.bind(cut);
-    g.a.alu32(e::OR, R9, NAMES_CUT);
+    flag_end(g, NAMES_CUT);
     g.a.bind(done);
-    g.a.mov(R0, R9);
+    g.a.mov(R0, 1);
     g.a.exit();
-    let _ = R5;
+}
+
+/// A flag into the word before the names (R8); loses R1.
+fn flag_end(g: &mut Gen<'_>, flag: i32) {
+    g.a.load(Size::D, R1, R8, -8);
+    g.a.alu(e::OR, R1, flag);
+    g.a.store(Size::D, R8, -8, R1);
 }

@@ -199,7 +199,6 @@ fn path(g: &mut Gen<'_>, which: usize, next: Label, walk: Label) {
     g.a.add(R3, size::PATH as i32 + 8);
     g.a.load(Size::D, R4, FP, TASK);
     g.a.call_local(walk);
-    g.a.store(Size::D, R8, size::PATH as i16, R0);
     g.a.map(R1, &g.m.bases);
     g.a.mov(R2, R8);
     g.a.add(R2, 24);
