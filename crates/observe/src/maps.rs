@@ -113,6 +113,8 @@ pub(crate) mod spec {
     pub(crate) const FLAGS_BEHIND: u64 = 1 << 27;
     /// A relative path has no base that can still be told.
     pub(crate) const NO_BASE: u64 = 1 << 28;
+    /// When it succeeds, another program runs: its path is taken at sched_process_exec.
+    pub(crate) const EXECUTES: u64 = 1 << 29;
     pub(crate) const ADDRESS_AT: i32 = 8;
     pub(crate) const LENGTH_AT: i32 = 11;
     /// Words 1 to 6: masks of the arguments. Word 7: 0, or 1 plus the offset behind the first argument.
