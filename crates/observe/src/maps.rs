@@ -24,8 +24,10 @@ pub(crate) mod state {
     pub(crate) const CALL_NR: i16 = 16;
     /// u32: its table.
     pub(crate) const CALL_ARCH: i16 = 20;
-    /// u32: SIGSYS has told of a refused call that did not return yet.
+    /// u32: SIGSYS has told of a refused call: [`TRAPPED`], until it returns, or [`KILLED`], until the task ends.
     pub(crate) const SIGSYS: i16 = 24;
+    pub(crate) const TRAPPED: i32 = 1;
+    pub(crate) const KILLED: i32 = 2;
     pub(crate) const SIZE: usize = 32;
 }
 

@@ -90,18 +90,21 @@ fn a_running_process_is_attached_with_all_threads_and_children() {
 #[test]
 fn a_process_that_never_rests_is_attached_whole() {
     let observer = observer!();
-    for _ in 0..10 {
-        let mut child = std::process::Command::new(guest("manycalls")).args(["16", "20000"]).spawn().expect("guest");
+    for _ in 0..4 {
+        let mut child = std::process::Command::new(guest("manycalls")).args(["16", "100000"]).spawn().expect("guest");
         let pid = child.id().cast_signed();
         kit::wait_until("the threads", || {
             std::fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|entries| entries.count() == 17)
         });
         let recording = observer.record(&tipstaff_observe::Target::Tree(pid), &Options::default()).expect("recording");
+        // Whoever is there now is a member: each thread but the first ends by exit(2), and the first writes a line.
+        let there = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, |entries| entries.count() as u64);
         let status = child.wait().expect("wait");
         assert!(status.success());
         let observed = recording.stop().expect("observed");
-        // The last thread to end, and every thread's own exit(2): 16 of them and the process's.
-        assert_eq!((count(&observed, "exit"), count(&observed, "write")), (16, 1), "{:?}", observed.completeness);
+        assert!(there > 1, "it has ended before it was recorded");
+        assert!((there - 1..=16).contains(&count(&observed, "exit")), "{there}: {}", count(&observed, "exit"));
+        assert_eq!(count(&observed, "write"), 1, "{:?}", observed.completeness);
         complete(&observed);
     }
 }

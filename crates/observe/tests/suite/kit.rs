@@ -26,6 +26,9 @@ macro_rules! observer {
     };
 }
 
+/// The same for whoever starts a program: a shell that is told its working directory does not ask for it.
+pub const ENVIRONMENT: [(&str, &str); 2] = [("PATH", "/usr/bin:/bin"), ("PWD", "/")];
+
 /// A program that waits for a byte.
 pub struct Waiting {
     child: Child,
@@ -42,8 +45,13 @@ impl Waiting {
 
     /// A shell that waits, then becomes the program.
     pub fn to_execute<W: AsRef<std::ffi::OsStr>>(words: &[W]) -> Self {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", "read line; exec \"$@\"", "sh"]).args(words);
+        Self::start(shell(words))
+    }
+
+    /// The same in [`ENVIRONMENT`].
+    pub fn to_execute_cleanly<W: AsRef<std::ffi::OsStr>>(words: &[W]) -> Self {
+        let mut command = shell(words);
+        command.env_clear().envs(ENVIRONMENT).current_dir("/");
         Self::start(command)
     }
 
@@ -196,4 +204,10 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 
 fn child_of(pid: i32) -> Option<i32> {
     std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?.trim().parse().ok()
+}
+
+fn shell<W: AsRef<std::ffi::OsStr>>(words: &[W]) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "read line; exec \"$@\"", "sh"]).args(words);
+    command
 }

@@ -7,7 +7,7 @@ use crate::observer;
 
 #[test]
 fn full_tables_are_told() {
-    let observer = observer!(&Setup { pages: 64, entries: 4, paths: 2, ..Setup::default() });
+    let observer = observer!(&Setup { pages: 64, entries: 2, paths: 2, ..Setup::default() });
     let (_, observed) = recorded(&observer, "prctls=50 ppid=9 open=/a open=/b open=/c open=/d open=/e", &all());
     let lost = observed.completeness;
     assert!(!lost.complete());

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use tipstaff_observe::Phase;
 
-use crate::kit::{Waiting, complete, launch};
+use crate::kit::{ENVIRONMENT, Waiting, complete, launch};
 use crate::observer;
 
 /// Names that strace(1) tells of all processes of a command, but for the execve that starts it.
@@ -13,7 +13,7 @@ fn by_strace(words: &[&str]) -> Option<BTreeSet<String>> {
     let dir = tempfile::tempdir().expect("directory");
     let log = dir.path().join("log");
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o"]).arg(&log).args(words);
+    command.args(["-f", "-qq", "-o"]).arg(&log).args(words).env_clear().envs(ENVIRONMENT).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().ok()?;
     let text = std::fs::read_to_string(&log).ok()?;
     let name = |line: &str| {
@@ -40,16 +40,14 @@ fn names_are_those_that_strace_sees() {
     ];
     for words in programs {
         let theirs = by_strace(words).expect("strace");
-        let mut waiting = Waiting::to_execute(words);
+        let mut waiting = Waiting::to_execute_cleanly(words);
         let recording = observer.record(&waiting.tree(), &launch()).expect("recording");
         waiting.end();
         let observed = recording.stop().expect("observed");
         complete(&observed);
         let ours = observed.calls.iter().filter(|call| call.key.phase == Phase::Workload);
-        let ours: BTreeSet<String> = ours
-            .map(|call| call.key.number.name(call.key.arch).expect("a name").to_owned())
-            // strace starts its program without the signal mask and the limits that the shell had; it names restarts differently.
-            .collect();
+        let ours: BTreeSet<String> =
+            ours.map(|call| call.key.number.name(call.key.arch).expect("a name").to_owned()).collect();
         let differing: Vec<_> = ours.symmetric_difference(&theirs).collect();
         assert!(differing.is_empty(), "{words:?}: {differing:?}");
     }
