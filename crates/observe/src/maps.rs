@@ -165,10 +165,8 @@ pub(crate) mod class {
 pub(crate) struct Maps {
     /// Pages, a power of two.
     pub(crate) pages: u32,
-    /// Copies of the counts, a power of two: with one per CPU the programs need no atomic addition.
+    /// Copies of the counts, a power of two: CPUs do not wait for each other's cache lines.
     pub(crate) shards: u32,
-    /// There are fewer copies than CPUs.
-    pub(crate) atomic: bool,
     pub(crate) state: Map,
     /// u64 per page: the id that is in use, 0 for none; then u64 per page: the id that it gets when it is taken.
     pub(crate) live: Map,
@@ -218,7 +216,6 @@ impl Maps {
         Ok(Self {
             pages,
             shards,
-            atomic: shards < cpus,
             state: make(Kind::TaskStorage, "ts_state", 4, state::SIZE, 0)?,
             live: memory("ts_live", all_pages * 16)?,
             slots: memory("ts_slots", (SLOTS as usize + 1) * slot::WORDS * 8)?,

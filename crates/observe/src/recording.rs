@@ -168,10 +168,8 @@ impl Recording {
             let _ = inner.maps.pidnses.remove(&inum.to_ne_bytes());
             inner.word(SLOTS, slot::PIDNSES).fetch_sub(1, Relaxed);
         }
-        shared.slots.remove(&self.slot);
-        // Letting go of programs cannot fail; attaching is not what happens here.
-        let _ = inner.attach(&mut shared);
         read::forget(inner, self.slot);
+        shared.slots.remove(&self.slot);
     }
 }
 
