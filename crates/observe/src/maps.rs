@@ -123,6 +123,17 @@ pub(crate) mod spec {
     pub(crate) const BEHIND: usize = 7;
 }
 
+/// Tuples in plain memory before the hash table: what a hash of the tuple leads to, if it is free or the same. An entry is a tuple's key and its count;
+/// once taken it is kept as long as its page, so nothing is ever moved.
+pub(crate) mod memo {
+    pub(crate) const ENTRIES: usize = 4096;
+    pub(crate) const SHIFT: i32 = 6;
+    pub(crate) const WORDS: usize = 8;
+    pub(crate) const COUNT: i16 = super::size::TUPLE as i16;
+    /// In the place of the key's first word while the rest is being written; no id is that small.
+    pub(crate) const BUSY: i32 = 1;
+}
+
 /// Keys and values of hash tables, in bytes.
 pub(crate) mod size {
     /// id, table, number.
@@ -175,6 +186,7 @@ pub(crate) struct Maps {
     pub(crate) counts: Map,
     pub(crate) specs: Map,
     pub(crate) infos: Map,
+    pub(crate) memo: Map,
     pub(crate) free: Map,
     pub(crate) scratch: Map,
     pub(crate) exes: Map,
@@ -197,6 +209,7 @@ pub(crate) struct Memories {
     pub(crate) counts: Memory,
     pub(crate) specs: Memory,
     pub(crate) infos: Memory,
+    pub(crate) memo: Memory,
 }
 
 impl Maps {
@@ -222,6 +235,7 @@ impl Maps {
             counts: memory("ts_counts", all_pages * shards as usize * 2 * CALLS as usize * 8)?,
             specs: memory("ts_specs", 2 * CALLS as usize * spec::WORDS * 8)?,
             infos: memory("ts_infos", all_pages * info::SIZE)?,
+            memo: memory("ts_memo", memo::ENTRIES * memo::WORDS * 8)?,
             free: make(Kind::Queue, "ts_free", 0, 4, pages)?,
             scratch: make(Kind::Scratch, "ts_scratch", 4, size::PATH + size::BASE_VALUE, 1)?,
             exes: hash("ts_exes", size::EXE, 4)?,
@@ -245,6 +259,7 @@ impl Maps {
             counts: map(&self.counts, "ts_counts")?,
             specs: map(&self.specs, "ts_specs")?,
             infos: map(&self.infos, "ts_infos")?,
+            memo: map(&self.memo, "ts_memo")?,
         })
     }
 }

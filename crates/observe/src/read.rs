@@ -12,7 +12,7 @@ use tipstaff_abi::{Arch, Sysno};
 use tipstaff_sys::Errno;
 use tipstaff_sys::bpf::Map;
 
-use crate::maps::{CALLS, NAMES_CUT, NAMES_PSEUDO, class, flag, info, size, slot};
+use crate::maps::{CALLS, NAMES_CUT, NAMES_PSEUDO, class, flag, info, memo, size, slot};
 use crate::observer::Inner;
 use crate::{
     Address, Arguments, Call, Capability, Completeness, Error, ExeId, Executable, File, FileUse, Key, Observed, Phase,
@@ -116,6 +116,9 @@ pub(crate) fn all(inner: &Inner, number: u32, flags: u32, begun_ns: u64) -> Resu
     facts(inner, key, &mut calls, begun_ns)?;
     if flags & flag::ARGUMENTS.cast_unsigned() != 0 {
         tuples(inner, &pages, &mut calls)?;
+        if inner.word(number, slot::ARGUMENTS_DROPPED).load(Relaxed) > 0 {
+            calls.values_mut().for_each(|call| without_gaps(inner, call));
+        }
     }
     let returned = flags & flag::RESULTS.cast_unsigned() != 0;
     if returned {
@@ -231,7 +234,13 @@ fn tuples(inner: &Inner, pages: &HashMap<u32, Page>, calls: &mut BTreeMap<Key, C
     let table: HashMap<(Arch, u32), &Enumerable> =
         inner.arguments.iter().map(|call| ((call.arch, call.number.0), call)).collect();
     let mut found: BTreeMap<Key, BTreeMap<Vec<u64>, u64>> = BTreeMap::new();
-    for (bytes, value) in entries::<{ size::TUPLE }>(&inner.maps.tuples, 8, "ts_tuples")? {
+    let remembered = inner.memory.memo.chunks_exact(memo::WORDS).map(|words| {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes()).collect();
+        let (key, count) = bytes.split_at(size::TUPLE);
+        (key.try_into().expect("a key and a count"), count.to_vec())
+    });
+    for (bytes, value) in entries::<{ size::TUPLE }>(&inner.maps.tuples, 8, "ts_tuples")?.into_iter().chain(remembered)
+    {
         let Some(page) = pages.get(&u32_at(&bytes, 0)) else { continue };
         let which = u32_at(&bytes, 4);
         let (arch, number) = (TABLES[(which >> 31) as usize], which & 0x7fff_ffff);
@@ -248,6 +257,19 @@ fn tuples(inner: &Inner, pages: &HashMap<u32, Page>, calls: &mut BTreeMap<Key, C
         }
     }
     Ok(())
+}
+
+/// Where tuples found no room, a call of which fewer are known than were made may have had any.
+fn without_gaps(inner: &Inner, call: &mut Call) {
+    let known = match &call.arguments {
+        Some(Arguments::Any) => return,
+        Some(Arguments::Tuples(tuples)) => tuples.iter().map(|tuple| tuple.count).sum(),
+        None => 0,
+    };
+    let has = |entry: &Enumerable| entry.arch == call.key.arch && entry.number == call.key.number;
+    if known < call.count && inner.arguments.iter().any(has) {
+        call.arguments = Some(Arguments::Any);
+    }
 }
 
 /// How calls returned; and those that were refused.
@@ -426,6 +448,11 @@ pub(crate) fn forget(inner: &Inner, number: u32) {
     clear::<{ size::EXE }>(&maps.exes, 4, |key| u32_at(key, 0) == number);
     clear::<{ size::CALL }>(&maps.calls, size::CALL_VALUE, ours);
     clear::<{ size::TUPLE }>(&maps.tuples, 8, ours);
+    for words in inner.memory.memo.chunks_exact(memo::WORDS) {
+        if pages.contains_key(&(words[0].load(Relaxed) as u32)) {
+            words[0].store(0, Relaxed);
+        }
+    }
     clear::<{ size::RESULT }>(&maps.results, 8, ours);
     clear::<{ size::PATH }>(&maps.paths, 8, ours);
     clear::<{ size::ADDRESS }>(&maps.addresses, 8, ours);

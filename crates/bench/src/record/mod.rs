@@ -49,6 +49,8 @@ pub fn table(only: Option<&str>) -> anyhow::Result<()> {
     let returns = Options { returns: Returns::Always, ..plain.clone() };
     lost += bench.row("getppid, with results and refused calls", &calls(GETPPID), &returns, None)?;
     let all = Options { files: true, sockets: true, capabilities: true, ..returns };
+    let counts = Options { arguments: false, ..plain.clone() };
+    lost += bench.row("find /usr, counts alone", &find, &counts, None)?;
     lost += bench.row("find /usr, with paths, sockets, capabilities", &find, &all, None)?;
     if only.is_none() {
         let ns = bench.bystander(1, &all)?;
