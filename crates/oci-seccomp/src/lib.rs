@@ -26,6 +26,7 @@ pub mod danger;
 mod document;
 mod env;
 mod error;
+pub mod floor;
 mod form;
 mod import;
 pub mod learn;
