@@ -32,6 +32,7 @@ mod import;
 pub mod learn;
 pub mod libseccomp;
 pub mod region;
+mod resolve;
 mod words;
 mod write;
 
