@@ -9,14 +9,19 @@
 
 mod book;
 mod error;
+mod learned;
+mod limits;
 mod look;
+mod notify;
 mod options;
 mod process;
 mod ptrace;
 mod recorder;
 mod session;
+pub mod words;
 
 pub use error::{Error, PassedOver};
+pub use learned::{LearnOptions, Limits, learn};
 pub use options::{Command, ContainerTarget, Options, Target};
 pub use recorder::Recorder;
 pub use session::Event;

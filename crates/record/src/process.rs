@@ -56,6 +56,15 @@ pub(crate) fn status(pid: i32, field: &str) -> Option<u64> {
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
+/// Where a process's stack begins: another place after each exec. `None`: it is gone, or may not be looked at.
+pub(crate) fn stack(pid: i32) -> Option<u64> {
+    const STARTSTACK: usize = 28;
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command's name, in brackets, may hold anything; the third field follows the last one of them.
+    let (_, rest) = text.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(STARTSTACK - 3)?.parse().ok()
+}
+
 /// Whether a seccomp filter is in force for it.
 pub(crate) fn is_filtered(pid: i32) -> bool {
     status(pid, "Seccomp").is_some_and(|mode| mode != 0)

@@ -7,6 +7,7 @@ use tipstaff_abi::Arch;
 use tipstaff_recording::{self as recording, Backend, Machine, Phase, Run};
 use tipstaff_report::Bytes;
 
+use crate::notify;
 use crate::ptrace::{self, Whom};
 use crate::session::{Event, Refused, Session};
 use crate::{Command, Error, Options, PassedOver, Target, process};
@@ -156,6 +157,9 @@ fn session(
             };
             Ok(Box::new(ptrace::start(whom, options, run, events.clone())?))
         }
-        Backend::Notify => Err(Refused::Backend("not there yet".into())),
+        Backend::Notify => match target.target {
+            Target::Command(command) => Ok(Box::new(notify::start(command.clone(), options, run, events.clone())?)),
+            _ => Err(Refused::Backend("only what is started for it can be recorded so".into())),
+        },
     }
 }

@@ -29,6 +29,7 @@ use crate::session::{Event, Refused, Session};
 use crate::{Command, Error, Options, process};
 
 use follow::Follow;
+pub(crate) use follow::kind_name;
 
 /// The data of our RET_TRACE: another is from a filter of the program's own.
 const DATA: u16 = 0x7472;
