@@ -9,6 +9,7 @@
 
 mod book;
 mod container;
+mod ebpf;
 mod error;
 mod learned;
 mod limits;
