@@ -229,7 +229,7 @@ roads!(the_limit_is_exact_on_every_road, exact_on_every_road);
 
 fn nothing_drifts(user: User, machine: Machine, by: &str) {
     let count = if full_drill() { "100000" } else { "1500" };
-    for how in ["wait", "nohang", "ignored", "crash", "orphan", "thread"] {
+    for how in ["wait", "nohang", "ignored", "crash", "orphan", "thread", "alarm"] {
         let ran = tasks(&["shortlived", count, how], 12).wall("600s").patience(std::time::Duration::from_secs(600));
         let ran = ran.as_user(user).on(machine).go();
         takes_road!(ran, by);
