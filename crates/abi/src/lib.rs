@@ -7,6 +7,7 @@
 
 mod arch;
 pub mod bpf;
+pub mod capability;
 pub mod caps;
 pub mod ebpf;
 pub mod enumerable;

@@ -33,7 +33,7 @@ mod traces;
 mod user;
 
 pub use binary::tipstaff;
-pub use elsewhere::{also_elsewhere, this_program};
+pub use elsewhere::{also_elsewhere, is_on, this_program};
 pub use gate::Gate;
 pub use guest::{GUESTS, guest, guest_32, guest_dynamic};
 pub use machine::{Machine, Under, Without};
