@@ -141,6 +141,12 @@ impl Kernel {
         Ok(Self { layout: look_up(&btf)?, task_from_pid: btf.id(FUNCTIONS[0]).zip(btf.id(FUNCTIONS[1])) })
     }
 
+    /// As if the kernel had it not.
+    #[cfg(test)]
+    pub(crate) fn lose(&mut self, which: Tracepoint) {
+        self.layout.tracepoints[which as usize] = None;
+    }
+
     /// The id of a tracepoint's type.
     pub(crate) fn tracepoint(&self, which: Tracepoint) -> Result<u32, Unavailable> {
         let name = TRACEPOINTS[which as usize];

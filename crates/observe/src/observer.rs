@@ -62,7 +62,10 @@ impl Observer {
         }
         // Permission first: it is what is missing most often, and says so best.
         let maps = Maps::new(setup, tipstaff_sys::affinity::cpus())?;
-        let kernel = Kernel::read()?;
+        Self::on(Kernel::read()?, maps, setup)
+    }
+
+    fn on(kernel: Kernel, maps: Maps, setup: &Setup) -> Result<Self, Unavailable> {
         let memory = maps.memories()?;
         specs::fill(&memory.specs, &setup.arguments)?;
         for page in 0..setup.pages {
@@ -199,5 +202,45 @@ impl Inner {
         let per_page = self.maps.shards as usize * 2 * crate::maps::CALLS as usize;
         self.memory.counts[page as usize * per_page..][..per_page].iter().for_each(|count| count.store(0, Relaxed));
         self.push_page(page);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An observer of a kernel that lacks something.
+    fn poorer(change: impl FnOnce(&mut Kernel)) -> Option<Result<Observer, Unavailable>> {
+        let setup = Setup { pages: 64, entries: 64, paths: 64, ..Setup::default() };
+        let maps = Maps::new(&setup, 1).inspect_err(|error| tipstaff_testkit::note_skip(&error.to_string())).ok()?;
+        let mut kernel = Kernel::read().expect("the kernel's types");
+        change(&mut kernel);
+        Some(Observer::on(kernel, maps, &setup))
+    }
+
+    #[test]
+    fn without_the_tracepoint_of_capabilities_everything_else_is_recorded() {
+        let Some(observer) = poorer(|kernel| kernel.lose(Tracepoint::CapCapable)) else { return };
+        let observer = observer.expect("loaded");
+        assert!(!observer.sees_capabilities());
+        let mut child = std::process::Command::new("/bin/sleep").arg("100").spawn().expect("sleep");
+        let options = Options { capabilities: true, ..Options::default() };
+        let recording = observer.record(&Target::Tree(child.id().cast_signed()), &options).expect("recording");
+        child.kill().expect("kill");
+        child.wait().expect("wait");
+        assert!(recording.stop().expect("observed").capabilities.is_empty());
+    }
+
+    #[test]
+    fn without_a_way_from_a_number_to_a_task_it_loads() {
+        let Some(observer) = poorer(|kernel| kernel.task_from_pid = None) else { return };
+        observer.expect("loaded");
+    }
+
+    #[test]
+    fn without_a_tracepoint_that_is_needed_the_reason_is_said() {
+        let Some(observer) = poorer(|kernel| kernel.lose(Tracepoint::SchedProcessExec)) else { return };
+        let error = observer.expect_err("not loaded");
+        assert_eq!(error.to_string(), "the kernel has no tracepoint sched_process_exec");
     }
 }
