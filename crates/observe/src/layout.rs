@@ -1,6 +1,6 @@
 //! Where the running kernel keeps what the programs read: looked up in its type information, nothing assumed.
 
-use tipstaff_sys::bpf::KernelTypes;
+use tipstaff_sys::btf::KernelTypes;
 
 use crate::Unavailable;
 use crate::btf::{Btf, Wanted};

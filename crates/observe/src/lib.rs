@@ -18,6 +18,7 @@
 
 mod asm;
 mod btf;
+mod cgroup;
 mod error;
 mod layout;
 mod maps;
