@@ -14,6 +14,7 @@ pub mod arch;
 pub mod capability;
 pub mod child;
 pub mod clock;
+pub mod close_range;
 pub mod ids;
 pub mod kcmp;
 pub mod keeper;
