@@ -8,6 +8,7 @@
 mod arch;
 pub mod bpf;
 pub mod caps;
+pub mod enumerable;
 pub mod errno;
 pub mod family;
 mod nearest;
