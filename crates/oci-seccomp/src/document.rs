@@ -85,9 +85,9 @@ pub struct Arg {
     pub index: u32,
     /// With what; for `SCMP_CMP_MASKED_EQ` the mask.
     pub value: u64,
-    /// For `SCMP_CMP_MASKED_EQ` the value.
-    #[serde(default)]
-    pub value_two: u64,
+    /// For `SCMP_CMP_MASKED_EQ` the value; 0 unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_two: Option<u64>,
     /// `SCMP_CMP_*`.
     pub op: String,
 }

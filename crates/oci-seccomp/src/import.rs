@@ -6,7 +6,7 @@ use tipstaff_abi::{Arch, Sysno, errno};
 use tipstaff_seccomp::{self as seccomp, Action, Filter, Op, Rule, Table, Width};
 
 use crate::{
-    Arg, Document, Env, Error, Syscall,
+    Arg, Document, Env, Error, Form, Syscall,
     words::{self, Written, unknown},
 };
 
@@ -25,14 +25,22 @@ pub struct Imported {
 /// Reads JSON.
 ///
 /// # Errors
-/// With line and column, and the nearest key if one was misspelt.
+/// With line, column and the member's path, and the nearest key if one was misspelt.
 pub fn parse(json: &str) -> Result<Document, Error> {
-    serde_json::from_str(json).map_err(|wrong| {
-        let text = wrong.to_string();
-        let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
-        let message = nearest_key(&message).unwrap_or(message);
-        Error::Json { line: wrong.line(), column: wrong.column(), message }
-    })
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let document = serde_path_to_error::deserialize(&mut reader).map_err(|wrong| {
+        let path = wrong.path().to_string();
+        json_error(if path == "." { String::new() } else { path }, wrong.inner())
+    })?;
+    reader.end().map_err(|wrong| json_error(String::new(), &wrong))?;
+    Ok(document)
+}
+
+fn json_error(path: String, wrong: &serde_json::Error) -> Error {
+    let text = wrong.to_string();
+    let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
+    let message = nearest_key(&message).unwrap_or(message);
+    Error::Json { line: wrong.line(), column: wrong.column(), path, message }
 }
 
 /// serde lists every key that it expected; the nearest is enough.
@@ -77,9 +85,10 @@ pub fn evaluate(document: &Document, env: &Env<'_>) -> Result<Imported, Error> {
         notes.push("listenerPath: the supervisor listens itself".into());
     }
     let arches = arches(document, env, &mut notes)?;
+    let form = env.form.unwrap_or_else(|| document.form());
     let mut rules = Vec::new();
     for (at, entry) in document.syscalls.iter().flatten().enumerate() {
-        rules.extend(entry_rules(entry, &format!("syscalls[{at}]"), default, env)?);
+        rules.extend(entry_rules(entry, &format!("syscalls[{at}]"), default, env, form)?);
     }
     let mut tables = Vec::new();
     for arch in arches {
@@ -149,7 +158,13 @@ fn check_arch(path: &str, name: &str) -> Result<(), Error> {
 }
 
 /// One entry's rules with the name of the call that each is for; none if the entry does not count here.
-fn entry_rules(entry: &Syscall, path: &str, default: Action, env: &Env<'_>) -> Result<Vec<(String, Rule)>, Error> {
+fn entry_rules(
+    entry: &Syscall,
+    path: &str,
+    default: Action,
+    env: &Env<'_>,
+    form: Form,
+) -> Result<Vec<(String, Rule)>, Error> {
     let names: Vec<&String> = match (&entry.names, &entry.name) {
         (Some(names), Some(name)) if !names.is_empty() && !name.is_empty() => {
             return Err(Error::value(format!("{path}.name"), "cannot stand beside names: move it in there"));
@@ -173,7 +188,7 @@ fn entry_rules(entry: &Syscall, path: &str, default: Action, env: &Env<'_>) -> R
     for (at, arg) in entry.args.iter().flatten().enumerate() {
         conditions.push(condition(arg, &format!("{path}.args[{at}]"))?);
     }
-    let counts = counts(entry, path, env)?;
+    let counts = counts(entry, path, env, form)?;
     if !counts || action == default {
         return Ok(Vec::new());
     }
@@ -198,17 +213,19 @@ fn condition(arg: &Arg, path: &str) -> Result<seccomp::Condition, Error> {
         "SCMP_CMP_GE" => (Op::Ge, arg.value),
         "SCMP_CMP_GT" => (Op::Gt, arg.value),
         // Here `value` is the mask. libseccomp compares within the mask only, so bits outside do not count.
-        "SCMP_CMP_MASKED_EQ" => (Op::MaskedEq(arg.value), arg.value_two & arg.value),
+        "SCMP_CMP_MASKED_EQ" => (Op::MaskedEq(arg.value), arg.value_two.unwrap_or(0) & arg.value),
         other => return Err(unknown(&format!("{path}.op"), "operator", other, &words::OPS)),
     };
     Ok(seccomp::Condition { arg: index, width: Width::W64, op, value })
 }
 
 /// Whether an entry counts on this machine. Everything in it is checked either way.
-fn counts(entry: &Syscall, path: &str, env: &Env<'_>) -> Result<bool, Error> {
+fn counts(entry: &Syscall, path: &str, env: &Env<'_>, form: Form) -> Result<bool, Error> {
     let kernel = |which: &str, text: &Option<String>| match text.as_deref() {
         None | Some("") => Ok(None),
-        Some(text) => min_kernel(&format!("{path}.{which}.minKernel"), text).map(Some),
+        Some(text) => {
+            min_kernel(&format!("{path}.{which}.minKernel"), text).map(|min| (form != Form::Containers).then_some(min))
+        }
     };
     let is_ours = |name: &String| name == env.arch.engine_name() || Arch::by_name(name) == Some(env.arch);
     let has = |cap: &String| env.caps.contains(cap);

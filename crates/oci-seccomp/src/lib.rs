@@ -22,13 +22,20 @@
 //!   we do not: a document that limits `socket` by argument should not allow `socketcall`.
 #![forbid(unsafe_code)]
 
+pub mod danger;
 mod document;
 mod env;
 mod error;
+mod form;
 mod import;
+pub mod learn;
+pub mod libseccomp;
+pub mod region;
 mod words;
+mod write;
 
 pub use document::{ArchMap, Arg, Condition, Document, Syscall};
 pub use env::Env;
 pub use error::Error;
+pub use form::Form;
 pub use import::{Imported, evaluate, import, parse};

@@ -1,7 +1,7 @@
 //! Documents in the shape of those that engines ship, evaluated for several machines.
 
 use tipstaff_abi::{Arch, Sysno, bpf::SeccompData};
-use tipstaff_oci_seccomp::{Env, Error, Imported, evaluate, import, parse};
+use tipstaff_oci_seccomp::{Env, Error, Form, Imported, evaluate, import, parse};
 use tipstaff_seccomp::{Action, prove};
 
 const EPERM: Action = Action::Errno(1);
@@ -34,7 +34,7 @@ const ENGINE: &str = r#"{
 
 fn with(json: &str, arch: Arch, kernel: (u32, u32), caps: &[&str]) -> Result<Imported, Error> {
     let caps: Vec<String> = caps.iter().map(|&cap| cap.to_owned()).collect();
-    import(json, &Env { arch, kernel, caps: &caps })
+    import(json, &Env { arch, kernel, caps: &caps, form: Some(Form::Docker) })
 }
 
 fn here(json: &str) -> Result<Imported, Error> {
@@ -77,6 +77,16 @@ fn capabilities_kernels_and_machines_change_it() {
     assert_eq!(arm.filter.tables.iter().map(|table| table.arch).collect::<Vec<_>>(), [Arch::Aarch64, Arch::Arm]);
     assert_eq!(arm.ignored, ["no_such_call", "arch_prctl"]);
     assert_eq!(ask(&arm, Arch::Aarch64, "ptrace", 0), Action::Allow);
+}
+
+#[test]
+fn containers_common_knows_no_oldest_kernel() {
+    // Errnos by name speak for containers-common, which passes minKernel over.
+    let document = parse(ENGINE).expect("good");
+    assert_eq!(document.form(), Form::Containers);
+    let env = |form| Env { arch: Arch::X86_64, kernel: (4, 7), caps: &[], form };
+    let ptrace = |form| ask(&evaluate(&document, &env(form)).expect("good"), Arch::X86_64, "ptrace", 0);
+    assert_eq!((ptrace(None), ptrace(Some(Form::Docker))), (Action::Allow, EPERM));
 }
 
 #[test]
@@ -161,6 +171,6 @@ fn documents_survive_a_round_trip() {
     let document = parse(ENGINE).expect("good");
     let written = serde_json::to_string(&document).expect("writes");
     assert_eq!(parse(&written).expect("good"), document);
-    let env = Env { arch: Arch::X86_64, kernel: (6, 1), caps: &[] };
+    let env = Env { arch: Arch::X86_64, kernel: (6, 1), caps: &[], form: Some(Form::Docker) };
     assert_eq!(evaluate(&document, &env), here(ENGINE));
 }

@@ -369,7 +369,7 @@ fn named(rules: Vec<base::BaseRule>) -> Vec<Named> {
 
 fn oci(path: &std::path::Path, caps: &KernelCaps, host: &dyn Host) -> Result<(Filter, Vec<Named>), String> {
     let text = host.text(path).map_err(|e| format!("syscalls.base: {path:?}: {e}; name a readable file"))?;
-    let env = tipstaff_oci_seccomp::Env { arch: caps.arch, kernel: caps.release, caps: &[] };
+    let env = tipstaff_oci_seccomp::Env { arch: caps.arch, kernel: caps.release, caps: &[], form: None };
     let imported = tipstaff_oci_seccomp::import(&text, &env).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut filter = imported.filter;
     let mut rules = Vec::new();
