@@ -91,7 +91,7 @@ impl Call {
     pub fn new(arch: Arch, number: u32) -> Self {
         let selected = selected(arch, number);
         let arguments = (!selected.is_empty()).then(|| Arguments {
-            selected: selected.to_vec(),
+            selected: selected.iter().map(|&pick| pick.into()).collect(),
             demoted: false,
             values: BTreeSet::new(),
         });
@@ -140,12 +140,6 @@ impl Call {
 }
 
 impl Arguments {
-    /// The selected words of a call.
-    #[must_use]
-    pub fn select(&self, words: &[u64; 6]) -> Vec<u64> {
-        self.selected.iter().map(|select| select.of(words)).collect()
-    }
-
     /// Adds a combination; past [`MOST_TUPLES`] any are to be expected.
     pub fn add(&mut self, values: Vec<u64>) {
         if self.demoted {

@@ -53,7 +53,7 @@ fn call() -> impl Strategy<Value = Call> {
             }
             if let Some(arguments) = &mut call.arguments {
                 for words in words {
-                    arguments.add(arguments.select(&words));
+                    arguments.add(words[..arguments.selected.len()].to_vec());
                 }
             }
             for (value, count) in results {
