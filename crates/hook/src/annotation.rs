@@ -2,6 +2,9 @@
 //! oci-seccomp-bpf-hook, so that pods and scripts written for it work.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use tipstaff_oci_seccomp as oci;
@@ -10,6 +13,9 @@ use crate::Error;
 
 /// The key. CRI-O puts `/CONTAINER` behind it, where a pod has several containers.
 pub const KEY: &str = "io.containers.trace-syscall";
+
+/// No profile is that long.
+const MOST_INPUT: u64 = 16 << 20;
 
 /// What an annotation asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,13 +64,7 @@ impl Annotation {
                 if !path.is_absolute() {
                     return wrong(format!("input file path must be absolute: {path:?}"));
                 }
-                let text = match std::fs::read_to_string(path) {
-                    Ok(text) => text,
-                    Err(e) => return wrong(format!("error reading input file: {path:?}: {}", crate::words(&e))),
-                };
-                if let Err(e) = oci::parse(&text) {
-                    return wrong(format!("error parsing input file: {path:?}: {e}"));
-                }
+                read_input(path)?;
                 input = Some(path.to_path_buf());
             } else if let Some(path) = part.strip_prefix("of:") {
                 let path = Path::new(path.trim());
@@ -111,6 +111,28 @@ impl Annotation {
     }
 }
 
+/// Reads an input profile.
+///
+/// # Errors
+/// It cannot be read, or is none.
+pub fn read_input(path: &Path) -> Result<oci::Document, Error> {
+    let read = || -> std::io::Result<String> {
+        // The path is the container's owner's: a FIFO must not hold us up, nor a file that never ends.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(std::io::Error::other("no file"));
+        }
+        let mut text = String::new();
+        file.take(MOST_INPUT).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    let text = read().map_err(|e| {
+        Error::Annotation(format!("error reading input file: {path:?}: {}", crate::words(&e)))
+    })?;
+    oci::parse(&text).map_err(|e| Error::Annotation(format!("error parsing input file: {path:?}: {e}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +154,7 @@ mod tests {
             told("if:/nonexistent/x;of:/b"),
             r#"invalid annotation: error reading input file: "/nonexistent/x": no such file or directory"#
         );
+        assert!(told("if:/dev/zero;of:/b").ends_with(r#"error reading input file: "/dev/zero": no file"#));
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("p.json");
         std::fs::write(&file, "{").expect("a file");

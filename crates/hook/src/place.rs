@@ -11,12 +11,14 @@ use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::fs::{flock, fstat, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tipstaff_recording::{Recording, Run};
 
 use crate::Error;
 
@@ -144,11 +146,16 @@ impl Place {
     /// # Errors
     /// No space, mostly.
     pub fn write(&self, id: &str, file: &str, value: &impl Serialize) -> Result<(), Error> {
+        let text = serde_json::to_string(value).map_err(|e| self.error(&name(id, file), e))?;
+        self.write_text(id, file, &text)
+    }
+
+    fn write_text(&self, id: &str, file: &str, text: &str) -> Result<(), Error> {
         let (part, whole) = (name(id, "part"), name(id, file));
         let write = || -> std::io::Result<()> {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let mut out = File::from(openat(&self.dir, &part, flags, Mode::RUSR | Mode::WUSR)?);
-            out.write_all(&serde_json::to_vec(value)?)?;
+            out.write_all(text.as_bytes())?;
             renameat(&self.dir, &part, &self.dir, &whole)?;
             Ok(())
         };
@@ -160,11 +167,51 @@ impl Place {
 
     /// Reads one of a container's files. None: it is not there, or not one of ours.
     pub fn read<T: DeserializeOwned>(&self, id: &str, file: &str) -> Option<T> {
+        serde_json::from_str(&self.read_text(id, file)?).ok()
+    }
+
+    fn read_text(&self, id: &str, file: &str) -> Option<String> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let fd = openat(&self.dir, name(id, file), flags, Mode::empty()).ok()?;
-        let mut text = Vec::new();
-        File::from(fd).take(MOST_FILE).read_to_end(&mut text).ok()?;
-        serde_json::from_slice(&text).ok()
+        let mut text = String::new();
+        File::from(fd).take(MOST_FILE).read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    /// Saves what has been seen up to now.
+    ///
+    /// # Errors
+    /// No space, mostly; what was saved before is there then.
+    pub fn save(&self, id: &str, run: Run) -> Result<(), Error> {
+        self.write_text(id, "flush", &Recording::from(run).to_json())
+    }
+
+    /// What was saved last, and how long ago. None: nothing was.
+    pub fn saved(&self, id: &str) -> Option<(Run, Duration)> {
+        let run = Recording::parse(&self.read_text(id, "flush")?).ok()?.runs().next()?.clone();
+        let found = statat(&self.dir, name(id, "flush"), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let then = Duration::new(u64::try_from(found.st_mtime).ok()?, u32::try_from(found.st_mtime_nsec).ok()?);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        Some((run, now.saturating_sub(then)))
+    }
+
+    /// One writer of profiles at a time: two containers may have one output.
+    ///
+    /// # Errors
+    /// The lock cannot be made.
+    pub fn outputs(&self) -> Result<OwnedFd, Error> {
+        const OUTPUTS: &str = ".outputs";
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let lock = || {
+            let fd = openat(&self.dir, OUTPUTS, flags, Mode::RUSR | Mode::WUSR)?;
+            while let Err(e) = flock(&fd, FlockOperation::LockExclusive) {
+                if e != Errno::INTR {
+                    return Err(e);
+                }
+            }
+            Ok(fd)
+        };
+        lock().map_err(|e| self.error(OUTPUTS, e))
     }
 
     /// Removes what was never asked for: ends of recordings that no poststop came for within a day.

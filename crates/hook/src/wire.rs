@@ -68,3 +68,15 @@ pub struct End {
     /// Why nothing was written. What was there before is there still.
     pub failed: Option<String>,
 }
+
+impl End {
+    /// In words, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        if let Some(why) = &self.failed {
+            return vec![format!("{:?} was not written: {why}", self.output)];
+        }
+        let mut lines = vec![format!("{:?}: {} calls", self.output, self.names)];
+        lines.extend(self.incomplete.iter().map(|why| format!("{:?} is incomplete: {why}", self.output)));
+        lines
+    }
+}
