@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Document {
-    /// What happens to a call without a rule.
+    /// What happens to a call without a rule. The engines take an empty one, without rules, for no filter at all.
+    #[serde(default)]
     pub default_action: String,
     /// The errno of that, if the action is ERRNO (or the data, if it is TRACE).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -64,13 +64,12 @@ pub fn import(json: &str, env: &Env<'_>) -> Result<Imported, Error> {
 /// The first thing that is wrong, with its place and what to write instead.
 pub fn evaluate(document: &Document, env: &Env<'_>) -> Result<Imported, Error> {
     let mut notes = Vec::new();
-    let default = words::action(&Written {
-        place: "",
-        keys: ["defaultAction", "defaultErrno"],
-        action: &document.default_action,
-        ret: document.default_errno_ret,
-        name: document.default_errno.as_deref(),
-    })?;
+    let default = if document.is_off(env) {
+        notes.push("defaultAction: empty and without rules: the engines use no filter then".into());
+        Action::Allow
+    } else {
+        default_action(document)?.1
+    };
     for (at, flag) in document.flags.iter().flatten().enumerate() {
         let path = format!("flags[{at}]");
         if !words::FLAGS.contains(&flag.as_str()) {
@@ -109,6 +108,44 @@ pub fn evaluate(document: &Document, env: &Env<'_>) -> Result<Imported, Error> {
     Ok(Imported { filter, ignored, notes })
 }
 
+/// The errno of the default action, if it has one, and that action.
+pub(crate) fn default_action(document: &Document) -> Result<(Option<u32>, Action), Error> {
+    if document.default_action.is_empty() {
+        return Err(Error::value(
+            "defaultAction",
+            "is missing: write what happens to a call without a rule, as SCMP_ACT_ERRNO",
+        ));
+    }
+    written(&Written {
+        place: "",
+        keys: ["defaultAction", "defaultErrno"],
+        action: &document.default_action,
+        ret: document.default_errno_ret,
+        name: document.default_errno.as_deref(),
+    })
+}
+
+/// The same of an entry.
+pub(crate) fn entry_action(entry: &Syscall, path: &str) -> Result<(Option<u32>, Action), Error> {
+    written(&Written {
+        place: &format!("{path}."),
+        keys: ["action", "errno"],
+        action: &entry.action,
+        ret: entry.errno_ret,
+        name: entry.errno.as_deref(),
+    })
+}
+
+fn written(written: &Written<'_>) -> Result<(Option<u32>, Action), Error> {
+    let action = words::action(written)?;
+    let given = written.ret.is_some() || written.name.is_some_and(|name| !name.is_empty());
+    let ret = match action {
+        Action::Errno(data) | Action::Trace(data) if given => Some(data.into()),
+        _ => None,
+    };
+    Ok((ret, action))
+}
+
 /// The machine's own architecture, and the listed ones that it can run.
 fn arches(document: &Document, env: &Env<'_>, notes: &mut Vec<String>) -> Result<Vec<Arch>, Error> {
     let mut named: Vec<(String, &str)> = Vec::new();
@@ -130,7 +167,7 @@ fn arches(document: &Document, env: &Env<'_>, notes: &mut Vec<String>) -> Result
                 {
                     check_arch(&path, name)?;
                     // Only the machine's own entry counts, with what comes with it.
-                    if arch(&entry.architecture, env) == Some(env.arch) {
+                    if is_native(&entry.architecture, env) {
                         named.push((path, name));
                     }
                 }
@@ -151,6 +188,11 @@ fn arches(document: &Document, env: &Env<'_>, notes: &mut Vec<String>) -> Result
 
 fn arch(name: &str, env: &Env<'_>) -> Option<Arch> {
     if name == "SCMP_ARCH_NATIVE" { Some(env.arch) } else { Arch::by_name(name) }
+}
+
+/// Whether an architecture's name is the machine's own.
+pub(crate) fn is_native(name: &str, env: &Env<'_>) -> bool {
+    arch(name, env) == Some(env.arch)
 }
 
 fn check_arch(path: &str, name: &str) -> Result<(), Error> {
@@ -177,13 +219,7 @@ fn entry_rules(
     if let Some(at) = names.iter().position(|name| name.is_empty()) {
         return Err(Error::value(format!("{path}.names[{at}]"), "an empty name"));
     }
-    let action = words::action(&Written {
-        place: &format!("{path}."),
-        keys: ["action", "errno"],
-        action: &entry.action,
-        ret: entry.errno_ret,
-        name: entry.errno.as_deref(),
-    })?;
+    let (_, action) = entry_action(entry, path)?;
     let mut conditions = Vec::new();
     for (at, arg) in entry.args.iter().flatten().enumerate() {
         conditions.push(condition(arg, &format!("{path}.args[{at}]"))?);
@@ -220,7 +256,7 @@ fn condition(arg: &Arg, path: &str) -> Result<seccomp::Condition, Error> {
 }
 
 /// Whether an entry counts on this machine. Everything in it is checked either way.
-fn counts(entry: &Syscall, path: &str, env: &Env<'_>, form: Form) -> Result<bool, Error> {
+pub(crate) fn counts(entry: &Syscall, path: &str, env: &Env<'_>, form: Form) -> Result<bool, Error> {
     let kernel = |which: &str, text: &Option<String>| match text.as_deref() {
         None | Some("") => Ok(None),
         Some(text) => {

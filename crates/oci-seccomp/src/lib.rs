@@ -26,11 +26,13 @@ pub mod danger;
 mod document;
 mod env;
 mod error;
+pub mod floor;
 mod form;
 mod import;
 pub mod learn;
 pub mod libseccomp;
 pub mod region;
+mod resolve;
 mod words;
 mod write;
 

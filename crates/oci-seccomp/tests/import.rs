@@ -148,7 +148,8 @@ fn errors_name_the_place_and_the_cure() {
         (entry(r#""action": "ALLOW""#), "syscalls[0].action", "known are SCMP_ACT_KILL"),
         (entry(r#""action": "SCMP_ACT_LOG", "args": [{"index": 6, "value": 0, "op": "SCMP_CMP_EQ"}]"#), "syscalls[0].args[0].index", "0 to 5"),
         (entry(r#""action": "SCMP_ACT_LOG", "args": [{"index": 0, "value": 0, "op": "SCMP_CMP_EQUAL"}]"#), "syscalls[0].args[0].op", "`SCMP_CMP_EQ`"),
-        (entry(r#""action": "SCMP_ACT_LOG", "args": [{"index": 0, "value": -1, "op": "SCMP_CMP_EQ"}]"#), "line 1", "expected u64"),
+        (entry(r#""action": "SCMP_ACT_LOG", "args": [{"index": 0, "value": -1, "op": "SCMP_CMP_EQ"}]"#), "syscalls[0].args[0].value: ", "expected u64"),
+        (entry(r#""action": 3"#), "syscalls[0].action: ", "expected a string"),
         (entry(r#""action": "SCMP_ACT_LOG", "arg": []"#), "line 1", "did you mean `args`?"),
         (entry(r#""action": "SCMP_ACT_LOG", "errnoRet": 5"#), "syscalls[0].action", "only ERRNO and TRACE"),
         (entry(r#""action": "SCMP_ACT_ERRNO", "errno": "ENOSYSS""#), "syscalls[0].errno", "did you mean `ENOSYS`?"),
@@ -173,4 +174,45 @@ fn documents_survive_a_round_trip() {
     assert_eq!(parse(&written).expect("good"), document);
     let env = Env { arch: Arch::X86_64, kernel: (6, 1), caps: &[], form: Some(Form::Docker) };
     assert_eq!(evaluate(&document, &env), here(ENGINE));
+}
+
+#[test]
+fn an_engines_document_becomes_the_specifications() {
+    let text = r#"{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "ENOSYS",
+        "archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]}, {"architecture": "SCMP_ARCH_S390X"}],
+        "syscalls": [
+            {"names": ["read", "call_of_tomorrow"], "action": "SCMP_ACT_ALLOW", "comment": "needed"},
+            {"name": "ptrace", "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_PTRACE"]}},
+            {"names": ["statx"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
+            {"names": ["mount"], "action": "SCMP_ACT_ERRNO", "errno": "EPERM"},
+            {"names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [
+                {"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}, {"index": 0, "value": 8, "op": "SCMP_CMP_EQ"}]}]}"#;
+    let document = parse(text).expect("good");
+    let env = Env { arch: Arch::X86_64, kernel: (6, 1), caps: &[], form: None };
+    let strict = document.resolved(&env).expect("good");
+    assert_eq!(strict.form(), Form::Strict);
+    let expected = r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":38,"architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86"],"syscalls":[
+        {"names":["read","call_of_tomorrow"],"action":"SCMP_ACT_ALLOW"},
+        {"names":["mount"],"action":"SCMP_ACT_ERRNO","errnoRet":1},
+        {"names":["personality"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":0,"op":"SCMP_CMP_EQ"}]},
+        {"names":["personality"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":8,"op":"SCMP_CMP_EQ"}]}]}"#;
+    assert_eq!(strict, parse(expected).expect("good"));
+    assert_eq!(evaluate(&strict, &env).expect("good").filter, evaluate(&document, &env).expect("good").filter);
+}
+
+#[test]
+fn an_empty_profile_is_no_filter_for_engines_and_an_error_for_runtimes() {
+    let env = |form| Env { arch: Arch::X86_64, kernel: (6, 1), caps: &[], form };
+    for form in [Form::Docker, Form::Containers] {
+        let off = import("{}", &env(Some(form))).expect("off");
+        assert_eq!((ask(&off, Arch::X86_64, "mount", 0), off.notes.len()), (Action::Allow, 1));
+        let rules = r#"{"syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}"#;
+        assert!(
+            import(rules, &env(Some(form)))
+                .expect_err("rules and no default")
+                .to_string()
+                .contains("defaultAction: is missing")
+        );
+    }
+    assert!(import("{}", &env(None)).expect_err("no default").to_string().contains("defaultAction: is missing"));
 }
