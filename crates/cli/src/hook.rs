@@ -116,8 +116,9 @@ fn run(how: &How) -> Result<(), String> {
     read.map_err(|e| format!("standard input: {}", say::words(&e)))?;
     match tipstaff_hook::run(&state, &options).map_err(|e| e.to_string())? {
         Done::Records(notes) => notes.iter().for_each(say::note),
-        Done::Nothing(why) | Done::Unrecorded(why) => say::note(why),
-        Done::Written { said, .. } => said.iter().for_each(say::note),
+        Done::Nothing(why) => say::note(why),
+        Done::Unrecorded(why) => say::note(format_args!("runs unrecorded: {why}")),
+        Done::Written(said) => said.iter().for_each(say::note),
     }
     Ok(())
 }

@@ -15,7 +15,9 @@ pub struct Card {
     pub name: String,
     /// Its first process.
     pub pid: i32,
-    /// What its configuration says.
+    /// The directory with its configuration.
+    pub bundle_dir: PathBuf,
+    /// What that says.
     pub bundle: Bundle,
     /// The profile that stays, and is added to.
     pub input: Option<PathBuf>,

@@ -235,9 +235,9 @@ impl Podman {
     pub fn unavailable(runtime: Runtime) -> Option<String> {
         let missing = ["podman", "conmon"].into_iter().find(|program| find(program).is_none());
         runtime.unavailable().or_else(|| missing.map(|program| format!("{program} is not installed"))).or_else(|| {
-            static WORKS: OnceLock<Option<String>> = OnceLock::new();
+            static WORKS: [OnceLock<Option<String>>; 2] = [OnceLock::new(), OnceLock::new()];
             // A machine may have Podman and not let it store anything, or run anything.
-            WORKS
+            WORKS[usize::from(runtime == Runtime::Crun)]
                 .get_or_init(|| {
                     let said = Self::new(runtime).run(&[], &["true"]);
                     (said.code != 0).then(|| {

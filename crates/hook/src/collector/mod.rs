@@ -1,6 +1,7 @@
 //! The collector: a process of its own, in its own session and outside of the caller's control groups, for as long as there is a container to record.
 
 mod job;
+mod recorder;
 mod serve;
 
 use std::io::Write;
@@ -10,6 +11,7 @@ use crate::place::{COLLECTOR, Claim, Place};
 use crate::wire::Task;
 
 pub use job::{Records, Watches};
+pub use recorder::Real;
 
 /// Collects; standard input is the collector's card, locked, and standard output is heard until a line says that somebody listens. The exit status.
 pub fn collect(recorder: impl Records) -> u8 {
