@@ -10,6 +10,7 @@ mod explain;
 mod generate;
 mod hook;
 mod profiles;
+mod record;
 mod run;
 mod say;
 mod trace;

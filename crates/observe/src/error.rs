@@ -56,6 +56,9 @@ pub enum Unavailable {
         /// With what.
         errno: Errno,
     },
+    /// A size or a table that cannot be.
+    #[error("{0}")]
+    BadSetup(&'static str),
     /// Not an architecture that programs are made for.
     #[error("recording by eBPF is not there for this architecture yet")]
     Architecture,
@@ -114,12 +117,12 @@ pub enum Error {
     /// A process is recorded already.
     #[error("process {0} is being recorded already; a task belongs to one recording")]
     Taken(i32),
+    /// A control group or a PID namespace is recorded already.
+    #[error("the target is being recorded already")]
+    TargetTaken,
     /// All slots or all pages are in use.
     #[error("no room for another recording: {0} at once are the most")]
     Full(u32),
-    /// A size that cannot be.
-    #[error("{0}")]
-    Setup(&'static str),
     /// A map did not answer.
     #[error("bpf: {what}: {errno}")]
     Map {

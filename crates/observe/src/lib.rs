@@ -16,21 +16,27 @@
 //! whether it can be had.
 #![forbid(unsafe_code)]
 
+mod asm;
+mod btf;
 mod error;
+mod layout;
+mod maps;
 mod observed;
+mod observer;
 mod options;
+mod probe;
+mod programs;
+mod read;
+mod recording;
+mod seed;
+mod specs;
 
 pub use error::{Error, Unavailable};
 pub use observed::{
     Address, Arguments, Call, Capability, Completeness, ExeId, Executable, File, FileUse, Key, Observed, Phase,
     Refusal, Refused, Results, Socket, Tuple,
 };
+pub use observer::Observer;
 pub use options::{Options, Returns, Setup, Target};
-
-/// The loaded programs, shared by all recordings of this process.
-#[derive(Debug)]
-pub struct Observer {}
-
-/// One recording. Dropped, it stops.
-#[derive(Debug)]
-pub struct Recording {}
+pub use probe::probe;
+pub use recording::Recording;

@@ -11,15 +11,17 @@ use crate::Phase;
 pub struct Setup {
     /// Which arguments of which calls are collected. [`tipstaff_abi::enumerable::all`] is the usual one; an empty table collects none.
     pub arguments: Vec<Enumerable>,
-    /// Pages: one per recording, executable and phase. A power of two from 64 to 4096; each takes 8 KiB per CPU (up to 8).
+    /// Pages: one per recording, executable and phase. A power of two from 64 to 2048; each takes 8 KiB per CPU (up to 8).
     pub pages: u32,
-    /// The most entries of each table (facts of calls, tuples, results, paths, addresses).
+    /// The most entries of each table (facts of calls, tuples, results, addresses, capabilities).
     pub entries: u32,
+    /// The most paths.
+    pub paths: u32,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { arguments: tipstaff_abi::enumerable::all(), pages: 256, entries: 65_536 }
+        Self { arguments: tipstaff_abi::enumerable::all(), pages: 256, entries: 16_384, paths: 65_536 }
     }
 }
 

@@ -80,10 +80,11 @@ impl Book {
     pub(crate) fn executable(&mut self, path: Bytes, executed: bool) -> Exe {
         let now = self.now();
         let at = *self.by_path.entry(path.clone()).or_insert_with(|| {
-            self.executables.push(Executable { path, execs: 0, first_ns: now });
+            self.executables.push(Executable { path, execs: Some(0), first_ns: now });
             self.executables.len() as Exe - 1
         });
-        self.executables[at as usize].execs += u64::from(executed);
+        let row = &mut self.executables[at as usize];
+        row.execs = row.execs.map(|execs| execs + u64::from(executed));
         at
     }
 

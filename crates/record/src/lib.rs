@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 mod book;
+mod container;
+mod ebpf;
 mod error;
 mod learned;
 mod limits;
@@ -20,6 +22,7 @@ mod recorder;
 mod session;
 pub mod words;
 
+pub use container::container;
 pub use error::{Error, PassedOver};
 pub use learned::{LearnOptions, Limits, learn};
 pub use options::{Command, ContainerTarget, Options, Target};

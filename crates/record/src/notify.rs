@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -36,6 +37,8 @@ const PATH_MAX: usize = 4096;
 pub(crate) struct Notify {
     book: Arc<Mutex<Book>>,
     command: OwnedFd,
+    /// Everybody has ended.
+    over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -44,13 +47,14 @@ pub(crate) fn start(command: Command, options: Options, run: Run, events: Sender
     let options = Options { results: false, ..options };
     let book = Arc::new(Mutex::new(Book::new(run, options)));
     let (begun, begins) = sync_channel(1);
-    let theirs = Arc::clone(&book);
+    let over = Arc::new(AtomicBool::new(false));
+    let theirs = (Arc::clone(&book), Arc::clone(&over));
     let thread = std::thread::Builder::new()
         .name("listener".into())
-        .spawn(move || listen(&command, theirs, options, &begun, &events))
+        .spawn(move || listen(&command, theirs.0, options, &begun, &events, &theirs.1))
         .map_err(|e| Refused::Backend(format!("no thread for the listener: {e}")))?;
     let command = begins.recv().unwrap_or_else(|_| Err(Refused::Backend("the listener ended early".into())))?;
-    Ok(Notify { book, command, thread: Some(thread) })
+    Ok(Notify { book, command, over, thread: Some(thread) })
 }
 
 impl Session for Notify {
@@ -60,7 +64,7 @@ impl Session for Notify {
 
     fn stop(&mut self) -> Run {
         if let Some(thread) = self.thread.take() {
-            if !thread.is_finished() {
+            if !self.over.load(SeqCst) {
                 lock(&self.book).completeness.lacks(Reason::StillRunning, 1);
                 const SIGKILL: i32 = 9;
                 self.signal(SIGKILL);
@@ -103,6 +107,7 @@ fn listen(
     options: Options,
     begun: &SyncSender<Result<OwnedFd, Refused>>,
     events: &Sender<Event>,
+    over: &AtomicBool,
 ) {
     let started = start_program(command);
     let (running, listener) = match started {
@@ -119,6 +124,7 @@ fn listen(
             let exit = match ended.wait() {
                 Ok(status) => exit(status),
                 Err(e) => {
+                    over.store(true, SeqCst);
                     let errno = Errno(e.raw_os_error().unwrap_or(0));
                     return drop(events.send(Event::NotExecuted(errno)));
                 }
@@ -141,6 +147,7 @@ fn listen(
             Ok(Next::Nothing) => {}
             Ok(Next::Ended) if running.is_none() => {
                 watch.finish();
+                over.store(true, SeqCst);
                 return drop(events.send(Event::Empty));
             }
             // Its zombie is still to be reaped: the pidfd says so now.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tipstaff_abi::Arch;
 use tipstaff_report::Bytes;
@@ -132,6 +132,32 @@ pub(crate) fn arch(pid: i32) -> Option<Arch> {
         (40, _) => Some(Arch::Arm),
         _ => None,
     }
+}
+
+/// The directories of the control groups that a process is in and this process is not, nor in one above or below: those of a container alone.
+pub(crate) fn own_cgroups(pid: i32) -> Vec<PathBuf> {
+    let theirs = cgroups(pid);
+    let ours = cgroups(std::process::id().cast_signed());
+    theirs.into_iter().filter(|path| !ours.iter().any(|our| our.starts_with(path))).collect()
+}
+
+/// cgroups(7): the directories of all hierarchies that are mounted in the usual places.
+fn cgroups(pid: i32) -> Vec<PathBuf> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let mounts: Vec<&str> =
+            if controllers.is_empty() { vec!["", "unified"] } else { vec![controllers.trim_start_matches("name=")] };
+        for mount in mounts {
+            let directory = Path::new("/sys/fs/cgroup").join(mount).join(path.trim_start_matches('/'));
+            if is_cgroup(&directory) && !found.contains(&directory) {
+                found.push(directory);
+            }
+        }
+    }
+    found
 }
 
 /// Whether a directory is one of a control group file system.

@@ -7,10 +7,10 @@ use tipstaff_abi::Arch;
 use tipstaff_recording::{self as recording, Backend, Machine, Phase, Run};
 use tipstaff_report::Bytes;
 
-use crate::notify;
 use crate::ptrace::{self, Whom};
 use crate::session::{Event, Refused, Session};
 use crate::{Command, Error, Options, PassedOver, Target, process};
+use crate::{ebpf, notify};
 
 /// A recording that is going on. Dropped, it stops as [`Self::stop`] does.
 pub struct Recorder {
@@ -148,7 +148,15 @@ fn session(
     events: &Sender<Event>,
 ) -> Result<Box<dyn Session>, Refused> {
     match backend {
-        Backend::Ebpf => Err(Refused::Backend("not there yet".into())),
+        Backend::Ebpf => {
+            let whom = match target.target {
+                Target::Command(command) => ebpf::Whom::Command(command.clone()),
+                Target::Processes(pids) => ebpf::Whom::Processes(pids.clone()),
+                Target::Cgroup(path) => ebpf::Whom::Cgroup(path.clone()),
+                Target::Container(container) => ebpf::Whom::Container(container.clone()),
+            };
+            Ok(Box::new(ebpf::start(whom, options, run, events.clone())?))
+        }
         Backend::Ptrace => {
             let whom = match target.target {
                 Target::Command(command) => Whom::Command(command.clone()),

@@ -54,6 +54,8 @@ pub enum Reason {
     BrokenOff,
     /// Calls of an architecture without a table here.
     ForeignCalls,
+    /// Results, files, addresses or capabilities for which there was no room.
+    DetailsDropped,
     /// Paths and addresses that could not be read.
     PathsUnread,
     /// Calls whose argument values were too many to keep: any are taken as seen.
@@ -62,7 +64,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Dropped,
         Self::ThreadsMissed,
         Self::AttachedRunning,
@@ -71,6 +73,7 @@ impl Reason {
         Self::StillRunning,
         Self::BrokenOff,
         Self::ForeignCalls,
+        Self::DetailsDropped,
         Self::PathsUnread,
         Self::ArgumentsDemoted,
     ];
@@ -135,6 +138,9 @@ impl fmt::Display for Shortfall {
             Reason::StillRunning => f.write_str("the target goes on"),
             Reason::BrokenOff => f.write_str("the recording was broken off"),
             Reason::ForeignCalls => write!(f, "{n} call{s} of an unknown architecture"),
+            Reason::DetailsDropped => {
+                write!(f, "{n} result{s}, file{s} or address{} lost for want of room", if n == 1 { "" } else { "es" })
+            }
             Reason::PathsUnread => write!(f, "{n} path{s} or address{} unreadable", if n == 1 { "" } else { "es" }),
             Reason::ArgumentsDemoted => write!(f, "{n} call{s} with too many argument values to limit"),
         }

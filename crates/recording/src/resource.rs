@@ -12,8 +12,9 @@ use crate::words;
 pub struct Executable {
     /// Its path as the kernel has it (proc_pid_exe(5)); of a script that of its interpreter.
     pub path: Bytes,
-    /// How often it was executed; 0: it ran when the recording began.
-    pub execs: u64,
+    /// How often it was executed; 0: it ran when the recording began; null: not counted.
+    #[serde(deserialize_with = "words::present")]
+    pub execs: Option<u64>,
     /// When first, in nanoseconds since the run began.
     pub first_ns: u64,
 }

@@ -93,7 +93,7 @@ prop_compose! {
         id in 0..4_u8, started in 0..3_u64, duration in 0..3_u64, backend in prop::sample::select(Backend::ALL.to_vec()), arch in arch(),
         target in target(), exit in option::of(prop_oneof![any::<u8>().prop_map(Exit::Code), (1..64).prop_map(|n| Exit::Signal(Signal::new(n)))]),
         lacks in vec((prop::sample::select(Reason::ALL.to_vec()), 0..3_u64), 0..3), calls in vec(call(), 0..4), files in option::of(vec(file(), 0..3)),
-        sockets in option::of(vec(socket(), 0..3)), caps in option::of(vec(0..4_u64, 0..3)), executables in vec((bytes(), any::<u64>()), 0..3),
+        sockets in option::of(vec(socket(), 0..3)), caps in option::of(vec(0..4_u64, 0..3)), executables in vec((bytes(), option::of(any::<u64>())), 0..3),
     ) -> Run {
         let machine = Machine { kernel: "6.18.0".to_owned(), arch };
         let mut run = Run::new(format!("{id:032x}"), backend, machine, target, started);
