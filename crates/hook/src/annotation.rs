@@ -42,8 +42,7 @@ pub fn choose<'a>(annotations: &'a BTreeMap<String, String>, name: &str) -> Choi
     if let Some(value) = annotations.get(&format!("{KEY}/{name}")).or_else(|| annotations.get(KEY)) {
         return Choice::Ours(value);
     }
-    let others: Vec<&str> =
-        annotations.keys().filter_map(|key| key.strip_prefix(KEY)?.strip_prefix('/')).collect();
+    let others: Vec<&str> = annotations.keys().filter_map(|key| key.strip_prefix(KEY)?.strip_prefix('/')).collect();
     if others.is_empty() { Choice::Absent } else { Choice::Others(others) }
 }
 
@@ -101,7 +100,9 @@ impl Annotation {
                 }
             };
             if value.is_empty() || value.starts_with('.') || value.contains(['/', '\0']) {
-                return Err(Error::Annotation(format!("{{{word}}} is {value:?} here, which is no file's name: {text:?}")));
+                return Err(Error::Annotation(format!(
+                    "{{{word}}} is {value:?} here, which is no file's name: {text:?}"
+                )));
             }
             path.extend([before, value]);
             rest = after;
@@ -127,9 +128,8 @@ pub fn read_input(path: &Path) -> Result<oci::Document, Error> {
         file.take(MOST_INPUT).read_to_string(&mut text)?;
         Ok(text)
     };
-    let text = read().map_err(|e| {
-        Error::Annotation(format!("error reading input file: {path:?}: {}", crate::words(&e)))
-    })?;
+    let text =
+        read().map_err(|e| Error::Annotation(format!("error reading input file: {path:?}: {}", crate::words(&e))))?;
     oci::parse(&text).map_err(|e| Error::Annotation(format!("error parsing input file: {path:?}: {e}")))
 }
 
@@ -159,7 +159,10 @@ mod tests {
         let file = dir.path().join("p.json");
         std::fs::write(&file, "{").expect("a file");
         let error = told(&format!("if:{};of:/b", file.display()));
-        assert!(error.starts_with(&format!("invalid annotation: error parsing input file: {file:?}: line 1")), "{error}");
+        assert!(
+            error.starts_with(&format!("invalid annotation: error parsing input file: {file:?}: line 1")),
+            "{error}"
+        );
         std::fs::write(&file, r#"{"defaultAction":"SCMP_ACT_ERRNO"}"#).expect("a file");
         assert_eq!(told(&format!("if:{}", file.display())), "invalid annotation: providing output file is mandatory");
     }

@@ -126,7 +126,8 @@ mod tests {
             pid_namespace: true,
         };
         assert_eq!(Bundle::parse(text).expect("a bundle"), expected);
-        let text = br#"{"process":{"args":null,"capabilities":null},"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW"}}}"#;
+        let text =
+            br#"{"process":{"args":null,"capabilities":null},"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW"}}}"#;
         assert_eq!(Bundle::parse(text).expect("a bundle"), Bundle::default());
         assert_eq!(Bundle::parse(b"{}").expect("a bundle"), Bundle::default());
     }

@@ -115,6 +115,7 @@ fn started(place: &Place, state: &State, pid: i32, options: &Options, log: &Log)
         id: state.id.clone(),
         name,
         pid,
+        runtime: runtime(),
         bundle_dir: state.bundle.clone(),
         bundle: Bundle::read(&state.bundle)?,
         input: annotation.input,
@@ -127,6 +128,13 @@ fn started(place: &Place, state: &State, pid: i32, options: &Options, log: &Log)
         Some(notes) => Done::Records(notes),
         None => Done::Nothing("recorded already".to_owned()),
     })
+}
+
+/// Who runs us, as far as the name says it: a runtime, or at poststop an engine.
+fn runtime() -> Option<String> {
+    let parent = rustix::process::getppid()?;
+    let name = std::fs::read_to_string(format!("/proc/{}/comm", parent.as_raw_nonzero())).ok()?;
+    Some(name.trim_end().to_owned())
 }
 
 fn finished(state: &State, options: &Options) -> Result<Done, Error> {

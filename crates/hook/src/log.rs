@@ -43,7 +43,8 @@ impl Log {
         if let Some(file) = &mut self.file {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             // One write for the line: many hooks may write at a time.
-            let line = format!("{}.{:03} {} {}\n", now.as_secs(), now.subsec_millis(), self.id, text.replace('\n', " "));
+            let line =
+                format!("{}.{:03} {} {}\n", now.as_secs(), now.subsec_millis(), self.id, text.replace('\n', " "));
             let _ = file.write_all(line.as_bytes());
         }
     }

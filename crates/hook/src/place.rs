@@ -64,7 +64,9 @@ impl Place {
         for dir in path.parent().into_iter().chain([path]) {
             match mkdirat(CWD, dir, Mode::RWXU) {
                 Ok(()) | Err(Errno::EXIST) => {}
-                Err(e) => return Err(Error::Place(dir.to_path_buf(), format!("cannot be made: {}", crate::words(&e.into())))),
+                Err(e) => {
+                    return Err(Error::Place(dir.to_path_buf(), format!("cannot be made: {}", crate::words(&e.into()))));
+                }
             }
         }
         Self::open(path)
@@ -222,7 +224,8 @@ impl Place {
         for entry in entries.flatten() {
             let name = entry.file_name();
             let Some(id) = name.to_str().and_then(|name| name.strip_suffix(".end")) else { continue };
-            let old = statat(&self.dir, &name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|found| now - found.st_mtime as i64 > DAY_S);
+            let old = statat(&self.dir, &name, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|found| now - found.st_mtime as i64 > DAY_S);
             if old && let Ok(Found::Dead(card)) = self.look(id) {
                 self.remove(id, &card);
             }

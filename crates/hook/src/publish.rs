@@ -1,12 +1,13 @@
 //! From what was seen to the files: the profile, and beside it the recording that it follows from.
 //!
-//! A runtime's profile has no place for where it comes from and what it may lack. So the recording is kept with it, as `PROFILE.recording`: runs,
+//! A runtime's profile has no place for where it comes from and what it may lack. So the recording is kept with it, as `PROFILE.rec`: runs,
 //! counts, executables, and whether anything was missed.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use tipstaff_artifact::Target;
+use tipstaff_oci_seccomp::runtimes::Runtime;
 use tipstaff_oci_seccomp::{self as oci, Document, Env, Form};
 use tipstaff_record::{LearnOptions, learn};
 use tipstaff_recording::{Phase, Recording, Run};
@@ -36,7 +37,8 @@ fn write(place: &Place, card: &Card, run: Run) -> Result<(), String> {
     let _lock = place.outputs().map_err(|e| e.to_string())?;
     let there = there(&profile)?;
     let mut recording = Recording::from(run);
-    let learned = learn(&recording, LearnOptions::default()).ok_or("nothing was recorded")?;
+    let mut learned = learn(&recording, LearnOptions::default()).ok_or("nothing was recorded")?;
+    learned.add_runtimes(&runtimes(card), card.bundle.no_new_privileges);
     let document = compose(card, there.as_ref(), &learned)?;
     // A recording without its profile is a leftover of another one.
     if there.is_some() {
@@ -44,6 +46,12 @@ fn write(place: &Place, card: &Card, run: Run) -> Result<(), String> {
     }
     beside.replace(recording.to_json().as_bytes()).map_err(|e| e.to_string())?;
     profile.replace(document.to_json().as_bytes()).map_err(|e| e.to_string())
+}
+
+/// The runtimes that are to start the container under the profile: the one that did, or any where that is not known.
+fn runtimes(card: &Card) -> Vec<Runtime> {
+    let known = card.runtime.as_deref().and_then(|name| name.parse().ok());
+    known.map_or_else(|| Runtime::ALL.to_vec(), |one| vec![one])
 }
 
 /// The profile that is there already. Another kind of file is nobody's to replace.
@@ -74,7 +82,10 @@ fn compose(card: &Card, there: Option<&Document>, learned: &oci::learn::Learned)
         (None, there) => there.cloned(),
     };
     match base {
-        Some(base) => {let _ = (base, env); Err("TEMP".into())},
+        Some(base) => {
+            let _ = (base, env);
+            Err("TEMP".into())
+        }
         None => learned.document(&Default::default()).map(|made| made.document).map_err(|e| e.to_string()),
     }
 }
@@ -85,13 +96,14 @@ fn union(both: &[Document; 2], env: &Env<'_>) -> Result<Document, String> {
     if input == there {
         return Ok(there.clone());
     }
-    let _ = (env, Form::Strict); Err("TEMP".into())
+    let _ = (env, Form::Strict);
+    Err("TEMP".into())
 }
 
-/// `P.recording` of a profile `P`.
+/// `P.rec` of a profile `P`.
 pub fn recording_of(profile: &Path) -> PathBuf {
     let mut name: OsString = profile.as_os_str().to_owned();
-    name.push(".recording");
+    name.push(".rec");
     name.into()
 }
 

@@ -23,17 +23,17 @@ impl Stage {
     pub fn of(state: &State, outside: impl Fn(i32) -> bool) -> Self {
         match (state.status, state.pid) {
             (Status::Stopped, _) => Self::Finish,
-            (Status::Creating | Status::Created, pid) if pid <= 1 => {
-                Self::Ignore("createContainer runs inside the container: prestart or createRuntime starts the recording")
-            }
+            (Status::Creating | Status::Created, pid) if pid <= 1 => Self::Ignore(
+                "createContainer runs inside the container: prestart or createRuntime starts the recording",
+            ),
             // Without a PID namespace of its own, the pid is the same one inside: runc's createContainer.
             (Status::Creating | Status::Created, pid) if !outside(pid) => Self::Ignore(
                 "this runs in the container's own mount namespace: prestart or createRuntime starts the recording",
             ),
             (Status::Creating | Status::Created, pid) => Self::Start { pid },
-            (Status::Running, _) => {
-                Self::Ignore("startContainer and poststart come too late: prestart or createRuntime starts the recording")
-            }
+            (Status::Running, _) => Self::Ignore(
+                "startContainer and poststart come too late: prestart or createRuntime starts the recording",
+            ),
             (Status::Paused, _) => Self::Ignore("a paused container neither starts nor ends"),
         }
     }

@@ -23,7 +23,13 @@ const PAUSE: Duration = Duration::from_millis(2);
 ///
 /// # Errors
 /// Why it is not recorded. Nothing is left of the attempt then.
-pub fn start(place: &Place, card: &Card, task: &Task, limit: Duration, log: &Log) -> Result<Option<Vec<String>>, Error> {
+pub fn start(
+    place: &Place,
+    card: &Card,
+    task: &Task,
+    limit: Duration,
+    log: &Log,
+) -> Result<Option<Vec<String>>, Error> {
     place.sweep();
     let Some(mut claim) = place.claim(&card.id)? else { return Ok(None) };
     let deadline = Instant::now() + limit;
@@ -103,7 +109,9 @@ fn listens(mut ready: PipeReader, deadline: Instant) -> Result<(), Error> {
         }
         let mut piece = [0u8; 4096];
         match ready.read(&mut piece) {
-            Ok(0) => return Err(Error::Start("the collector ended before it was ready; the log may say why".to_owned())),
+            Ok(0) => {
+                return Err(Error::Start("the collector ended before it was ready; the log may say why".to_owned()));
+            }
             Ok(n) => text.extend_from_slice(&piece[..n]),
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(e) => return Err(failed("its word", e)),

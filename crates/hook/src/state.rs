@@ -52,13 +52,18 @@ impl State {
     /// No JSON, a member missing or of the wrong kind, an id that cannot be a name.
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
         if json.iter().all(u8::is_ascii_whitespace) {
-            return Err(Error::State("nothing on standard input: a runtime runs this, with the container's state".into()));
+            return Err(Error::State(
+                "nothing on standard input: a runtime runs this, with the container's state".into(),
+            ));
         }
         let state: Self = serde_json::from_slice(json).map_err(|e| Error::State(e.to_string()))?;
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'+' | b'-' | b'.');
-        if state.id.is_empty() || state.id.len() > MOST_ID || !state.id.bytes().all(plain) || state.id.starts_with('.') {
+        if state.id.is_empty() || state.id.len() > MOST_ID || !state.id.bytes().all(plain) || state.id.starts_with('.')
+        {
             let id = &state.id;
-            return Err(Error::State(format!("id: {id:?} is no container's id: 1 to {MOST_ID} letters, digits, `_+-.`")));
+            return Err(Error::State(format!(
+                "id: {id:?} is no container's id: 1 to {MOST_ID} letters, digits, `_+-.`"
+            )));
         }
         if !state.bundle.is_absolute() {
             return Err(Error::State(format!("bundle: {:?} is no absolute path", state.bundle)));
@@ -92,7 +97,8 @@ mod tests {
 
     #[test]
     fn null_annotations_are_none() {
-        let state = State::parse(br#"{"id":"a","status":"stopped","bundle":"/b","annotations":null}"#).expect("a state");
+        let state =
+            State::parse(br#"{"id":"a","status":"stopped","bundle":"/b","annotations":null}"#).expect("a state");
         assert_eq!((state.pid, state.annotations().len()), (0, 0));
     }
 }

@@ -15,6 +15,8 @@ pub struct Card {
     pub name: String,
     /// Its first process.
     pub pid: i32,
+    /// The runtime's name, where it is known.
+    pub runtime: Option<String>,
     /// The directory with its configuration.
     pub bundle_dir: PathBuf,
     /// What that says.

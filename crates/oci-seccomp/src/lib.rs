@@ -33,6 +33,7 @@ pub mod learn;
 pub mod libseccomp;
 pub mod region;
 mod resolve;
+pub mod runtimes;
 mod words;
 mod write;
 

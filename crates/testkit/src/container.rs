@@ -270,7 +270,8 @@ impl Podman {
     /// `podman WORDS…`.
     pub fn call<W: AsRef<OsStr>>(&self, words: &[W]) -> Call {
         let mut command = wrapped(self.runtime == Runtime::Crun, "podman");
-        for (option, dir) in [("--root", "root"), ("--runroot", "run"), ("--tmpdir", "tmp"), ("--hooks-dir", "hooks.d")] {
+        for (option, dir) in [("--root", "root"), ("--runroot", "run"), ("--tmpdir", "tmp"), ("--hooks-dir", "hooks.d")]
+        {
             command.arg(option).arg(self.scratch.join(dir));
         }
         command.args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "file"]);

@@ -25,6 +25,7 @@ impl Records for Real {
     fn start(&mut self, card: &Card) -> Result<(Watching, Vec<String>), String> {
         let about = Container {
             id: card.id.clone(),
+            runtime: card.runtime.clone(),
             bundle: Some(card.bundle_dir.as_os_str().into()),
             no_new_privs: Some(card.bundle.no_new_privileges),
             ..Container::default()
@@ -34,7 +35,9 @@ impl Records for Real {
         let recorder = Recorder::start(&target, Options::default(), &says).map_err(|e| e.to_string())?;
         let passed = recorder.passed_over().iter();
         let mut notes: Vec<String> = passed
-            .map(|one| format!("not recorded by {}: {}; by {}", one.backend.as_str(), one.why, recorder.backend().as_str()))
+            .map(|one| {
+                format!("not recorded by {}: {}; by {}", one.backend.as_str(), one.why, recorder.backend().as_str())
+            })
             .collect();
         if card.bundle.filtered {
             notes.push(

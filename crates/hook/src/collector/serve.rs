@@ -31,7 +31,8 @@ impl Server {
     pub fn listen(place: Place, lock: Claim) -> Result<Self, String> {
         // A killed one's.
         place.remove_socket();
-        let listener = channel::listen(&place.socket()).map_err(|e| format!("a socket: {}", crate::words(&e.into())))?;
+        let listener =
+            channel::listen(&place.socket()).map_err(|e| format!("a socket: {}", crate::words(&e.into())))?;
         Ok(Self { place, listener, _lock: lock })
     }
 
@@ -145,4 +146,3 @@ impl Log {
         }
     }
 }
-
