@@ -8,7 +8,9 @@
 //! - rt_sigreturn(2) is not asked about, since it cannot be made again; it is taken as needed where a handler was set.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -17,7 +19,7 @@ use std::thread::JoinHandle;
 use rustix::event::{PollFd, PollFlags, poll};
 use tipstaff_abi::{Arch, SyscallSet, Sysno};
 use tipstaff_decode::World;
-use tipstaff_notify::{Filter, Next, Notification, Program, Running};
+use tipstaff_notify::{Filter, Listener, Next, Notification, Program, Running};
 use tipstaff_recording::{Access, Exit, Phase, Reason, Run};
 use tipstaff_report::Signal;
 use tipstaff_seccomp::{Action, Filter as Rules, Rule, Table};
@@ -110,14 +112,14 @@ fn listen(
     over: &AtomicBool,
 ) {
     let started = start_program(command);
-    let (running, listener) = match started {
-        Ok((running, listener, pidfd)) => {
+    let (running, listener, program) = match started {
+        Ok((running, listener, pidfd, program)) => {
             let _ = begun.send(Ok(pidfd));
-            (running, listener)
+            (running, listener, program)
         }
         Err(refused) => return drop(begun.send(Err(refused))),
     };
-    let mut watch = Watch::new(book, options, running.pid());
+    let mut watch = Watch::new(book, options, program, running.pid());
     let mut running = Some(running);
     loop {
         if let Some(ended) = running.take_if(|running| is_ready(running)) {
@@ -166,17 +168,17 @@ fn broken(watch: &Watch, events: &Sender<Event>, why: &str) {
     let _ = events.send(Event::Broken(format!("the listener: {why}")));
 }
 
-fn start_program(command: &Command) -> Result<(Running, tipstaff_notify::Listener, OwnedFd), Refused> {
+fn start_program(command: &Command) -> Result<(Running, Listener, OwnedFd, OsString), Refused> {
     let wrong = |errno| Refused::Target(Error::Exec { program: command.program.clone(), errno });
     let path = std::env::var_os("PATH");
     let path = tipstaff_trace::search(&command.program, path.as_deref()).map_err(wrong)?;
-    let program = Program::new(path).name(&command.program).args(&command.args).mask(command.mask);
+    let program = Program::new(&path).name(&command.program).args(&command.args).mask(command.mask);
     let (running, listener) = program.start(&filter()).map_err(|e| match e.raw_os_error() {
         Some(16) => Refused::Backend("seccomp: another listener is in force already (EBUSY)".into()),
         _ => Refused::Backend(format!("seccomp with a listener (Linux 5.5): {e}")),
     })?;
     let pidfd = pidfd::open(running.pid()).map_err(|e| Refused::Backend(format!("pidfd_open: {e}")))?;
-    Ok((running, listener, pidfd))
+    Ok((running, listener, pidfd, path))
 }
 
 fn is_ready(fd: impl AsFd) -> bool {
@@ -196,6 +198,8 @@ fn exit(status: Status) -> Option<Exit> {
 struct Watch {
     book: Arc<Mutex<Book>>,
     options: Options,
+    /// The command's file.
+    program: OsString,
     /// The command's process, until it has executed its program: what it calls before is its launch's, but for the execve itself.
     launching: Option<Launching>,
     /// Processes by thread.
@@ -218,11 +222,12 @@ struct Process {
 }
 
 impl Watch {
-    fn new(book: Arc<Mutex<Book>>, options: Options, first: i32) -> Self {
+    fn new(book: Arc<Mutex<Book>>, options: Options, program: OsString, first: i32) -> Self {
         let archs = Arch::native().map_or(&[][..], Arch::with_compat);
         Self {
             book,
             options,
+            program,
             launching: Some(Launching { pid: first, asked: None }),
             threads: HashMap::new(),
             processes: HashMap::new(),
@@ -309,17 +314,18 @@ impl Watch {
     /// The command's program runs.
     fn begun(&mut self, pid: i32, arch: Arch, number: u32, words: &[u64; 6]) {
         let executable = self.runs(pid, true);
-        lock(&self.book).made(executable, Phase::Workload, arch, number, words, |_| None);
+        let mut book = lock(&self.book);
+        book.made(executable, Phase::Workload, arch, number, words, |_| None);
+        if self.options.files {
+            book.file(process::absolute(pid, None, self.program.as_bytes()), Access::Exec, None);
+        }
     }
 
     /// Looks up what a process runs. `executed`: since its last call.
     fn runs(&mut self, pid: i32, executed: bool) -> Exe {
         let path = process::executable(pid);
         let mut book = lock(&self.book);
-        let executable = book.executable(path.clone(), executed);
-        if executed && self.options.files {
-            book.file(path, Access::Exec, None);
-        }
+        let executable = book.executable(path, executed);
         drop(book);
         self.processes.insert(pid, Process { executable, asked_exec: None });
         executable

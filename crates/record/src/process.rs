@@ -37,7 +37,7 @@ pub(crate) fn absolute(tid: i32, directory: Option<i32>, path: &[u8]) -> Bytes {
 }
 
 /// Without empty components and single dots; `..` stays, since what it means depends on links.
-fn tidy(path: &[u8]) -> Vec<u8> {
+pub(crate) fn tidy(path: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len());
     for part in path.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".") {
         out.push(b'/');

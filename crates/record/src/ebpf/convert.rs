@@ -121,7 +121,10 @@ fn files(run: &mut Run, observed: &Observed, counts: impl Fn(&observe::Key) -> b
         let first_ns = first(run, &file.key);
         let files = run.files.get_or_insert_default();
         for access in access(file.usage) {
-            let path = process::bytes(&file.path);
+            let path = match process::bytes(&file.path) {
+                path if file.relative => path,
+                path => process::tidy(path.as_bytes()).into(),
+            };
             let row = FileUse { path, access, count: 0, failed: Some(0), first_ns };
             let row = files.entry(row.key(), || row);
             row.count += file.count;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tipstaff_abi::{Arch, SyscallSet, Sysno};
 use tipstaff_decode::World;
-use tipstaff_recording::{Access, Phase, Reason};
+use tipstaff_recording::{Phase, Reason};
 use tipstaff_sys::pidfd;
 use tipstaff_trace::{Address, Call, End, Forked, Halted, Left, Observer, Resume, Stop, Stopped, Task};
 
@@ -27,7 +27,7 @@ pub(super) struct Follow {
     processes: HashMap<i32, Process>,
     open: HashMap<i32, Open>,
     /// The execve that began it all has been entered, but by whom is not said until it has succeeded.
-    beginning: Option<Call>,
+    beginning: Option<(Call, Uses)>,
     worth_decoding: Vec<SyscallSet>,
     seccomp: Vec<(Arch, u32)>,
     /// The command's process.
@@ -118,7 +118,8 @@ impl Follow {
 
     fn entered(&mut self, task: &Task, stop: &Halted, call: Call) -> Resume {
         if self.first.is_none() && self.filtered && self.beginning.is_none() && self.processes.is_empty() {
-            self.beginning = Some(call);
+            let uses = if self.is_worth_decoding(&call) { self.uses(stop, &call) } else { Uses::default() };
+            self.beginning = Some((call, uses));
             return self.onward();
         }
         let Process { executable, phase } = self.process(task.process());
@@ -208,17 +209,18 @@ impl Follow {
         }
         let path = process::executable(task.process());
         let mut book = lock(&self.book);
-        let executable = book.executable(path.clone(), true);
-        if let Some(call) = self.beginning.take() {
+        let executable = book.executable(path, true);
+        let beginning = self.beginning.take();
+        if let Some((call, _)) = &beginning {
             book.made(executable, Phase::Workload, call.arch, call.number, &call.args, |_| None);
             if self.options.results {
                 book.returned(call.arch, call.number, 0);
             }
         }
-        if self.options.files {
-            book.file(path, Access::Exec, Some(false));
-        }
         drop(book);
+        if let Some((_, uses)) = beginning {
+            self.used(task, uses, Some(0));
+        }
         self.processes.insert(task.process(), Process { executable, phase: Phase::Workload });
     }
 }
