@@ -126,7 +126,8 @@ impl<'a> Btf<'a> {
     fn member(&self, id: u32, wanted: &[u8], depth: u32) -> Option<(u32, u32)> {
         let at = *self.starts.get(self.unqualified(id)?.checked_sub(1)? as usize)? as usize;
         let info = word(self.types, at + 4)?;
-        if !matches!(info >> 24 & 31, STRUCT | UNION) || depth > 8 {
+        // An empty name would be that of every anonymous member.
+        if !matches!(info >> 24 & 31, STRUCT | UNION) || depth > 8 || wanted.is_empty() {
             return None;
         }
         let with_sizes = info >> 31 == 1;

@@ -24,8 +24,10 @@ pub(crate) mod state {
     pub(crate) const CALL_NR: i16 = 16;
     /// u32: its table.
     pub(crate) const CALL_ARCH: i16 = 20;
-    /// u32: SIGSYS has told of a refused call that did not return yet.
+    /// u32: SIGSYS has told of a refused call: [`TRAPPED`], until it returns, or [`KILLED`], until the task ends.
     pub(crate) const SIGSYS: i16 = 24;
+    pub(crate) const TRAPPED: i32 = 1;
+    pub(crate) const KILLED: i32 = 2;
     pub(crate) const SIZE: usize = 32;
 }
 
@@ -113,6 +115,8 @@ pub(crate) mod spec {
     pub(crate) const FLAGS_BEHIND: u64 = 1 << 27;
     /// A relative path has no base that can still be told.
     pub(crate) const NO_BASE: u64 = 1 << 28;
+    /// When it succeeds, another program runs: its path is taken at sched_process_exec.
+    pub(crate) const EXECUTES: u64 = 1 << 29;
     pub(crate) const ADDRESS_AT: i32 = 8;
     pub(crate) const LENGTH_AT: i32 = 11;
     /// Words 1 to 6: masks of the arguments. Word 7: 0, or 1 plus the offset behind the first argument.

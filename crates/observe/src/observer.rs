@@ -1,6 +1,7 @@
 //! The programs, loaded once, and the slots and pages that recordings take.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,7 @@ use tipstaff_sys::bpf::Update;
 
 use crate::layout::{Kernel, Tracepoint};
 use crate::maps::{Maps, Memories, SLOTS, flag, info, slot};
-use crate::programs::{Program, on_demand};
+use crate::programs::{Program, on_demand, tracepoints};
 use crate::{Error, Options, Phase, Recording, Setup, Target, Unavailable, probe, specs};
 
 /// Bits of an id below its generation: the page.
@@ -27,15 +28,16 @@ pub(crate) struct Inner {
     pub(crate) maps: Maps,
     pub(crate) memory: Memories,
     pub(crate) arguments: Vec<Enumerable>,
-    programs: Vec<Program>,
+    kernel: Kernel,
     shared: Mutex<Shared>,
 }
 
 /// What changes when recordings begin and end.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
+    programs: BTreeMap<Tracepoint, Program>,
     links: BTreeMap<Tracepoint, OwnedFd>,
-    /// The recordings, and whether each wants a tracepoint that is attached on demand.
+    /// The recordings, and the flags of each.
     pub(crate) slots: BTreeMap<u32, u32>,
 }
 
@@ -68,9 +70,18 @@ impl Observer {
             let pushed = maps.free.set(&[], &page.to_ne_bytes(), Update::Any);
             pushed.map_err(|errno| Unavailable::Map { name: "ts_free", errno })?;
         }
-        let programs = Program::load_all(&kernel, &maps)?;
-        let shared = Mutex::default();
-        Ok(Self(Arc::new(Inner { maps, memory, arguments: setup.arguments.clone(), programs, shared })))
+        let mut shared = Shared::default();
+        for tracepoint in tracepoints().filter(|tracepoint| !on_demand(*tracepoint)) {
+            shared.programs.insert(tracepoint, Program::load(&kernel, &maps, tracepoint)?);
+        }
+        let arguments = setup.arguments.clone();
+        Ok(Self(Arc::new(Inner { maps, memory, arguments, kernel, shared: Mutex::new(shared) })))
+    }
+
+    /// Whether this kernel tells of capabilities (Linux 6.14); else [`Options::capabilities`] is without effect.
+    #[must_use]
+    pub fn sees_capabilities(&self) -> bool {
+        self.0.kernel.tracepoint(Tracepoint::CapCapable).is_ok()
     }
 
     /// Begins to record. When it returns, every task of the target is being recorded; what they do before is not.
@@ -123,17 +134,21 @@ impl Inner {
     /// Attaches what the recordings need, and lets go what none needs any more.
     pub(crate) fn attach(&self, shared: &mut Shared) -> Result<(), Unavailable> {
         let flags = shared.slots.values().fold(0, |all, flags| all | flags).cast_signed();
-        for program in &self.programs {
-            let wanted = match program.tracepoint {
+        for tracepoint in tracepoints() {
+            let wanted = match tracepoint {
                 Tracepoint::SysExit => flags & flag::RETURNS != 0,
-                Tracepoint::CapCapable => flags & flag::CAPABILITIES != 0,
+                Tracepoint::CapCapable => flags & flag::CAPABILITIES != 0 && self.kernel.tracepoint(tracepoint).is_ok(),
                 _ => !shared.slots.is_empty(),
             };
-            debug_assert!(on_demand(program.tracepoint) || wanted != shared.slots.is_empty());
             if !wanted {
-                shared.links.remove(&program.tracepoint);
-            } else if !shared.links.contains_key(&program.tracepoint) {
-                shared.links.insert(program.tracepoint, program.attach()?);
+                shared.links.remove(&tracepoint);
+            } else if !shared.links.contains_key(&tracepoint) {
+                let program = match shared.programs.entry(tracepoint) {
+                    Entry::Occupied(loaded) => loaded.into_mut(),
+                    Entry::Vacant(empty) => empty.insert(Program::load(&self.kernel, &self.maps, tracepoint)?),
+                };
+                let link = program.attach()?;
+                shared.links.insert(tracepoint, link);
             }
         }
         Ok(())

@@ -26,8 +26,11 @@ struct Page {
     phase: Phase,
 }
 
-/// A hash table's keys and values.
-fn entries<const KEY: usize>(map: &Map, value: usize, what: &'static str) -> Result<Vec<([u8; KEY], Vec<u8>)>, Error> {
+/// The key of an element and its value.
+type Entry<const KEY: usize> = ([u8; KEY], Vec<u8>);
+
+/// All of a hash table.
+fn entries<const KEY: usize>(map: &Map, value: usize, what: &'static str) -> Result<Vec<Entry<KEY>>, Error> {
     let error = |errno| Error::Map { what, errno };
     let mut all = Vec::new();
     let mut key = [0; KEY];
@@ -104,13 +107,13 @@ fn path_of(end: u64, names: &[u8]) -> Option<PathBuf> {
 /// Everything.
 pub(crate) fn all(inner: &Inner, number: u32, flags: u32, begun_ns: u64) -> Result<Observed, Error> {
     let (pages, executables) = pages(inner, number);
-    let key = |bytes: &[u8]| {
+    let key = &|bytes: &[u8]| {
         let page = pages.get(&u32_at(bytes, 0))?;
         let arch = *TABLES.get(u32_at(bytes, 4) as usize)?;
         Some(Key { executable: page.executable, phase: page.phase, arch, number: Sysno(u32_at(bytes, 8)) })
     };
     let mut calls = counted(inner, &pages);
-    facts(inner, &key, &mut calls, begun_ns)?;
+    facts(inner, key, &mut calls, begun_ns)?;
     if flags & flag::ARGUMENTS.cast_unsigned() != 0 {
         tuples(inner, &pages, &mut calls)?;
     }
@@ -118,9 +121,9 @@ pub(crate) fn all(inner: &Inner, number: u32, flags: u32, begun_ns: u64) -> Resu
     if returned {
         calls.values_mut().for_each(|call| call.results = Some(Results::default()));
     }
-    let refused = results(inner, &key, &mut calls)?;
-    let files = if flags & flag::FILES.cast_unsigned() != 0 { files(inner, &key)? } else { Vec::new() };
-    let sockets = if flags & flag::SOCKETS.cast_unsigned() != 0 { sockets(inner, &key)? } else { Vec::new() };
+    let refused = results(inner, key, &mut calls)?;
+    let files = if flags & flag::FILES.cast_unsigned() != 0 { files(inner, key)? } else { Vec::new() };
+    let sockets = if flags & flag::SOCKETS.cast_unsigned() != 0 { sockets(inner, key)? } else { Vec::new() };
     let capabilities =
         if flags & flag::CAPABILITIES.cast_unsigned() != 0 { capabilities(inner, &pages)? } else { Vec::new() };
     let word = |word| inner.word(number, word).load(Relaxed);

@@ -110,6 +110,7 @@ impl Recording {
 
     fn add_cgroup(&mut self, inner: &Inner, directory: &std::path::Path) -> Result<(), Error> {
         let key = seed::cgroup_key(directory)?;
+        seed::stock(inner);
         add(&inner.maps.cgroups, &key, self.slot, "ts_cgroups")?;
         self.cgroups.push(key);
         inner.word(SLOTS, slot::CGROUPS).fetch_add(1, Relaxed);

@@ -115,6 +115,7 @@ pub(crate) fn fill(memory: &Memory, arguments: &[Enumerable]) -> Result<(), Unav
             bits |= if call.name == "openat2" { spec::FLAGS_BEHIND } else { 0 };
             // When it returns, the directory that it was relative to is no longer the working directory.
             bits |= if call.name == "chdir" { spec::NO_BASE } else { 0 };
+            bits |= if call.name.starts_with("exec") { spec::EXECUTES } else { 0 };
             set(call.name, bits);
         }
         for (name, address, length) in ADDRESSES {

@@ -60,6 +60,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("netsend", include_str!("../guests/netsend.c")),
     ("netstall", include_str!("../guests/netstall.c")),
     ("netunix", include_str!("../guests/netunix.c")),
+    ("observed", include_str!("../guests/observed.c")),
     ("onpty", include_str!("../guests/onpty.c")),
     ("outrank", include_str!("../guests/outrank.c")),
     ("overrule", include_str!("../guests/overrule.c")),

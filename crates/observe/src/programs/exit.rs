@@ -66,6 +66,7 @@ pub(super) fn write(g: &mut Gen<'_>) {
     g.a.jump_if(If::Set, R1, flag::FRESH | flag::ASIDE, aside);
     g.a.load(Size::W, R2, R7, state::SIGSYS);
     g.a.jump_if(If::Eq, R2, 0, known);
+    g.a.jump_if(If::Eq, R2, state::KILLED, out);
     g.a.store(Size::W, R7, state::SIGSYS, 0);
     g.a.jump(out);
     g.a.bind(known);

@@ -54,30 +54,29 @@ const ALL: [(Tracepoint, &str, Writer); 8] = [
 /// A loaded program.
 #[derive(Debug)]
 pub(crate) struct Program {
-    pub(crate) tracepoint: Tracepoint,
     name: &'static str,
     fd: OwnedFd,
 }
 
-/// Which tracepoints cost nothing but where they are used, and are attached when a recording first asks for them.
+/// Which tracepoints cost all tasks of the machine something, or need long to be verified: they are loaded and attached when a recording first asks
+/// for them.
 pub(crate) fn on_demand(tracepoint: Tracepoint) -> bool {
     matches!(tracepoint, Tracepoint::SysExit | Tracepoint::CapCapable)
 }
 
+/// All tracepoints, in the order in which they are attached.
+pub(crate) fn tracepoints() -> impl Iterator<Item = Tracepoint> {
+    ALL.iter().map(|(tracepoint, ..)| *tracepoint)
+}
+
 impl Program {
-    /// Loads all of them. Capability checks have a tracepoint since Linux 6.14 only: without it that program is left out.
-    pub(crate) fn load_all(kernel: &Kernel, maps: &Maps) -> Result<Vec<Self>, Unavailable> {
-        let mut programs = Vec::new();
-        for (tracepoint, name, write) in ALL {
-            let id = match kernel.tracepoint(tracepoint) {
-                Err(_) if tracepoint == Tracepoint::CapCapable => continue,
-                id => id?,
-            };
-            let (insns, functions) = assemble(kernel, maps, write);
-            let fd = load(name, &insns, &functions, id)?;
-            programs.push(Self { tracepoint, name, fd });
-        }
-        Ok(programs)
+    /// Makes and loads one.
+    pub(crate) fn load(kernel: &Kernel, maps: &Maps, tracepoint: Tracepoint) -> Result<Self, Unavailable> {
+        let id = kernel.tracepoint(tracepoint)?;
+        let (_, name, write) =
+            ALL.into_iter().find(|(known, ..)| *known == tracepoint).expect("every tracepoint is in the list");
+        let (insns, functions) = assemble(kernel, maps, write);
+        Ok(Self { name, fd: load(name, &insns, &functions, id)? })
     }
 
     /// Runs until the result is dropped.

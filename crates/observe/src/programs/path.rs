@@ -112,6 +112,11 @@ pub(super) fn details(g: &mut Gen<'_>, out: Label, walk: Label) {
 
 fn path(g: &mut Gen<'_>, which: usize, next: Label, walk: Label) {
     let [read, absolute, cwd, based, known_base, whole, no_flags, by_value, flags] = [(); 9].map(|()| g.a.label());
+    let stays = g.a.label();
+    g.a.load(Size::D, R1, FP, RESULT);
+    g.a.jump_if(If::Ne, R1, 0, stays);
+    g.a.jump_if(If::Set, R9, spec::EXECUTES as i32, next);
+    g.a.bind(stays);
     head(g, state::CALL_ID, size::PATH);
     argument(g, R3, spec::PATH_AT[which], 0);
     g.a.jump_if(If::Eq, R3, 0, next);
@@ -123,12 +128,9 @@ fn path(g: &mut Gen<'_>, which: usize, next: Label, walk: Label) {
     // The kernel could not read it either: there is nothing to tell.
     g.a.load(Size::D, R1, FP, RESULT);
     g.a.jump_if(If::Eq, R1, EFAULT, next);
-    // A successful execve(2) has its path at the exec.
-    executes(g, next);
     g.count(slot::FILES_UNREAD);
     g.a.jump(next);
     g.a.bind(read);
-    executes(g, next);
     // An empty path means a descriptor.
     g.a.load(Size::B, R1, R8, TEXT);
     g.a.jump_if(If::Eq, R1, 0, next);
@@ -210,24 +212,6 @@ fn path(g: &mut Gen<'_>, which: usize, next: Label, walk: Label) {
     g.a.bind(absolute);
     g.bump(&g.m.paths, R8, 0, SPARE, slot::FILES_DROPPED);
     const { assert!(NAMES + 8 == size::BASE_VALUE) };
-}
-
-/// A call that replaced the program: its path was taken at sched_process_exec.
-fn executes(g: &mut Gen<'_>, next: Label) {
-    let other = g.a.label();
-    g.a.load(Size::D, R1, FP, RESULT);
-    g.a.jump_if(If::Ne, R1, 0, other);
-    for (arch, numbers) in [(0, [59, 322]), (1, [11, 358])] {
-        let not = g.a.label();
-        g.a.load(Size::W, R1, R7, state::CALL_ARCH);
-        g.a.jump_if(If::Ne, R1, arch, not);
-        g.a.load(Size::W, R1, R7, state::CALL_NR);
-        for number in numbers {
-            g.a.jump_if(If::Eq, R1, number, next);
-        }
-        g.a.bind(not);
-    }
-    g.a.bind(other);
 }
 
 /// R3 = the file behind the descriptor in R3 of the task at `FP + TASK`; if there is none, to `none`.

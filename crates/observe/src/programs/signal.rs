@@ -26,7 +26,7 @@ pub(super) fn write(g: &mut Gen<'_>) {
     g.a.load(Size::D, R8, R6, 8);
     g.read_sized(Size::W, R1, R8, 8, SPARE);
     g.a.jump_if32(If::Ne, R1, SYS_SECCOMP, out);
-    g.a.store(Size::W, R7, state::SIGSYS, 1);
+    g.a.store(Size::W, R7, state::SIGSYS, state::KILLED);
     g.a.load(Size::W, R2, R7, state::ID);
     g.a.store(Size::W, FP, KEY, R2);
     g.read_sized(Size::W, R1, R8, 24, SPARE);
@@ -44,6 +44,7 @@ pub(super) fn write(g: &mut Gen<'_>) {
     g.a.jump_if32(If::Eq, R1, 3, dead);
     g.a.bind(trapped);
     g.a.store(Size::W, FP, KEY + 12, class::TRAP);
+    g.a.store(Size::W, R7, state::SIGSYS, state::TRAPPED);
     g.a.bind(dead);
     g.bump(&g.m.results, FP, KEY, SPARE, slot::RESULTS_DROPPED);
     g.a.jump(out);
