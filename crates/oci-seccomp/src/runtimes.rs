@@ -67,8 +67,18 @@ const RUNC_PRIVILEGED: [&str; 14] = [
 
 const CRUN: [&str; 2] = ["close", "execve"];
 
-const CRUN_PRIVILEGED: [&str; 7] =
-    ["capset", "prctl", "rt_sigaction", "rt_sigprocmask", "setresgid", "setresuid", "write"];
+const CRUN_PRIVILEGED: [&str; 9] = [
+    "capset",
+    "prctl",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "setresgid",
+    "setresuid",
+    "write",
+    // Where it is created first and started later: it waits for its start under the filter.
+    "pselect6",
+    "read",
+];
 
 impl Runtime {
     /// Those with a known set.
