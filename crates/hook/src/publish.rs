@@ -81,13 +81,11 @@ fn compose(card: &Card, there: Option<&Document>, learned: &oci::learn::Learned)
         (Some(one), None) => Some(one),
         (None, there) => there.cloned(),
     };
-    match base {
-        Some(base) => {
-            let _ = (base, env);
-            Err("TEMP".into())
-        }
-        None => learned.document(&Default::default()).map(|made| made.document).map_err(|e| e.to_string()),
-    }
+    let made = match base {
+        Some(base) => oci::extend::extend(&base, learned, &env).map(|made| made.document),
+        None => learned.document(&Default::default()).map(|made| made.document),
+    };
+    made.map_err(|e| e.to_string())
 }
 
 /// What any of these allows. The same document twice is that document, in its own dialect.
@@ -96,8 +94,7 @@ fn union(both: &[Document; 2], env: &Env<'_>) -> Result<Document, String> {
     if input == there {
         return Ok(there.clone());
     }
-    let _ = (env, Form::Strict);
-    Err("TEMP".into())
+    oci::merge::documents(both, env, Form::Strict).map(|made| made.document).map_err(|e| e.to_string())
 }
 
 /// `P.rec` of a profile `P`.

@@ -7,6 +7,7 @@ use tipstaff_seccomp::{self as seccomp, Action, Filter, Op, Rule, Table, Width};
 
 use crate::{
     Arg, Document, Env, Error, Form, Syscall,
+    region::Region,
     words::{self, Written, unknown},
 };
 
@@ -228,14 +229,33 @@ fn entry_rules(
     if !counts || action == default {
         return Ok(Vec::new());
     }
-    let repeated = conditions.iter().enumerate().any(|(at, one)| conditions[..at].iter().any(|two| one.arg == two.arg));
-    let alternatives: Vec<Rule> = if repeated {
+    let alternatives: Vec<Rule> = if repeats(entry) {
         conditions.into_iter().map(|condition| Rule { conditions: vec![condition], action }).collect()
     } else {
         vec![Rule { conditions, action }]
     };
     let each = |name: &String| alternatives.iter().map(|rule| (name.clone(), rule.clone())).collect::<Vec<_>>();
     Ok(names.into_iter().flat_map(each).collect())
+}
+
+/// Whether an entry compares one argument twice.
+pub(crate) fn repeats(entry: &Syscall) -> bool {
+    let args = entry.args.as_deref().unwrap_or_default();
+    args.iter().enumerate().any(|(at, one)| args[..at].iter().any(|two| one.index == two.index))
+}
+
+/// The arguments that an entry is for.
+pub(crate) fn region(entry: &Syscall, path: &str) -> Result<Region, Error> {
+    let wrong = |e: crate::region::TooMany| Error::value(path, e.to_string());
+    let mut conditions = Vec::new();
+    for (at, arg) in entry.args.iter().flatten().enumerate() {
+        conditions.push(condition(arg, &format!("{path}.args[{at}]"))?);
+    }
+    if !repeats(entry) {
+        return Region::of_conditions(&conditions).map_err(wrong);
+    }
+    let each = conditions.into_iter().map(|condition| Region::of_conditions(&[condition]));
+    each.into_iter().try_fold(Region::none(), |all, one| all.join(&one?)).map_err(wrong)
 }
 
 fn condition(arg: &Arg, path: &str) -> Result<seccomp::Condition, Error> {
@@ -257,27 +277,29 @@ fn condition(arg: &Arg, path: &str) -> Result<seccomp::Condition, Error> {
 
 /// Whether an entry counts on this machine. Everything in it is checked either way.
 pub(crate) fn counts(entry: &Syscall, path: &str, env: &Env<'_>, form: Form) -> Result<bool, Error> {
-    let kernel = |which: &str, text: &Option<String>| match text.as_deref() {
-        None | Some("") => Ok(None),
-        Some(text) => {
-            min_kernel(&format!("{path}.{which}.minKernel"), text).map(|min| (form != Form::Containers).then_some(min))
-        }
-    };
+    let kernel = kernel_counts(entry, path, env)? || form == Form::Containers;
     let is_ours = |name: &String| name == env.arch.engine_name() || Arch::by_name(name) == Some(env.arch);
     let has = |cap: &String| env.caps.contains(cap);
-    let mut counts = true;
-    if let Some(excludes) = &entry.excludes {
-        let newer = kernel("excludes", &excludes.min_kernel)?.is_some_and(|min| env.kernel >= min);
-        let any = excludes.arches.iter().flatten().any(is_ours) || excludes.caps.iter().flatten().any(has);
-        counts &= !(newer || any);
-    }
-    if let Some(includes) = &entry.includes {
-        let older = kernel("includes", &includes.min_kernel)?.is_some_and(|min| env.kernel < min);
+    let excluded = entry.excludes.as_ref().is_some_and(|excludes| {
+        excludes.arches.iter().flatten().any(is_ours) || excludes.caps.iter().flatten().any(has)
+    });
+    let included = entry.includes.as_ref().is_none_or(|includes| {
         let arches = includes.arches.as_deref().unwrap_or_default();
-        let arch = arches.is_empty() || arches.iter().any(is_ours);
-        counts &= !older && arch && includes.caps.iter().flatten().all(has);
-    }
-    Ok(counts)
+        (arches.is_empty() || arches.iter().any(is_ours)) && includes.caps.iter().flatten().all(has)
+    });
+    Ok(kernel && included && !excluded)
+}
+
+/// Whether the kernel is one that an entry is for.
+pub(crate) fn kernel_counts(entry: &Syscall, path: &str, env: &Env<'_>) -> Result<bool, Error> {
+    let least = |which: &str, condition: &Option<crate::Condition>| {
+        let text =
+            condition.as_ref().and_then(|condition| condition.min_kernel.as_deref()).filter(|text| !text.is_empty());
+        text.map(|text| min_kernel(&format!("{path}.{which}.minKernel"), text)).transpose()
+    };
+    let newer = least("excludes", &entry.excludes)?.is_some_and(|min| env.kernel >= min);
+    let older = least("includes", &entry.includes)?.is_some_and(|min| env.kernel < min);
+    Ok(!newer && !older)
 }
 
 fn min_kernel(path: &str, text: &str) -> Result<(u32, u32), Error> {

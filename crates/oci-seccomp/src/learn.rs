@@ -19,7 +19,8 @@ use tipstaff_seccomp::{Action, Condition, Filter, Op, Rule, Table};
 use crate::{
     Arg, Document, Env, Error, Form, Syscall, danger, evaluate,
     libseccomp::{self, Version},
-    region::{Bits, Cube, Region},
+    meaning::{Meaning, passes},
+    region::{Bits, Cube, Region, TooMany},
 };
 
 /// Calls that every profile allows: an interrupted sleep is resumed by the kernel with `restart_syscall`, which the program never made; a handler
@@ -286,18 +287,17 @@ impl Making {
     /// is beyond it: nothing is left of it, not even the values with stray high bits that the floor's 64-bit comparison lets through.
     fn above(&mut self, call: &LearnedCall, region: &Region, floor: &Filter) -> Result<Region, Error> {
         let name = call.name();
-        let allowed = allowed(floor, call.arch, call.nr)
-            .map_err(|e| Error::value(format!("the floor's {name}"), e.to_string()))?;
+        let wrong = |e: TooMany| Error::value(format!("the floor's {name}"), e.to_string());
+        let floor = Meaning::of(floor, call.arch, call.nr).map_err(wrong)?;
         let missing = |what: String| Beyond { arch: call.arch, name: name.clone(), what };
-        // What falls back by itself is no need; see `clone_in_place_of_clone3`.
-        let falls_back = name == "clone3" && allowed.is_empty();
-        if allowed.is_empty() {
-            if !falls_back {
+        if !floor.passes_sometimes().map_err(wrong)? {
+            // What falls back by itself is no need; see `clone_in_place_of_clone3`.
+            if name != "clone3" {
                 self.beyond.push(missing("refused whole by the floor".to_owned()));
             }
             return Ok(Region::none());
         }
-        if allowed.is_all() {
+        if floor.passes_always().map_err(wrong)? {
             return Ok(region.clone());
         }
         if region.is_all() {
@@ -305,17 +305,17 @@ impl Making {
                 "{} {name}: its arguments are not known; allowed as far as the floor allows it",
                 call.arch.name()
             ));
-            return Ok(allowed);
+            return floor.passing(&Cube::ALL).map_err(wrong);
         }
-        let mut kept = Vec::new();
+        let mut kept = Region::none();
         for cube in region.cubes() {
-            if allowed.holds(&cube.lowest()) {
-                kept.push(*cube);
+            if cube.usual().iter().any(|args| passes(floor.at(args))) {
+                kept = kept.join(&floor.passing(cube).map_err(wrong)?).map_err(wrong)?;
             } else {
                 self.beyond.push(missing(format!("the floor refuses {cube}")));
             }
         }
-        Region::of(kept).meet(&allowed).map_err(|e| Error::value(name, e.to_string()))
+        Ok(kept)
     }
 
     /// The flags of clone3 are behind a pointer, where no filter looks: a floor that limits clone's flags refuses clone3 with ENOSYS, and C libraries
@@ -327,8 +327,9 @@ impl Making {
                 continue;
             }
             let Some(clone) = Sysno::by_name(call.arch, "clone") else { continue };
+            let wrong = |e: TooMany| Error::value("the floor's clone", e.to_string());
             let plain =
-                allowed(floor, call.arch, clone.0).map_err(|e| Error::value("the floor's clone", e.to_string()))?;
+                Meaning::of(floor, call.arch, clone.0).and_then(|clone| clone.passing(&Cube::ALL)).map_err(wrong)?;
             if plain.is_empty() {
                 self.beyond.push(Beyond {
                     arch: call.arch,
@@ -412,16 +413,6 @@ impl Making {
         };
         (!lines.is_empty()).then(|| lines.join("; "))
     }
-}
-
-/// What a filter lets pass of a call.
-pub(crate) fn allowed(filter: &Filter, arch: Arch, nr: u32) -> Result<Region, crate::region::TooMany> {
-    let passes = |action| matches!(action, Action::Allow | Action::Log);
-    let Some(table) = filter.table(arch) else {
-        return Ok(if passes(filter.foreign) { Region::all() } else { Region::none() });
-    };
-    let fallback = if Sysno(nr).name(arch).is_some() { table.default } else { table.unknown };
-    Region::of_rules(table.rules.get(&nr).map_or(&[], Vec::as_slice), fallback, passes)
 }
 
 /// One condition, in an order for output.

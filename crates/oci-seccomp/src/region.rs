@@ -1,12 +1,13 @@
 //! Sets of argument values: what rules allow, as something that can be intersected, subtracted and compared.
 //!
 //! A [`Cube`] fixes some bits of each argument and leaves the others free; a [`Region`] is a union of cubes. Every condition of a rule is a
-//! union of cubes (a range is at most 126 of them), and cubes are closed under intersection and difference, so that a question such as "does
-//! this profile allow all that the other one allows" has an exact answer, and no sample of values is needed.
+//! union of cubes (a range is at most 126 of them), and what is left of a cube without another is cubes again, so that a question such as "does
+//! this profile allow all that the other one allows" has an exact answer, and no sample of values is needed. Cubes are cut up only inside other cubes,
+//! never the whole space: the bits that rules fix keep the pieces few.
 
 use std::fmt;
 
-use tipstaff_seccomp::{Action, Condition, Op, Rule, Width};
+use tipstaff_seccomp::{Condition, Op, Width};
 
 /// More cubes than this are given up on: conditions that people write need a handful.
 const MOST: usize = 4096;
@@ -61,6 +62,16 @@ impl Cube {
         self.0.map(|bits| bits.value)
     }
 
+    /// The members that programs pass: where the low half is fixed, the rest is zero, or all ones behind a negative `int` that was widened.
+    #[must_use]
+    pub fn usual(&self) -> Vec<[u64; 6]> {
+        const LOW: u64 = u32::MAX as u64;
+        let negative = |bits: &&mut Bits| bits.mask == LOW && bits.value & 1 << 31 != 0;
+        let mut widened = *self;
+        let some = widened.0.iter_mut().filter(|bits| negative(bits)).map(|bits| bits.value |= !LOW).count() > 0;
+        std::iter::once(self.lowest()).chain(some.then(|| widened.lowest())).collect()
+    }
+
     /// The same as conditions, one for each argument that it says something of.
     #[must_use]
     pub fn conditions(&self) -> Vec<Condition> {
@@ -72,24 +83,22 @@ impl Cube {
         .collect()
     }
 
-    fn meet(&self, other: &Self) -> Option<Self> {
+    pub(crate) fn meet(&self, other: &Self) -> Option<Self> {
         let mut met = *self;
-        for (bits, more) in met.0.iter_mut().zip(other.0) {
-            *bits = bits.meet(more)?;
+        for arg in 0..6 {
+            met.0[arg] = met.0[arg].meet(other.0[arg])?;
         }
         Some(met)
     }
 
-    fn contains(&self, other: &Self) -> bool {
-        self.0.iter().zip(other.0).all(|(bits, more)| bits.contains(more))
+    pub(crate) fn contains(&self, other: &Self) -> bool {
+        (0..6).all(|arg| self.0[arg].contains(other.0[arg]))
     }
 
     /// What is left of this one without the other: pieces that have nothing in common, one for each bit that the other fixes and this does not.
-    fn without(&self, other: &Self, left: &mut Vec<Self>) {
-        if self.meet(other).is_none() {
-            left.push(*self);
-            return;
-        }
+    /// The two must meet.
+    pub(crate) fn without(&self, other: &Self) -> Vec<Self> {
+        let mut left = Vec::new();
         let mut inside = *self;
         for arg in 0..6 {
             let wanted = other.0[arg];
@@ -105,6 +114,7 @@ impl Cube {
                 inside.0[arg].value |= wanted.value & bit;
             }
         }
+        left
     }
 }
 
@@ -137,25 +147,6 @@ impl Region {
             region = region.meet(&Self(of_condition(condition)))?;
         }
         Ok(region)
-    }
-
-    /// Where one of these rules decides with an action that `wanted` takes; `fallback` where none matches.
-    ///
-    /// # Errors
-    /// If that takes too many cubes.
-    pub fn of_rules(rules: &[Rule], fallback: Action, wanted: impl Fn(Action) -> bool) -> Result<Self, TooMany> {
-        let mut found = Self::none();
-        // What earlier rules of another kind have taken.
-        let mut taken = Self::none();
-        for rule in rules {
-            let region = Self::of_conditions(&rule.conditions)?;
-            if wanted(rule.action) {
-                found = found.join(&region.minus(&taken)?)?;
-            } else {
-                taken = taken.join(&region)?;
-            }
-        }
-        if wanted(fallback) { found.join(&Self::all().minus(&taken)?) } else { Ok(found) }
     }
 
     /// Its cubes. They may overlap.
@@ -198,18 +189,12 @@ impl Region {
         bounded(self.0.iter().flat_map(|one| other.0.iter().filter_map(|two| one.meet(two))).collect())
     }
 
-    /// What is in this one only.
+    /// A part of a cube that is outside, if there is one.
     ///
     /// # Errors
     /// If that takes too many cubes.
-    pub fn minus(&self, other: &Self) -> Result<Self, TooMany> {
-        let mut left = self.0.clone();
-        for cube in &other.0 {
-            let mut next = Vec::new();
-            left.iter().for_each(|each| each.without(cube, &mut next));
-            left = bounded(next)?.0;
-        }
-        Ok(Self(left))
+    pub fn outside(&self, cube: &Cube) -> Result<Option<Cube>, TooMany> {
+        outside(cube, &self.0, &mut Steps::new())
     }
 
     /// Whether the other one has all that is in this.
@@ -217,7 +202,12 @@ impl Region {
     /// # Errors
     /// If that takes too many cubes.
     pub fn is_within(&self, other: &Self) -> Result<bool, TooMany> {
-        Ok(self.minus(other)?.is_empty())
+        for cube in &self.0 {
+            if other.outside(cube)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The same with as few cubes as joining neighbours gives: two that differ in one bit are one without it.
@@ -247,6 +237,33 @@ impl Region {
         let left = self.0.iter().copied().filter(|cube| !lies_in_another(cube)).collect();
         Self(left)
     }
+}
+
+/// How many pieces may still be looked at.
+pub(crate) struct Steps(usize);
+
+impl Steps {
+    pub(crate) const fn new() -> Self {
+        Self(8 * MOST)
+    }
+
+    pub(crate) fn take(&mut self) -> Result<(), TooMany> {
+        self.0 = self.0.checked_sub(1).ok_or(TooMany)?;
+        Ok(())
+    }
+}
+
+/// A part of the cube that is in none of the others. Depth first: where there is one it is found soon.
+fn outside(cube: &Cube, others: &[Cube], steps: &mut Steps) -> Result<Option<Cube>, TooMany> {
+    steps.take()?;
+    let met: Vec<Cube> = others.iter().filter(|other| other.meet(cube).is_some()).copied().collect();
+    let Some((first, behind)) = met.split_first() else { return Ok(Some(*cube)) };
+    for piece in cube.without(first) {
+        if let Some(found) = outside(&piece, behind, steps)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 fn bounded(cubes: Vec<Cube>) -> Result<Region, TooMany> {
@@ -405,22 +422,10 @@ mod tests {
         let both = two.meet(&below).expect("few");
         assert_eq!(both.to_string(), "arg0 == 0x2");
         assert!(!two.is_within(&below).expect("few") && both.is_within(&below).expect("few"));
-        let left = two.minus(&below).expect("few");
-        assert!(left.holds(&[1 << 32 | 2, 0, 0, 0, 0, 0]) && !left.holds(&[2, 0, 0, 0, 0, 0]));
-        assert!(Region::all().minus(&Region::all()).expect("few").is_empty());
+        let left = below.outside(&two.cubes()[0]).expect("few").expect("some");
+        assert!(left.holds(&[left.lowest()[0], 0, 0, 0, 0, 0]) && left.lowest()[0] > u64::from(u32::MAX));
+        assert_eq!(Region::all().outside(&Cube::ALL), Ok(None));
         let halves = region(&[Condition::w64(1, Op::Lt, 1 << 63)]).join(&region(&[Condition::w64(1, Op::Ge, 1 << 63)]));
         assert!(halves.expect("few").joined().is_all());
-    }
-
-    #[test]
-    fn rules_decide_in_order() {
-        let rules = [
-            Rule { conditions: vec![Condition::w64(0, Op::Eq, 3)], action: Action::Errno(1) },
-            Rule { conditions: vec![Condition::w64(0, Op::Lt, 5)], action: Action::Allow },
-        ];
-        let allowed = Region::of_rules(&rules, Action::Errno(38), |action| action == Action::Allow).expect("few");
-        for value in 0..8 {
-            assert_eq!(allowed.holds(&[value; 6]), value < 5 && value != 3, "{value}");
-        }
     }
 }

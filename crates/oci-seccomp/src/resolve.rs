@@ -32,8 +32,7 @@ impl Document {
                 ..Syscall::default()
             };
             let args = entry.args.as_deref().unwrap_or_default();
-            let repeated = args.iter().enumerate().any(|(at, one)| args[..at].iter().any(|two| one.index == two.index));
-            if repeated {
+            if import::repeats(entry) {
                 // What runc makes of it, in so many words.
                 syscalls.extend(args.iter().map(|arg| Syscall { args: Some(vec![arg.clone()]), ..plain.clone() }));
             } else {

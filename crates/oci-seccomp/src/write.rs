@@ -1,6 +1,6 @@
 //! From values to the members of a document.
 
-use tipstaff_seccomp::{Condition, Op};
+use tipstaff_seccomp::{Condition, Op, Width};
 
 use crate::{Arg, Document};
 
@@ -17,6 +17,17 @@ pub(crate) fn arg(condition: &Condition) -> Arg {
         Op::MaskedEq(mask) => ("SCMP_CMP_MASKED_EQ", mask, Some(condition.value)),
     };
     Arg { index: condition.arg.into(), value, value_two, op: op.into() }
+}
+
+/// The same as a comparison of 64 bits, which is all that a document has: an equality of the low half is one under a mask, an ordering of it is none.
+pub(crate) fn wide(condition: &Condition) -> Option<Condition> {
+    let low = u64::from(u32::MAX);
+    match (condition.width, condition.op) {
+        (Width::W64, _) => Some(*condition),
+        (Width::W32, Op::Eq) => Some(Condition::w64(condition.arg, Op::MaskedEq(low), condition.value)),
+        (Width::W32, Op::MaskedEq(mask)) => Some(Condition::w64(condition.arg, Op::MaskedEq(mask), condition.value)),
+        (Width::W32, _) => None,
+    }
 }
 
 impl Document {
