@@ -109,7 +109,8 @@ fn note(calls: &[(usize, &Call)], runs: usize) -> String {
     }
 }
 
-fn about(recording: &Recording) -> Vec<String> {
+/// Where a recording comes from, a line for each run.
+pub(crate) fn about(recording: &Recording) -> Vec<String> {
     recording
         .runs()
         .enumerate()

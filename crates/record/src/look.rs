@@ -78,6 +78,9 @@ fn opened(call: &Call) -> Vec<Access> {
     if says(call, "O_PATH") {
         return vec![Access::Stat];
     }
+    if says(call, "O_DIRECTORY") && !says(call, "O_TMPFILE") {
+        return vec![Access::List];
+    }
     if !write {
         access.push(Access::Read);
     }

@@ -122,6 +122,7 @@ impl<'a> Resolved<'a> {
         let target = match self.target {
             Target::Command(Command { program, args, .. }) => recording::Target::Command {
                 argv: std::iter::once(program).chain(args).map(|arg| Bytes::from(arg.as_os_str())).collect(),
+                directory: std::env::current_dir().map(Bytes::from).unwrap_or_default(),
             },
             Target::Processes(pids) => recording::Target::Process { pids: pids.clone() },
             Target::Cgroup(path) => recording::Target::Cgroup { path: process::bytes(path) },

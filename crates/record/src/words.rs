@@ -6,7 +6,7 @@ use tipstaff_recording::Target;
 #[must_use]
 pub fn target(target: &Target) -> String {
     match target {
-        Target::Command { argv } => {
+        Target::Command { argv, .. } => {
             let words: Vec<String> = argv.iter().map(ToString::to_string).collect();
             words.join(" ")
         }

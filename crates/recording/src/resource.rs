@@ -23,8 +23,10 @@ pub struct Executable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
-    /// Opened for reading, or its entries listed.
+    /// Opened for reading.
     Read,
+    /// A directory, opened as such: its entries are listed, or it is the place where other names start.
+    List,
     /// Opened for writing, or changed: truncated, linked, renamed, removed, its mode or owner set.
     Write,
     /// Made, or opened so that it is made if need be.

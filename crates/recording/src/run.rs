@@ -117,6 +117,8 @@ pub enum Target {
     Command {
         /// The program and its arguments.
         argv: Vec<Bytes>,
+        /// Its working directory.
+        directory: Bytes,
     },
     /// Running processes and their descendants.
     Process {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tipstaff_abi::Arch;
 use tipstaff_artifact::Target;
-use tipstaff_oci_seccomp::learn::ExportOptions;
+use tipstaff_oci_seccomp::learn::{ExportOptions, Learned};
 use tipstaff_oci_seccomp::{Env, Form, floor};
 use tipstaff_record::{LearnOptions, Limits, learn};
 use tipstaff_recording::{Phase, Recording};
@@ -122,30 +122,49 @@ impl Profiles {
         if learned.calls.is_empty() {
             return Err("nothing was recorded, and a profile that allows nothing is not written".into());
         }
+        match format {
+            Format::Toml => self.toml(recording, made),
+            Format::Systemd => Err("this form is not there yet".into()),
+            _ => self.oci(&learned, format, made),
+        }
+    }
+
+    fn oci(&self, learned: &Learned, format: Format, made: &mut Made) -> Result<Vec<u8>, String> {
         let form = match format {
             Format::Docker => Form::Docker,
             Format::Containers => Form::Containers,
             _ => Form::Strict,
         };
-        let options = ExportOptions { form, floor: self.floor.as_ref().map(|(_, filter)| filter), libseccomp: None };
-        let exported = learned.document(&options).map_err(|e| e.to_string())?;
-        if let Some((name, _)) = self.floor.as_ref() {
+        let floor = self.floor.as_ref().map(|(_, filter)| filter);
+        let exported = learned.document(&ExportOptions { form, floor, libseccomp: None }).map_err(|e| e.to_string())?;
+        if let Some((name, _)) = &self.floor {
             for beyond in &exported.beyond {
                 made.note(format!("needed, and refused by --floor {name}: {beyond}"));
             }
         }
-        exported.warnings.into_iter().for_each(|warning| made.note(warning));
-        match format {
-            Format::Oci | Format::Docker | Format::Containers => Ok(exported.document.to_json().into_bytes()),
-            Format::Bpf => {
-                let filter =
-                    if self.floor.is_some() { exported.filter } else { learned.filter().map_err(|e| e.to_string())? };
-                let program = filter.compile().map_err(|e| e.to_string())?;
-                Ok(program.insns().iter().flat_map(|insn| insn_bytes(*insn)).collect())
-            }
-            Format::Toml | Format::Systemd => Err("this form is not there yet".into()),
-            Format::Recording => Ok(Vec::new()),
+        if format != Format::Bpf {
+            exported.warnings.into_iter().for_each(|warning| made.note(warning));
+            return Ok(exported.document.to_json().into_bytes());
         }
+        // Exact for each architecture; a floor is met by the document only.
+        let filter = match floor {
+            Some(_) => exported.filter,
+            None => learned.filter().map_err(|e| e.to_string())?,
+        };
+        let program = filter.compile().map_err(|e| e.to_string())?;
+        Ok(program.insns().iter().flat_map(|insn| insn_bytes(*insn)).collect())
+    }
+
+    fn toml(&self, recording: &Recording, made: &mut Made) -> Result<Vec<u8>, String> {
+        if self.floor.is_some() {
+            return Err(
+                "--floor: a Tipstaff profile keeps the rules of its default base in any case; leave it out".into()
+            );
+        }
+        let made_of = tipstaff_record::profile(recording, self.learn_options()).ok_or("the recording has no run")?;
+        made_of.notes.into_iter().for_each(|note| made.note(note));
+        let text = made_of.profile.to_toml().map_err(|e| e.to_string())?;
+        Ok(format!("{}\n{text}", tipstaff_record::heading(recording)).into_bytes())
     }
 }
 

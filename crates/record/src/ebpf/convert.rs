@@ -145,7 +145,8 @@ fn access(usage: observe::FileUse) -> Vec<Access> {
     let observe::FileUse { read, write, create, execute, directory, look, change } = usage;
     let mut access = Vec::new();
     for (is, what) in [
-        (read || directory && !look, Access::Read),
+        (read && !directory, Access::Read),
+        (directory && !look, Access::List),
         (write || change, Access::Write),
         (create, Access::Create),
         (execute, Access::Exec),

@@ -24,7 +24,7 @@ fn arch() -> impl Strategy<Value = Arch> {
 
 fn target() -> impl Strategy<Value = Target> {
     prop_oneof![
-        vec(bytes(), 0..3).prop_map(|argv| Target::Command { argv }),
+        vec(bytes(), 0..3).prop_map(|argv| Target::Command { argv, directory: "/".into() }),
         vec(1..i32::MAX, 1..3).prop_map(|pids| Target::Process { pids }),
         bytes().prop_map(|path| Target::Cgroup { path }),
         (".{0,4}", option::of("runc|crun"), option::of(bytes()), option::of(any::<bool>())).prop_map(
@@ -66,7 +66,14 @@ fn call() -> impl Strategy<Value = Call> {
 }
 
 fn file() -> impl Strategy<Value = FileUse> {
-    let access = prop::sample::select(vec![Access::Read, Access::Write, Access::Create, Access::Exec, Access::Stat]);
+    let access = prop::sample::select(vec![
+        Access::Read,
+        Access::List,
+        Access::Write,
+        Access::Create,
+        Access::Exec,
+        Access::Stat,
+    ]);
     (bytes(), access, any::<u64>(), option::of(any::<u64>()), any::<u64>())
         .prop_map(|(path, access, count, failed, first_ns)| FileUse { path, access, count, failed, first_ns })
 }

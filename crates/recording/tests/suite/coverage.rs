@@ -5,7 +5,13 @@ use tipstaff_recording::{Backend, Call, Coverage, Machine, Phase, Recording, Run
 
 fn run(at: u64, numbers: &[u32]) -> Run {
     let machine = Machine { kernel: "6.18.0".to_owned(), arch: Arch::X86_64 };
-    let mut run = Run::new(format!("{at:032x}"), Backend::Ptrace, machine, Target::Command { argv: Vec::new() }, at);
+    let mut run = Run::new(
+        format!("{at:032x}"),
+        Backend::Ptrace,
+        machine,
+        Target::Command { argv: Vec::new(), directory: "/".into() },
+        at,
+    );
     for &number in numbers {
         let mut call = Call::new(Arch::X86_64, number);
         call.made(Phase::Workload, &"/bin/x".into(), 2, 0);

@@ -105,7 +105,7 @@ pub fn sample() -> tipstaff_recording::Run {
     use tipstaff_abi::Arch;
     use tipstaff_recording::{Backend, Call, Machine, Phase, Run, Target};
     let machine = Machine { kernel: "6.18.0".to_owned(), arch: Arch::X86_64 };
-    let target = Target::Command { argv: vec!["true".into()] };
+    let target = Target::Command { argv: vec!["true".into()], directory: "/".into() };
     let mut run = Run::new("0123456789abcdef".repeat(2), Backend::Ptrace, machine, target, 1);
     run.completeness.lacks(Reason::ThreadsMissed, 1);
     let mut socket = Call::new(Arch::X86_64, 41);
