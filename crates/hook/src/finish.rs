@@ -37,6 +37,7 @@ pub fn finish(place: &Place, id: &str, salvage: impl Fn(&Card) -> End) -> Result
                     }
                 };
                 place.remove(id, &card);
+                place.tidy();
                 return Ok(Some(end));
             }
         }

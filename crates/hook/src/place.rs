@@ -65,7 +65,10 @@ impl Place {
             match mkdirat(CWD, dir, Mode::RWXU) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(e) => {
-                    return Err(Error::Place(dir.to_path_buf(), format!("cannot be made: {}", crate::words(&e.into()))));
+                    return Err(Error::Place(
+                        dir.to_path_buf(),
+                        format!("cannot be made: {}", crate::words(&e.into())),
+                    ));
                 }
             }
         }
@@ -214,6 +217,13 @@ impl Place {
             Ok(fd)
         };
         lock().map_err(|e| self.error(OUTPUTS, e))
+    }
+
+    /// Removes the socket of a collector that was killed.
+    pub fn tidy(&self) {
+        if let Ok(Found::Dead(_card)) = self.look(COLLECTOR) {
+            self.remove_socket();
+        }
     }
 
     /// Removes what was never asked for: ends of recordings that no poststop came for within a day.
