@@ -24,7 +24,7 @@ use tipstaff_recording::{Access, Exit, Phase, Reason, Run};
 use tipstaff_report::Signal;
 use tipstaff_seccomp::{Action, Filter as Rules, Rule, Table};
 use tipstaff_sys::wait::Status;
-use tipstaff_sys::{Errno, pidfd};
+use tipstaff_sys::{Errno, ids, pidfd};
 
 use crate::book::{Book, Exe};
 use crate::ptrace::{kind_name, lock};
@@ -47,7 +47,11 @@ pub(crate) struct Notify {
 pub(crate) fn start(command: Command, options: Options, run: Run, events: Sender<Event>) -> Result<Notify, Refused> {
     // What is not seen is not written as if nothing had come of it.
     let options = Options { results: false, ..options };
-    let book = Arc::new(Mutex::new(Book::new(run, options)));
+    let mut book = Book::new(run, options);
+    if process::is_filtered(ids::pid()) {
+        book.completeness.lacks(Reason::AlreadyFiltered, 1);
+    }
+    let book = Arc::new(Mutex::new(book));
     let (begun, begins) = sync_channel(1);
     let over = Arc::new(AtomicBool::new(false));
     let theirs = (Arc::clone(&book), Arc::clone(&over));

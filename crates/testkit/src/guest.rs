@@ -74,6 +74,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("race", include_str!("../guests/race.c")),
     ("raise", include_str!("../guests/raise.c")),
     ("reach", include_str!("../guests/reach.c")),
+    ("recorded", include_str!("../guests/recorded.c")),
     ("recurse", include_str!("../guests/recurse.c")),
     ("restarts", include_str!("../guests/restarts.c")),
     ("rewriter", include_str!("../guests/rewriter.c")),

@@ -290,12 +290,14 @@ impl Observer for Follow {
     }
 
     fn on_end(&mut self, task: &Task, end: End) {
-        if self.first == Some(task.tid()) {
-            self.first_end = Some(end);
-        }
-        // An exec in another thread takes its leader's place; the process goes on.
-        if task.process() == task.tid() && !matches!(end, End::Replaced { .. }) {
-            self.processes.remove(&task.process());
+        // An exec in another thread takes its leader's place: the process goes on under the same id.
+        if !matches!(end, End::Replaced { .. }) {
+            if self.first == Some(task.tid()) {
+                self.first_end = Some(end);
+            }
+            if task.process() == task.tid() {
+                self.processes.remove(&task.process());
+            }
         }
         if let Some(open) = self.open.remove(&task.tid()).filter(|_| end != End::Detached) {
             self.used(task, open.uses, None);

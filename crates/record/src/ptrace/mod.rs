@@ -21,7 +21,7 @@ use tipstaff_abi::Arch;
 use tipstaff_recording::{Exit, Phase, Reason, Run};
 use tipstaff_report::Signal;
 use tipstaff_seccomp::{Action, Filter};
-use tipstaff_sys::{Errno, capability, pidfd};
+use tipstaff_sys::{Errno, capability, ids, pidfd};
 use tipstaff_trace::{AttachError, Config, End, Go, Launch, LaunchError, Stopper, Tracer, Turn};
 
 use crate::book::Book;
@@ -57,7 +57,12 @@ struct Begun {
 
 /// Starts recording.
 pub(crate) fn start(whom: Whom, options: Options, run: Run, events: Sender<Event>) -> Result<Ptrace, Refused> {
-    let book = Arc::new(Mutex::new(Book::new(run, options)));
+    let mut book = Book::new(run, options);
+    // What is in force for us is for what we start, too.
+    if matches!(whom, Whom::Command(_)) && process::is_filtered(ids::pid()) {
+        book.completeness.lacks(Reason::AlreadyFiltered, 1);
+    }
+    let book = Arc::new(Mutex::new(book));
     let stopping = Arc::new(AtomicBool::new(false));
     let (begun, begins) = sync_channel(1);
     let thread = {
