@@ -75,7 +75,8 @@ fn kept(beside: &Target) -> Result<Recording, String> {
 /// What is there and the input profile, with what this run adds to them.
 fn compose(card: &Card, there: Option<&Document>, learned: &oci::learn::Learned) -> Result<Document, String> {
     let input = card.input.as_deref().map(read_input).transpose().map_err(|e| e.to_string())?;
-    let env = Env { arch: learned.arch, kernel: kernel(), caps: &card.bundle.capabilities, form: None };
+    let env =
+        Env { arch: learned.arch, kernel: tipstaff_sys::ids::release(), caps: &card.bundle.capabilities, form: None };
     let base = match (input, there) {
         (Some(input), Some(there)) => Some(union(&[input, there.clone()], &env)?),
         (Some(one), None) => Some(one),
@@ -102,12 +103,4 @@ pub fn recording_of(profile: &Path) -> PathBuf {
     let mut name: OsString = profile.as_os_str().to_owned();
     name.push(".rec");
     name.into()
-}
-
-/// (major, minor) of the running kernel.
-fn kernel() -> (u32, u32) {
-    let name = rustix::system::uname();
-    let release = name.release().to_string_lossy();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok());
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }

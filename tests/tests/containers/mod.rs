@@ -1,4 +1,5 @@
 //! Real containers by runc, crun and Podman. `tipstaff hook` as engines run it: what is recorded is enough to run the same again, and no more.
+mod command;
 mod hook;
 mod replay;
 
