@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tipstaff_abi::Arch;
 use tipstaff_artifact::Target;
 use tipstaff_oci_seccomp::learn::{ExportOptions, Learned};
+use tipstaff_oci_seccomp::runtimes::Runtime;
 use tipstaff_oci_seccomp::{Env, Form, floor, systemd};
 use tipstaff_record::{LearnOptions, Limits, learn};
 use tipstaff_recording::{Phase, Recording};
@@ -28,6 +29,7 @@ enum Place {
 pub struct Profiles {
     phases: Vec<Phase>,
     limits: Limits,
+    runtimes: Vec<Runtime>,
     floor: Option<(String, Filter)>,
 }
 
@@ -106,7 +108,7 @@ impl Profiles {
     pub fn new(options: &ProfileOptions) -> Result<Self, String> {
         let floor = options.floor.as_ref().map(|floor| floor_of(floor)).transpose()?;
         let phases = options.phases.iter().map(|&phase| phase.into()).collect();
-        Ok(Self { phases, limits: options.limits.into(), floor })
+        Ok(Self { phases, limits: options.limits.into(), runtimes: options.runtimes.clone(), floor })
     }
 
     /// What counts of a recording.
@@ -118,10 +120,12 @@ impl Profiles {
         if format == Format::Recording {
             return Ok(recording.to_json().into_bytes());
         }
-        let learned = learn(recording, self.learn_options()).ok_or("the recording has no run")?;
+        let mut learned = learn(recording, self.learn_options()).ok_or("the recording has no run")?;
         if learned.calls.is_empty() {
             return Err("nothing was recorded, and a profile that allows nothing is not written".into());
         }
+        // A runtime starts programs under filters that we did not make; where we start them ourselves, nothing more is needed.
+        learned.add_runtimes(&self.runtimes, false);
         match format {
             Format::Toml => self.toml(recording, made),
             _ => self.oci(&learned, format, made),
