@@ -16,6 +16,7 @@ pub mod btf;
 pub mod capability;
 pub mod child;
 pub mod clock;
+pub mod close_range;
 pub mod ids;
 pub mod kcmp;
 pub mod keeper;

@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use tipstaff_record::{Command, Error, Event, Options, Recorder, Target};
+use tipstaff_record::{Backend, Command, Error, Event, Options, Recorder, Target};
 use tipstaff_recording::{Exit, Recording, Run};
 use tipstaff_sys::Errno;
 use tipstaff_sys::signal::{self, SigSet};
@@ -64,6 +64,9 @@ pub fn run(args: &Record) -> Result<u8, String> {
                 recorder.backend().as_str()
             ));
         }
+    }
+    if args.results && recorder.backend() == Backend::Notify {
+        say::note("notifications do not show how calls return: results are not recorded");
     }
     let ended = follow(&plan, &recorder, &told, launched)?;
     let run = recorder.stop();
