@@ -10,7 +10,7 @@ use tipstaff::control::Request;
 use tipstaff::policy::profile::{Engine, GuestPtrace, MemoryAccount, PathRule, Profile};
 use tipstaff::policy::value::{NetRule, NetSpec, PortRange, Setting, parse_ports};
 
-use crate::{boxes, doctor, explain, generate, profiles, record, run, say, trace, usage};
+use crate::{boxes, doctor, explain, generate, profile, record, run, say, trace, usage};
 
 /// Takes programs into custody: runs them confined, limited and judged.
 #[derive(Debug, Parser)]
@@ -76,10 +76,10 @@ pub enum Command {
     Explain(Box<Explain>),
     /// Say what this kernel and this user can enforce, with the cure for what is missing.
     Doctor,
-    /// List, show or check profiles.
+    /// List, show, check, compare, merge, convert and explain profiles.
     Profile {
         #[command(subcommand)]
-        action: ProfileAction,
+        action: profile::args::ProfileAction,
     },
     /// Write man pages and shell completions into a directory.
     Generate {
@@ -104,23 +104,6 @@ pub struct Whose {
     /// Boxes of this user; for root.
     #[arg(long, value_name = "UID")]
     pub user: Option<u32>,
-}
-
-/// `tipstaff profile …`
-#[derive(Debug, Subcommand)]
-pub enum ProfileAction {
-    /// The presets and your own profiles, a line each.
-    List,
-    /// The profile with everything it extends, as TOML.
-    Show {
-        /// A name or a file.
-        name: OsString,
-    },
-    /// Say whether a profile can be read.
-    Check {
-        /// A name or a file.
-        name: OsString,
-    },
 }
 
 const STATUSES: &str = "\
@@ -386,7 +369,7 @@ impl Command {
             Self::Release(names) => boxes::order(&names, Request::Release),
             Self::Explain(explain) => explain::call(&explain),
             Self::Doctor => doctor::call(),
-            Self::Profile { action } => profiles::call(&action),
+            Self::Profile { action } => profile::call(&action),
             Self::Generate { directory } => generate::call(&directory),
         }
     }

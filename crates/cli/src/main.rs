@@ -8,7 +8,7 @@ mod boxes;
 mod doctor;
 mod explain;
 mod generate;
-mod profiles;
+mod profile;
 mod record;
 mod run;
 mod say;

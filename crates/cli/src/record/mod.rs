@@ -1,7 +1,7 @@
 //! `tipstaff record`, `tipstaff recording`: from what a program does to the smallest profile that runs it.
 
 pub mod args;
-mod outputs;
+pub mod outputs;
 mod recordings;
 mod session;
 mod summary;

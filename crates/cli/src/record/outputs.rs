@@ -39,7 +39,7 @@ pub struct Made {
 }
 
 /// The form that a file's ending asks for.
-fn by_ending(path: &Path) -> Option<Format> {
+pub fn by_ending(path: &Path) -> Option<Format> {
     let name = path.file_name()?.to_str()?;
     let ends = |ending: &str| name.ends_with(ending);
     Some(match () {
@@ -124,7 +124,6 @@ impl Profiles {
         }
         match format {
             Format::Toml => self.toml(recording, made),
-            Format::Systemd => Err("this form is not there yet".into()),
             _ => self.oci(&learned, format, made),
         }
     }
@@ -142,7 +141,7 @@ impl Profiles {
                 made.note(format!("needed, and refused by --floor {name}: {beyond}"));
             }
         }
-        if format != Format::Bpf {
+        if matches!(format, Format::Oci | Format::Docker | Format::Containers) {
             exported.warnings.into_iter().for_each(|warning| made.note(warning));
             return Ok(exported.document.to_json().into_bytes());
         }
@@ -151,8 +150,10 @@ impl Profiles {
             Some(_) => exported.filter,
             None => learned.filter().map_err(|e| e.to_string())?,
         };
-        let program = filter.compile().map_err(|e| e.to_string())?;
-        Ok(program.insns().iter().flat_map(|insn| insn_bytes(*insn)).collect())
+        let env = Env { arch: learned.arch, kernel: tipstaff_sys::ids::release(), caps: &[], form: None };
+        let written = crate::profile::output::of_filter(&filter, format, &env)?;
+        written.warnings.into_iter().for_each(|warning| made.note(warning));
+        Ok(written.bytes)
     }
 
     fn toml(&self, recording: &Recording, made: &mut Made) -> Result<Vec<u8>, String> {
@@ -174,13 +175,6 @@ impl Made {
             self.notes.push(note);
         }
     }
-}
-
-/// struct sock_filter, as the machine has it.
-fn insn_bytes(insn: tipstaff_abi::bpf::Insn) -> [u8; 8] {
-    let [a, b] = insn.code.to_ne_bytes();
-    let [c, d, e, f] = insn.k.to_ne_bytes();
-    [a, b, insn.jt, insn.jf, c, d, e, f]
 }
 
 /// A default of an engine by name, or a file.
