@@ -3,6 +3,7 @@
 
 mod account;
 mod bad_input;
+mod containers;
 mod control;
 mod env;
 mod exits;

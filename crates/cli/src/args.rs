@@ -10,7 +10,7 @@ use tipstaff::control::Request;
 use tipstaff::policy::profile::{Engine, GuestPtrace, MemoryAccount, PathRule, Profile};
 use tipstaff::policy::value::{NetRule, NetSpec, PortRange, Setting, parse_ports};
 
-use crate::{boxes, doctor, explain, generate, profile, record, run, say, trace, usage};
+use crate::{boxes, doctor, explain, generate, hook, profile, record, run, say, trace, usage};
 
 /// Takes programs into custody: runs them confined, limited and judged.
 #[derive(Debug, Parser)]
@@ -81,6 +81,7 @@ pub enum Command {
         #[command(subcommand)]
         action: profile::args::ProfileAction,
     },
+    Hook(Box<hook::Hook>),
     /// Write man pages and shell completions into a directory.
     Generate {
         /// The directory; made if it is not there.
@@ -370,6 +371,7 @@ impl Command {
             Self::Explain(explain) => explain::call(&explain),
             Self::Doctor => doctor::call(),
             Self::Profile { action } => profile::call(&action),
+            Self::Hook(hook) => hook::call(&hook),
             Self::Generate { directory } => generate::call(&directory),
         }
     }

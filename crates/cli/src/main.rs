@@ -8,6 +8,7 @@ mod boxes;
 mod doctor;
 mod explain;
 mod generate;
+mod hook;
 mod profile;
 mod record;
 mod run;

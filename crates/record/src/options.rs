@@ -61,3 +61,11 @@ pub struct ContainerTarget {
     /// Its program has not been executed yet: what comes before is its runtime's.
     pub starting: bool,
 }
+
+impl ContainerTarget {
+    /// A container whose runtime has made it and not let it go yet: at its hooks prestart and createRuntime.
+    #[must_use]
+    pub fn starting(about: Container, init: i32) -> Self {
+        Self { about, init, cgroups: Vec::new(), starting: true }
+    }
+}

@@ -15,6 +15,7 @@ pub mod bpf;
 pub mod capability;
 pub mod child;
 pub mod clock;
+pub mod close_range;
 pub mod ids;
 pub mod kcmp;
 pub mod keeper;

@@ -1,5 +1,6 @@
 //! What a recording costs: CPU time (user and system) of the recorded tree, beside the same tree bare.
 
+mod backends;
 mod programs;
 
 use std::ffi::OsString;
@@ -29,7 +30,7 @@ pub fn table() -> anyhow::Result<()> {
         Ok(observer) => observer,
         Err(error) => {
             measure::skip("recording by eBPF", &error.to_string());
-            return Ok(());
+            return backends::rows(&Programs::build()?, rounds);
         }
     };
     let bench = Bench { programs: Programs::build()?, observer, rounds };
@@ -56,7 +57,7 @@ pub fn table() -> anyhow::Result<()> {
     bench.beside_strace(&plain)?;
     bench.start()?;
     measure::figure("lost in all rounds", &lost.to_string(), Some(lost == 0));
-    Ok(())
+    backends::rows(&bench.programs, rounds)
 }
 
 struct Bench {

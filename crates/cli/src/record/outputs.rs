@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use tipstaff_abi::Arch;
 use tipstaff_artifact::Target;
 use tipstaff_oci_seccomp::learn::{ExportOptions, Learned};
-use tipstaff_oci_seccomp::{Env, Form, floor};
+use tipstaff_oci_seccomp::runtimes::Runtime;
+use tipstaff_oci_seccomp::{Env, Form, floor, systemd};
 use tipstaff_record::{LearnOptions, Limits, learn};
 use tipstaff_recording::{Phase, Recording};
 use tipstaff_seccomp::Filter;
@@ -28,6 +29,7 @@ enum Place {
 pub struct Profiles {
     phases: Vec<Phase>,
     limits: Limits,
+    runtimes: Vec<Runtime>,
     floor: Option<(String, Filter)>,
 }
 
@@ -106,7 +108,7 @@ impl Profiles {
     pub fn new(options: &ProfileOptions) -> Result<Self, String> {
         let floor = options.floor.as_ref().map(|floor| floor_of(floor)).transpose()?;
         let phases = options.phases.iter().map(|&phase| phase.into()).collect();
-        Ok(Self { phases, limits: options.limits.into(), floor })
+        Ok(Self { phases, limits: options.limits.into(), runtimes: options.runtimes.clone(), floor })
     }
 
     /// What counts of a recording.
@@ -118,10 +120,12 @@ impl Profiles {
         if format == Format::Recording {
             return Ok(recording.to_json().into_bytes());
         }
-        let learned = learn(recording, self.learn_options()).ok_or("the recording has no run")?;
+        let mut learned = learn(recording, self.learn_options()).ok_or("the recording has no run")?;
         if learned.calls.is_empty() {
             return Err("nothing was recorded, and a profile that allows nothing is not written".into());
         }
+        // A runtime starts programs under filters that we did not make; where we start them ourselves, nothing more is needed.
+        learned.add_runtimes(&self.runtimes, false);
         match format {
             Format::Toml => self.toml(recording, made),
             _ => self.oci(&learned, format, made),
@@ -141,19 +145,27 @@ impl Profiles {
                 made.note(format!("needed, and refused by --floor {name}: {beyond}"));
             }
         }
-        if matches!(format, Format::Oci | Format::Docker | Format::Containers) {
-            exported.warnings.into_iter().for_each(|warning| made.note(warning));
-            return Ok(exported.document.to_json().into_bytes());
-        }
         // Exact for each architecture; a floor is met by the document only.
-        let filter = match floor {
-            Some(_) => exported.filter,
-            None => learned.filter().map_err(|e| e.to_string())?,
+        let exact = || match floor {
+            Some(_) => Ok(exported.filter.clone()),
+            None => learned.filter().map_err(|e| e.to_string()),
         };
-        let env = Env { arch: learned.arch, kernel: tipstaff_sys::ids::release(), caps: &[], form: None };
-        let written = crate::profile::output::of_filter(&filter, format, &env)?;
-        written.warnings.into_iter().for_each(|warning| made.note(warning));
-        Ok(written.bytes)
+        match format {
+            Format::Bpf | Format::BpfBase64 => {
+                let env = Env { arch: learned.arch, kernel: tipstaff_sys::ids::release(), caps: &[], form: None };
+                Ok(crate::profile::output::of_filter(&exact()?, format, &env)?.bytes)
+            }
+            Format::Systemd => {
+                let unit = systemd::unit(&exact()?).map_err(|e| e.to_string())?;
+                unit.warnings.into_iter().for_each(|warning| made.note(warning));
+                let about: String = learned.about.iter().map(|line| format!("# {}\n", one_line(line))).collect();
+                Ok(format!("{about}[Service]\n{}", unit.text).into_bytes())
+            }
+            _ => {
+                exported.warnings.into_iter().for_each(|warning| made.note(warning));
+                Ok(exported.document.to_json().into_bytes())
+            }
+        }
     }
 
     fn toml(&self, recording: &Recording, made: &mut Made) -> Result<Vec<u8>, String> {
@@ -167,6 +179,11 @@ impl Profiles {
         let text = made_of.profile.to_toml().map_err(|e| e.to_string())?;
         Ok(format!("{}\n{text}", tipstaff_record::heading(recording)).into_bytes())
     }
+}
+
+/// A comment ends with its line.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
 }
 
 impl Made {
