@@ -15,6 +15,7 @@ mod run;
 mod say;
 mod trace;
 mod usage;
+mod verify;
 
 fn main() -> ExitCode {
     say::one_line_panics();

@@ -131,6 +131,12 @@ impl Loaded {
         Env { arch: self.arch, kernel: self.kernel, caps: &self.caps, form: self.form }
     }
 
+    /// The same place and machine, with something else in it.
+    pub fn with(&self, source: Source) -> Self {
+        let Self { name, arch, kernel, caps, form, .. } = self;
+        Self { name: name.clone(), source, arch: *arch, kernel: *kernel, caps: caps.clone(), form: *form }
+    }
+
     /// What it means.
     pub fn filter(&self) -> Result<Filter, String> {
         match &self.source {

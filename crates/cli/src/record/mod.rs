@@ -2,8 +2,8 @@
 
 pub mod args;
 pub mod outputs;
-mod recordings;
-mod session;
+pub mod recordings;
+pub mod session;
 mod summary;
 
 use crate::say;
