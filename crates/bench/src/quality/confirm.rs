@@ -59,7 +59,8 @@ pub fn run(scripts: &Scripts<'_>, run: &str, differences: &mut Differences) -> a
     words.extend(prepared.words.iter().cloned());
     let mut child = prepared.command(&words).stdin(Stdio::piped()).spawn()?;
     let mut gate = child.stdin.take().context("a pipe")?;
-    let out = prepared.dir.join("strace");
+    // Not in the run's own directory: a program that reads what is there would read what it does.
+    let out = scripts.dir.join(format!("strace-{run}"));
     let mut strace = attach(child.id(), &out)?;
     let (says, _events) = channel();
     let pid = i32::try_from(child.id())?;
