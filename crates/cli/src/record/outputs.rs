@@ -7,7 +7,7 @@ use tipstaff_abi::Arch;
 use tipstaff_artifact::Target;
 use tipstaff_oci_seccomp::learn::{ExportOptions, Learned};
 use tipstaff_oci_seccomp::runtimes::Runtime;
-use tipstaff_oci_seccomp::{Env, Form, floor};
+use tipstaff_oci_seccomp::{Env, Form, floor, systemd};
 use tipstaff_record::{LearnOptions, Limits, learn};
 use tipstaff_recording::{Phase, Recording};
 use tipstaff_seccomp::Filter;
@@ -128,7 +128,6 @@ impl Profiles {
         learned.add_runtimes(&self.runtimes, false);
         match format {
             Format::Toml => self.toml(recording, made),
-            Format::Systemd => Err("this form is not there yet".into()),
             _ => self.oci(&learned, format, made),
         }
     }
@@ -146,17 +145,27 @@ impl Profiles {
                 made.note(format!("needed, and refused by --floor {name}: {beyond}"));
             }
         }
-        if format != Format::Bpf {
-            exported.warnings.into_iter().for_each(|warning| made.note(warning));
-            return Ok(exported.document.to_json().into_bytes());
-        }
         // Exact for each architecture; a floor is met by the document only.
-        let filter = match floor {
-            Some(_) => exported.filter,
-            None => learned.filter().map_err(|e| e.to_string())?,
+        let exact = || match floor {
+            Some(_) => Ok(exported.filter.clone()),
+            None => learned.filter().map_err(|e| e.to_string()),
         };
-        let program = filter.compile().map_err(|e| e.to_string())?;
-        Ok(program.insns().iter().flat_map(|insn| insn_bytes(*insn)).collect())
+        match format {
+            Format::Bpf => {
+                let program = exact()?.compile().map_err(|e| e.to_string())?;
+                Ok(program.insns().iter().flat_map(|insn| insn_bytes(*insn)).collect())
+            }
+            Format::Systemd => {
+                let unit = systemd::unit(&exact()?).map_err(|e| e.to_string())?;
+                unit.warnings.into_iter().for_each(|warning| made.note(warning));
+                let about: String = learned.about.iter().map(|line| format!("# {}\n", one_line(line))).collect();
+                Ok(format!("{about}[Service]\n{}", unit.text).into_bytes())
+            }
+            _ => {
+                exported.warnings.into_iter().for_each(|warning| made.note(warning));
+                Ok(exported.document.to_json().into_bytes())
+            }
+        }
     }
 
     fn toml(&self, recording: &Recording, made: &mut Made) -> Result<Vec<u8>, String> {
@@ -170,6 +179,11 @@ impl Profiles {
         let text = made_of.profile.to_toml().map_err(|e| e.to_string())?;
         Ok(format!("{}\n{text}", tipstaff_record::heading(recording)).into_bytes())
     }
+}
+
+/// A comment ends with its line.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
 }
 
 impl Made {
