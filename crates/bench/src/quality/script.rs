@@ -76,9 +76,12 @@ impl Scripts<'_> {
         let driven = if self.program.is_driven() { prepared.drive(run) } else { Ok(()) };
         if driven.is_err() {
             // A server whose client has failed is told to end by nobody else.
-            let _ = child.kill();
+            end_all_in(&prepared.dir);
         }
         let ended = wait(&mut child, LIMIT);
+        if ended.is_err() {
+            end_all_in(&prepared.dir);
+        }
         driven?;
         let status = ended?;
         if !status.success() {
@@ -122,5 +125,18 @@ impl Prepared {
             text.lines().last().unwrap_or_default()
         );
         Ok(())
+    }
+}
+
+/// Kills whoever works in a run's directory: nobody else does.
+fn end_all_in(dir: &Path) {
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let pid =
+            entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(rustix::process::Pid::from_raw);
+        let works_there = std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir));
+        if let Some(pid) = pid.filter(|_| works_there) {
+            // It may have ended in the meantime.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
     }
 }

@@ -18,7 +18,7 @@ main() {
   held) exec busybox sh -c '
       set -e; mkdir -p src/deep; for f in 1 2 3; do seq 1 $((f * 1000)) > src/deep/$f; done; tar czf - src | (mkdir back; cd back; tar xzf -); diff -r src back/src
       cp -a src copy; find copy -name "2" -exec rm {} +; diff -rq src copy > diffs || true; grep -q Only diffs; sed -i "s/^5$/five/" copy/deep/1; grep -n five copy/deep/1
-      (trap "exit 7" TERM; sleep 50 & wait) & s=$!; sleep 0.1; kill -TERM $s; wait $s || [ $? = 7 ]; cat nowhere 2>/dev/null || true; awk "{s += \$1} END {print s}" src/deep/3
+      (trap "exit 7" TERM; sleep 2 & wait) & s=$!; sleep 0.1; kill -TERM $s; wait $s || [ $? = 7 ]; cat nowhere 2>/dev/null || true; awk "{s += \$1} END {print s}" src/deep/3
       ln -sf deep src/link; ls -l src/link; mv copy moved; chmod -R go-rwx moved; rm -rf moved src back; ls | wc -l' ;;
   esac
 }
