@@ -29,7 +29,8 @@ impl Recorder {
     /// Begins to record. What happens to it is told to `events`: once, whoever receives them may be gone.
     ///
     /// # Errors
-    /// If the target is not there, or no backend can record it here: each says what is missing.
+    /// If the target is not there, or no backend can record it here: each says what is missing. That a program cannot be executed is told so, or a
+    /// moment later by [`Event::NotExecuted`].
     pub fn start(target: &Target, options: Options, events: &Sender<Event>) -> Result<Self, Error> {
         let mut passed_over = Vec::new();
         let wanted = Backend::ALL.into_iter().filter(|&backend| options.backend.is_none_or(|only| only == backend));
