@@ -2,7 +2,7 @@
 main() {
   case $1 in
   2) "$GUESTS/i386"; "$GUESTS/i386" ;;
-  held) "$GUESTS/i386" | cat; exec "$GUESTS/i386" ;;
+  held) "$GUESTS/i386"; "$GUESTS/i386"; "$GUESTS/i386"; exec "$GUESTS/i386" ;;
   *) exec "$GUESTS/i386" ;;
   esac
 }
