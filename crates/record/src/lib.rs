@@ -11,6 +11,7 @@ mod book;
 mod container;
 mod ebpf;
 mod error;
+mod judge;
 mod learned;
 mod limits;
 mod look;
@@ -25,6 +26,7 @@ pub mod words;
 
 pub use container::container;
 pub use error::{Error, PassedOver};
+pub use judge::{Judgement, WouldDeny, judge};
 pub use learned::{LearnOptions, Limits, learn};
 pub use options::{Command, ContainerTarget, Options, Target};
 pub use profile::{Generalised, heading, profile};
