@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let begun = Instant::now();
     let observer = Observer::load(&Setup::default())?;
     let loaded = begun.elapsed();
+    let cpu = tipstaff_sys::clock::process_cpu_ns(std::process::id().cast_signed())? / 1000;
     // A shell that reads a line before it becomes the command.
     let mut child = Command::new("/bin/sh");
     child.args(["-c", "read line; exec \"$@\"", "sh"]).args(&words).stdin(Stdio::piped()).process_group(0);
@@ -34,7 +35,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     drop(child.stdin.take());
     child.wait()?;
     let observed = recording.stop()?;
-    eprintln!("loaded after {loaded:?}, recording after {started:?}, ended after {:?}", begun.elapsed());
+    eprintln!(
+        "loaded after {loaded:?} ({cpu} us of CPU), recording after {started:?}, ended after {:?}",
+        begun.elapsed()
+    );
     for (index, executable) in observed.executables.iter().enumerate() {
         eprintln!("[{index}] {:?}", executable.path);
     }

@@ -1,5 +1,7 @@
 //! Where the running kernel keeps what the programs read: looked up in its type information, nothing assumed.
 
+use tipstaff_sys::bpf::KernelTypes;
+
 use crate::Unavailable;
 use crate::btf::{Btf, Wanted};
 
@@ -127,7 +129,7 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// Reads the type information of the running kernel.
     pub(crate) fn read() -> Result<Self, Unavailable> {
-        let blob = std::fs::read("/sys/kernel/btf/vmlinux").map_err(|e| Unavailable::NoBtf(e.into()))?;
+        let blob = KernelTypes::open().map_err(Unavailable::NoBtf)?;
         Self::from_blob(&blob)
     }
 

@@ -35,7 +35,7 @@ mod user;
 
 pub use binary::tipstaff;
 pub use container::{Bundle, Podman, Runtime, Said, busybox_root, find};
-pub use elsewhere::{also_elsewhere, this_program};
+pub use elsewhere::{also_elsewhere, is_on, this_program};
 pub use gate::Gate;
 pub use guest::{GUESTS, guest, guest_32, guest_dynamic};
 pub use machine::{Machine, Under, Without};

@@ -63,20 +63,26 @@ fn notified(programs: &Programs, effort: Effort) -> anyhow::Result<()> {
     let (floor, asks) = (programs.path("floor"), programs.path("asks"));
     let waits =
         |how: &str| [exe.as_os_str(), HELPER.as_ref(), how.as_ref(), programs.dir().as_os_str()].map(ToOwned::to_owned);
-    let bare = [floor.as_os_str(), asks.as_os_str(), CALLS.as_ref()].map(ToOwned::to_owned);
+    let bare =
+        |place: &str| [floor.as_os_str(), place.as_ref(), asks.as_os_str(), CALLS.as_ref()].map(ToOwned::to_owned);
     for (place, before) in [("free CPUs", None), ("one CPU", Some("0"))] {
-        for how in ["wait", "hall"] {
-            let (mut theirs, mut ours) = (Vec::new(), Vec::new());
-            for _ in 0..effort.rounds {
-                theirs.push(each(before, &bare)?);
-                ours.push(each(before, &waits(how))?);
-            }
-            let name = match how {
-                "wait" => format!("notified call, {place}; floor: RECV and SEND in C"),
-                _ => format!("  supervised by the thread for all boxes, {place}"),
-            };
-            measure::row(&name, median(&mut theirs), median(&mut ours), (how == "wait").then_some(1.15));
+        let (mut apart, mut beside, mut ours, mut hall) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..effort.rounds {
+            apart.push(each(before, &bare("apart"))?);
+            ours.push(each(before, &waits("wait"))?);
+            hall.push(each(before, &waits("hall"))?);
+            beside.push(each(before, &bare("beside"))?);
         }
+        let (apart, beside, ours) = (median(&mut apart), median(&mut beside), median(&mut ours));
+        let name = format!("notified call, {place}; floor: RECV and SEND in C");
+        measure::row(&name, apart, ours, Some(1.15));
+        measure::row(
+            &format!("  supervised by the thread for all boxes, {place}"),
+            apart,
+            median(&mut hall),
+            Some(1.15),
+        );
+        measure::row(&format!("  floor in one session with its program, {place}"), beside, ours, None);
     }
     Ok(())
 }

@@ -179,7 +179,7 @@ impl Notify {
             let _ = call.refuse(errno::EPERM.into());
             return Answered::Done;
         };
-        if self.guard.births().comes_again(tid) {
+        if self.registers && self.guard.births().comes_again(tid) {
             // It has been decided about, and a tracer waits for what comes of it.
             call.proceed_unjudged();
             return Answered::Done;

@@ -188,7 +188,7 @@ impl Restrict {
     }
 
     /// Nobody can be reached from now on: calls with an address and listen(2) are denied, those that wait as well,
-    /// and the sockets of TCP and UDP that are there are shut down; one that is in flight (SCM_RIGHTS) is not. Unsupported in a box that
+    /// and the sockets of TCP and UDP that are there are shut down, in flight (SCM_RIGHTS) too, unless in a unix connection that nobody has accepted. Unsupported in a box that
     /// shares the network of its caller without rules by address (`--net host` alone).
     pub fn drop_network(&self) -> io::Result<Dropped> {
         self.hold("drop_network".to_owned(), |surface, network, _| match network {

@@ -34,8 +34,7 @@ impl Session {
             restrict.close();
             self.rules.extend(restrict.said());
         }
-        let last = self.options.engine.finish();
-        self.hear(last);
+        self.hear_the_last();
         self.collected.output = self.options.count_output.then_some(self.counted_output);
         self.last_events();
         let lost = self.keeper.is_lost();
@@ -62,7 +61,7 @@ impl Session {
         let error = error.or_else(|| self.fault.take().map(|words| RunError::new("handler", None, words)));
         self.keeper.finish();
         self.cgroup = None;
-        let denials = std::mem::take(&mut self.denials);
+        let denials = self.close();
         Outcome {
             ending,
             cause: self.cause,
