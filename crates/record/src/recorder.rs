@@ -162,8 +162,12 @@ fn session(
         Backend::Ptrace => {
             let whom = match target.target {
                 Target::Command(command) => Whom::Command(command.clone()),
-                Target::Container(container) if container.starting => Whom::Running(target.pids.clone(), Phase::Setup),
-                _ => Whom::Running(target.pids.clone(), Phase::Workload),
+                Target::Container(container) => {
+                    let phase = if container.starting { Phase::Setup } else { Phase::Workload };
+                    Whom::Running(target.pids.clone(), phase, container.cgroups.clone())
+                }
+                Target::Cgroup(path) => Whom::Running(target.pids.clone(), Phase::Workload, vec![path.clone()]),
+                Target::Processes(_) => Whom::Running(target.pids.clone(), Phase::Workload, Vec::new()),
             };
             Ok(Box::new(ptrace::start(whom, options, run, events.clone())?))
         }

@@ -66,6 +66,9 @@ pub fn run(args: &Record) -> Result<u8, String> {
             ));
         }
     }
+    if args.results && recorder.backend() == Backend::Notify {
+        say::note("notifications do not show how calls return: results are not recorded");
+    }
     let ended = follow(args.flush, &recorder, &told, launched, &|run| plan.flush(run))?;
     let run = recorder.stop();
     match ended {
