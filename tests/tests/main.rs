@@ -23,6 +23,7 @@ mod network_send;
 mod network_unix;
 mod notify;
 mod programs;
+mod record;
 mod report;
 mod resources;
 mod review;

@@ -7,6 +7,7 @@
 //! tipstaff-bench kill [N=1000]   SIGKILL of the supervisor at N random points leaves nothing
 //! tipstaff-bench network         calls and a server under network rules by address
 //! tipstaff-bench trace           the table of tracing
+//! tipstaff-bench record          the table of recording
 //! tipstaff-bench notify        the table of notifications
 //! tipstaff-bench notify storm [N=1000000]      N calls of 64 processes, and another box beside them
 //! tipstaff-bench notify eintr [N=20000]        what N calls of each kind are told under a timer signal
@@ -35,6 +36,7 @@ mod measure;
 mod network;
 mod notify;
 mod phases;
+mod record;
 mod system;
 mod trace;
 
@@ -67,6 +69,7 @@ fn run() -> anyhow::Result<bool> {
         ["kill", n] => kill::drill(count(n)?),
         ["network"] => network::table(measure::Effort::from_env()).map(|()| true),
         ["trace"] => trace::table().map(|()| true),
+        ["record"] => record::table().map(|()| true),
         ["notify"] => notify::run("table", None),
         ["notify", name] => notify::run(name, None),
         ["notify", name, n] => notify::run(name, Some(count(n)?)),
@@ -79,7 +82,7 @@ fn run() -> anyhow::Result<bool> {
         [network::HELPER, call, port] => network::helper(call, port).map(|()| true),
         [filter::HELPER, which] => filter::helper(which).map(|()| true),
         _ => bail!(
-            "usage: tipstaff-bench [table | phases | leak [N] | kill [N] | network | trace | drill exec|pipelines|kill|threads [N] | \
+            "usage: tipstaff-bench [table | phases | leak [N] | kill [N] | network | trace | record | drill exec|pipelines|kill|threads [N] | \
              notify [storm|eintr|pipelines|race|kill|leak [N]]]"
         ),
     }

@@ -10,7 +10,7 @@ use tipstaff::control::Request;
 use tipstaff::policy::profile::{Engine, GuestPtrace, MemoryAccount, PathRule, Profile};
 use tipstaff::policy::value::{NetRule, NetSpec, PortRange, Setting, parse_ports};
 
-use crate::{boxes, doctor, explain, generate, profiles, run, say, trace, usage};
+use crate::{boxes, doctor, explain, generate, profiles, record, run, say, trace, usage};
 
 /// Takes programs into custody: runs them confined, limited and judged.
 #[derive(Debug, Parser)]
@@ -39,6 +39,13 @@ pub enum Command {
     Run(Box<Run>),
     /// Show what a program does, system call by system call, with everything that it starts.
     Trace(Box<trace::args::Trace>),
+    /// Record what a program does, and write the smallest profile that runs it.
+    Record(Box<record::args::Record>),
+    /// Look at recordings, put them together, make profiles of them.
+    Recording {
+        #[command(subcommand)]
+        action: record::args::RecordingAction,
+    },
     /// List running boxes that have a name (`run --name`).
     Ps {
         /// Print a JSON array.
@@ -368,6 +375,8 @@ impl Command {
         match self {
             Self::Run(run) => run::call(&run),
             Self::Trace(trace) => trace::call(&trace),
+            Self::Record(record) => record::call(&record),
+            Self::Recording { action } => record::recording(&action),
             Self::Ps { json, whose } => boxes::ps(json, &whose),
             Self::Inspect(names) => boxes::inspect(&names),
             Self::Kill { signal, names } => boxes::kill(&names, signal),

@@ -9,6 +9,7 @@ mod doctor;
 mod explain;
 mod generate;
 mod profiles;
+mod record;
 mod run;
 mod say;
 mod trace;

@@ -11,6 +11,7 @@
 
 pub mod affinity;
 pub mod arch;
+pub mod bpf;
 pub mod capability;
 pub mod child;
 pub mod clock;
