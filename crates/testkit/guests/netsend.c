@@ -67,6 +67,7 @@ static int part(int port) {
 }
 static void *again(void *unused) {
   for (;; usleep(1000)) hold(unused);
+  return NULL;
 }
 static int bomb(char **program) {
   struct timespec some = {1, 0};
