@@ -145,6 +145,26 @@ fn it_refuses_defers_and_kills_as_the_loop_does() {
 }
 
 #[test]
+fn decisions_that_come_later_get_through_a_storm() {
+    let mut command = boxed("crowd", &["64", "64000"]);
+    command.handler(|| {
+        let mut asked = 0u64;
+        closure(&["getppid"], move |trap| {
+            let token = trap.args()[0].cast_signed();
+            asked += 1;
+            match asked % 97 {
+                // The session's loop settles these, while the receiver has its hands full.
+                0 => Action::defer(Duration::from_secs(30), 13, move || Action::Return(token)),
+                _ => Action::Return(token),
+            }
+        })
+    });
+    let output = command.stdin(Stdio::null()).output().expect("output");
+    assert_eq!((output.report.verdict, text(&output).as_str()), (Verdict::Ok, "begun\ncalls 64000, wrong 0\n"));
+    no_receiver_is_left(0);
+}
+
+#[test]
 fn refusals_without_a_handler_are_all_counted() {
     let mut command = boxed("calls", &["mounts=20000"]);
     let output = command.stdin(Stdio::null()).output().expect("output");
