@@ -9,12 +9,13 @@ mod doctor;
 mod explain;
 mod generate;
 mod hook;
-mod profiles;
+mod profile;
 mod record;
 mod run;
 mod say;
 mod trace;
 mod usage;
+mod verify;
 
 fn main() -> ExitCode {
     say::one_line_panics();

@@ -36,6 +36,8 @@ use log::Log;
 use place::Place;
 use stage::Stage;
 use state::State;
+use tipstaff_record::ContainerTarget;
+use tipstaff_recording::Container;
 use wire::{Card, End, Task};
 
 pub use error::Error;
@@ -115,6 +117,7 @@ fn started(place: &Place, state: &State, pid: i32, options: &Options, log: &Log)
         id: state.id.clone(),
         name,
         pid,
+        cgroups: ContainerTarget::starting(Container::default(), pid).cgroups,
         runtime: runtime(),
         bundle_dir: state.bundle.clone(),
         bundle: Bundle::read(&state.bundle)?,

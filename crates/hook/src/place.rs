@@ -67,7 +67,7 @@ impl Place {
                 Err(e) => {
                     return Err(Error::Place(
                         dir.to_path_buf(),
-                        format!("cannot be made: {}", crate::words(&e.into())),
+                        format!("cannot be made: {}; --runtime-dir names another place", crate::words(&e.into())),
                     ));
                 }
             }

@@ -39,6 +39,7 @@ fn write(place: &Place, card: &Card, run: Run) -> Result<(), String> {
     let mut recording = Recording::from(run);
     let mut learned = learn(&recording, LearnOptions::default()).ok_or("nothing was recorded")?;
     learned.add_runtimes(&runtimes(card), card.bundle.no_new_privileges);
+    learned.add_always();
     let document = compose(card, there.as_ref(), &learned)?;
     // A recording without its profile is a leftover of another one.
     if there.is_some() {

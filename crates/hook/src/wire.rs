@@ -15,6 +15,8 @@ pub struct Card {
     pub name: String,
     /// Its first process.
     pub pid: i32,
+    /// Directories of control groups that are its alone, as the hook sees it: the collector is in another group.
+    pub cgroups: Vec<PathBuf>,
     /// The runtime's name, where it is known.
     pub runtime: Option<String>,
     /// The directory with its configuration.

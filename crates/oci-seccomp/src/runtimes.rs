@@ -4,12 +4,11 @@
 //! installing thread, up to and with its execve(2), measured with runc 1.1.5 and crun 1.8.1 on x86-64 over many starts, as root and as another user
 //! inside. With `noNewPrivileges` the filter comes last; without, installing it needs CAP_SYS_ADMIN, so ids and capabilities are set afterwards.
 
-use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use tipstaff_abi::Sysno;
 
-use crate::learn::{Arguments, Learned, LearnedCall};
+use crate::learn::{ALWAYS, Arguments, Learned, LearnedCall};
 
 /// A runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,7 +32,7 @@ impl FromStr for Runtime {
     }
 }
 
-const RUNC: [&str; 11] = [
+const RUNC: [&str; 12] = [
     "close",
     "epoll_ctl",
     "execve",
@@ -43,7 +42,9 @@ const RUNC: [&str; 11] = [
     "getpid",
     "openat",
     "write",
-    // Go's scheduler, where the machine is busy.
+    // Go's scheduler: a thread that runs for long is sent a signal, and the end of the handler is a call. Refused, the runtime crashes.
+    "rt_sigreturn",
+    // The same where the machine is busy.
     "nanosleep",
     "sched_yield",
 ];
@@ -106,20 +107,27 @@ impl Runtime {
 impl Learned {
     /// Adds what these runtimes need to start a container under the profile. A call that is there already, for certain arguments, is then there for any.
     pub fn add_runtimes(&mut self, runtimes: &[Runtime], no_new_privileges: bool) {
-        let mut known = BTreeSet::new();
         for runtime in runtimes {
-            for name in runtime.needs(no_new_privileges) {
-                let Some(nr) = Sysno::by_name(self.arch, name).filter(|nr| known.insert(nr.0)) else { continue };
-                match self.calls.iter_mut().find(|call| call.arch == self.arch && call.nr == nr.0) {
-                    Some(call) => call.arguments = Arguments::Any,
-                    None => self.calls.push(LearnedCall {
-                        arch: self.arch,
-                        nr: nr.0,
-                        arguments: Arguments::Any,
-                        note: format!("{} starts the container with it", runtime.as_str()),
-                    }),
-                }
-            }
+            let note = format!("{} starts the container with it", runtime.as_str());
+            runtime.needs(no_new_privileges).for_each(|name| self.add_whole(name, &note));
+        }
+    }
+
+    /// Adds what every profile allows ([`ALWAYS`]): a document that is made has it by itself, one that is extended may not.
+    pub fn add_always(&mut self) {
+        ALWAYS.iter().for_each(|name| self.add_whole(name, "the kernel's, or a program's last"));
+    }
+
+    fn add_whole(&mut self, name: &str, note: &str) {
+        let Some(nr) = Sysno::by_name(self.arch, name) else { return };
+        match self.calls.iter_mut().find(|call| call.arch == self.arch && call.nr == nr.0) {
+            Some(call) => call.arguments = Arguments::Any,
+            None => self.calls.push(LearnedCall {
+                arch: self.arch,
+                nr: nr.0,
+                arguments: Arguments::Any,
+                note: note.to_owned(),
+            }),
         }
     }
 }
@@ -154,6 +162,9 @@ mod tests {
         assert_eq!(of("prctl")[..], [&call("prctl", Arguments::Any)]);
         assert_eq!(of("clone")[..], [&call("clone", limited)]);
         assert_eq!(of("execve").len(), 1);
+        learned.add_always();
+        let of = |name| learned.calls.iter().filter(|call| call.nr == nr(name)).count();
+        assert_eq!((of("rt_sigreturn"), of("restart_syscall")), (1, 1));
         assert!(learned.document(&Default::default()).is_ok());
     }
 }

@@ -63,9 +63,10 @@ pub struct ContainerTarget {
 }
 
 impl ContainerTarget {
-    /// A container whose runtime has made it and not let it go yet: at its hooks prestart and createRuntime.
+    /// A container whose runtime has made it and not let it go yet: at its hooks prestart and createRuntime. To be called in a control group of the
+    /// caller's or the runtime's: groups that the container shares with this process are not its alone.
     #[must_use]
     pub fn starting(about: Container, init: i32) -> Self {
-        Self { about, init, cgroups: Vec::new(), starting: true }
+        Self { about, init, cgroups: crate::process::own_cgroups(init), starting: true }
     }
 }

@@ -214,3 +214,26 @@ fn the_other_stages_are_taken_and_left_alone() {
     assert_eq!(recording(&file)["runs"].as_array().expect("runs").len(), 1);
     hook.expect_nothing_left();
 }
+
+/// Without a PID namespace of its own: others may go on when its first process has ended, and nobody else's processes are recorded.
+#[test]
+fn a_container_in_the_host_s_pid_namespace_is_recorded_alone() {
+    needs!(Runtime::Runc.unavailable());
+    let hook = Hook::new();
+    let file = hook.output("p.json");
+    let bundle = hook.on(Bundle::new(Runtime::Runc, "sleep 0.5; ls / >/dev/null"), &of(&file)).with(|config| {
+        let spaces = config["linux"]["namespaces"].as_array_mut().expect("namespaces");
+        spaces.retain(|space| space["type"] != "pid");
+    });
+    let running = bundle.command().stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+    let mut running = running.expect("runc");
+    // A bystander in the same PID namespace, who does what the container does not.
+    while running.try_wait().expect("wait").is_none() {
+        let scratch = tipstaff_testkit::Scratch::new(tipstaff_testkit::User::Root);
+        Said::by(Command::new("chmod").arg("700").arg(scratch.path())).expect_ok();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let names = allowed(&file);
+    assert!(has(&names, "getdents64") && !has(&names, "fchmodat") && !has(&names, "mkdir"), "{names:?}");
+    hook.expect_nothing_left();
+}

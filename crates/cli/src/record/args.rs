@@ -121,6 +121,8 @@ pub enum Format {
     Toml,
     /// The compiled filter, as the kernel takes it (.bpf).
     Bpf,
+    /// The same in base64: what crun takes in the annotation run.oci.seccomp_bpf_data.
+    BpfBase64,
     /// SystemCallFilter= lines of a systemd unit (.conf, .service).
     Systemd,
     /// What was seen (.rec, .recording.json).

@@ -41,7 +41,7 @@ pub struct Made {
 }
 
 /// The form that a file's ending asks for.
-fn by_ending(path: &Path) -> Option<Format> {
+pub fn by_ending(path: &Path) -> Option<Format> {
     let name = path.file_name()?.to_str()?;
     let ends = |ending: &str| name.ends_with(ending);
     Some(match () {
@@ -151,9 +151,9 @@ impl Profiles {
             None => learned.filter().map_err(|e| e.to_string()),
         };
         match format {
-            Format::Bpf => {
-                let program = exact()?.compile().map_err(|e| e.to_string())?;
-                Ok(program.insns().iter().flat_map(|insn| insn_bytes(*insn)).collect())
+            Format::Bpf | Format::BpfBase64 => {
+                let env = Env { arch: learned.arch, kernel: tipstaff_sys::ids::release(), caps: &[], form: None };
+                Ok(crate::profile::output::of_filter(&exact()?, format, &env)?.bytes)
             }
             Format::Systemd => {
                 let unit = systemd::unit(&exact()?).map_err(|e| e.to_string())?;
@@ -192,13 +192,6 @@ impl Made {
             self.notes.push(note);
         }
     }
-}
-
-/// struct sock_filter, as the machine has it.
-fn insn_bytes(insn: tipstaff_abi::bpf::Insn) -> [u8; 8] {
-    let [a, b] = insn.code.to_ne_bytes();
-    let [c, d, e, f] = insn.k.to_ne_bytes();
-    [a, b, insn.jt, insn.jf, c, d, e, f]
 }
 
 /// A default of an engine by name, or a file.

@@ -63,3 +63,6 @@ fn hush() {
         let _ = rustix::stdio::dup2_stdout(&null);
     }
 }
+
+#[cfg(test)]
+mod tests;

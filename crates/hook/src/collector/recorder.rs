@@ -30,7 +30,8 @@ impl Records for Real {
             no_new_privs: Some(card.bundle.no_new_privileges),
             ..Container::default()
         };
-        let target = Target::Container(ContainerTarget::starting(about, card.pid));
+        let cgroups = card.cgroups.clone();
+        let target = Target::Container(ContainerTarget { about, init: card.pid, cgroups, starting: true });
         let (says, events) = channel();
         let recorder = Recorder::start(&target, Options::default(), &says).map_err(|e| e.to_string())?;
         let passed = recorder.passed_over().iter();

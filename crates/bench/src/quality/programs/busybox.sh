@@ -12,13 +12,13 @@ main() {
       mkfifo p; (echo through > p &) ; cat p; trap "echo trapped" USR1; kill -USR1 $$; sync; ps > /dev/null; free > /dev/null; uptime > /dev/null' ;;
   3) exec busybox sh -c '
       ls nothing 2>/dev/null || echo absent; cat / 2>/dev/null || true; rm nothing 2>/dev/null || true; mkdir a; rmdir a; mkdir /proc/x 2>/dev/null || true
-      echo x | tee a1 > a2; head -c 100000 /dev/zero | od -A d -t x1 | head -n 2; seq 1 20000 | sort -n -r | head -n 1; cd /; cd - > /dev/null; umask 027; echo > m
+      echo x | tee a1 > a2; sed -i s/x/y/ a1; head -c 100000 /dev/zero | od -A d -t x1 | head -n 2; seq 1 20000 | sort -n -r | head -n 1; cd /; cd - > /dev/null; umask 027; echo > m
       mktemp -d ./tmpXXXXXX > /dev/null; readlink -f m > /dev/null; truncate -s 1M big; split -b 300k big; cat x* | sha256sum > /dev/null; vi -c q m < /dev/null > /dev/null 2>&1 || true
       timeout 1 sleep 5 || echo late; echo "echo nested" | sh; nohup true > /dev/null 2>&1; usleep 1000; time true 2>/dev/null; which sh > /dev/null; env > /dev/null' ;;
   held) exec busybox sh -c '
       set -e; mkdir -p src/deep; for f in 1 2 3; do seq 1 $((f * 1000)) > src/deep/$f; done; tar czf - src | (mkdir back; cd back; tar xzf -); diff -r src back/src
       cp -a src copy; find copy -name "2" -exec rm {} +; diff -rq src copy > diffs || true; grep -q Only diffs; sed -i "s/^5$/five/" copy/deep/1; grep -n five copy/deep/1
-      (trap "exit 7" TERM; sleep 50 & wait) & s=$!; sleep 0.1; kill -TERM $s; wait $s || [ $? = 7 ]; cat nowhere 2>/dev/null || true; awk "{s += \$1} END {print s}" src/deep/3
+      (trap "exit 7" TERM; sleep 2 & wait) & s=$!; sleep 0.1; kill -TERM $s; wait $s || [ $? = 7 ]; cat nowhere 2>/dev/null || true; awk "{s += \$1} END {print s}" src/deep/3
       ln -sf deep src/link; ls -l src/link; mv copy moved; chmod -R go-rwx moved; rm -rf moved src back; ls | wc -l' ;;
   esac
 }
