@@ -39,7 +39,7 @@ pub fn start(
             let to = collector(place, task, deadline, log)?.ok_or_else(late)?;
             let lock = claim.share().map_err(|e| failed("its card", e))?;
             // A collector that is about to end takes nothing any more: another is found.
-            if channel::send(&to, &Request::Record(card.clone()), Some(lock.as_fd())).is_err() {
+            if channel::send(&to, &Request::Record(Box::new(card.clone())), Some(lock.as_fd())).is_err() {
                 continue;
             }
             match channel::receive::<Hello>(&to, deadline) {
