@@ -24,6 +24,7 @@ mod network_names;
 mod network_send;
 mod network_unix;
 mod notify;
+mod profile_tools;
 mod programs;
 mod record;
 mod report;

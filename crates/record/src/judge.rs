@@ -1,7 +1,7 @@
 //! What a profile would have refused of what was recorded.
 
-use tipstaff_abi::Sysno;
 use tipstaff_abi::errno::ENOSYS;
+use tipstaff_abi::{Arch, Sysno};
 use tipstaff_oci_seccomp::Error;
 use tipstaff_oci_seccomp::extend::{Missing, missing};
 use tipstaff_oci_seccomp::meaning::Meaning;
@@ -47,7 +47,7 @@ pub fn judge(filter: &Filter, recording: &Recording, phases: &[Phase]) -> Result
     for missing in missing(filter, &learned)? {
         if missing.partly && missing.arguments.is_empty() {
             judgement.open.push(missing.name);
-        } else if falls_back(filter, &missing)? {
+        } else if falls_back(filter, missing.arch, &missing.name, missing.action)? {
             judgement.falls_back.push(missing.name);
         } else {
             judgement.denied.push(seen(missing, recording, phases));
@@ -57,12 +57,12 @@ pub fn judge(filter: &Filter, recording: &Recording, phases: &[Phase]) -> Result
 }
 
 /// clone3 with ENOSYS, where clone can be made.
-fn falls_back(filter: &Filter, missing: &Missing) -> Result<bool, Error> {
-    if missing.name != "clone3" || missing.action != Action::Errno(ENOSYS) {
+pub(crate) fn falls_back(filter: &Filter, arch: Arch, name: &str, action: Action) -> Result<bool, Error> {
+    if name != "clone3" || action != Action::Errno(ENOSYS) {
         return Ok(false);
     }
-    let Some(clone) = Sysno::by_name(missing.arch, "clone") else { return Ok(false) };
-    let passes = Meaning::of(filter, missing.arch, clone.0).and_then(|clone| clone.passes_sometimes());
+    let Some(clone) = Sysno::by_name(arch, "clone") else { return Ok(false) };
+    let passes = Meaning::of(filter, arch, clone.0).and_then(|clone| clone.passes_sometimes());
     passes.map_err(|e| Error::Value { path: "clone".into(), message: e.to_string() })
 }
 

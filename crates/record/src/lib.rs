@@ -10,6 +10,7 @@
 mod book;
 mod container;
 mod ebpf;
+mod enforce;
 mod error;
 mod judge;
 mod learned;
@@ -25,6 +26,7 @@ mod session;
 pub mod words;
 
 pub use container::container;
+pub use enforce::{Enforced, Refusal, enforce};
 pub use error::{Error, PassedOver};
 pub use judge::{Judgement, WouldDeny, judge};
 pub use learned::{LearnOptions, Limits, learn};

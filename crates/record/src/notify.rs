@@ -129,7 +129,7 @@ fn listen(
     events: &Sender<Event>,
     flags: &Flags,
 ) {
-    let started = start_program(command);
+    let started = start_program(command, &filter());
     let (running, listener, program) = match started {
         Ok((running, listener, pidfd, program)) => {
             let _ = begun.send(Ok(pidfd));
@@ -198,12 +198,15 @@ fn broken(watch: &Watch, events: &Sender<Event>, why: &str) {
     let _ = events.send(Event::Broken(format!("the listener: {why}")));
 }
 
-fn start_program(command: &Command) -> Result<(Running, Listener, OwnedFd, OsString), Refused> {
+pub(crate) fn start_program(
+    command: &Command,
+    filter: &Filter,
+) -> Result<(Running, Listener, OwnedFd, OsString), Refused> {
     let wrong = |errno| Refused::Target(Error::Exec { program: command.program.clone(), errno });
     let path = std::env::var_os("PATH");
     let path = tipstaff_trace::search(&command.program, path.as_deref()).map_err(wrong)?;
     let program = Program::new(&path).name(&command.program).args(&command.args).mask(command.mask);
-    let (running, listener) = program.start(&filter()).map_err(|e| match e.raw_os_error() {
+    let (running, listener) = program.start(filter).map_err(|e| match e.raw_os_error() {
         Some(16) => Refused::Backend("seccomp: another listener is in force already (EBUSY)".into()),
         _ => Refused::Backend(format!("seccomp with a listener (Linux 5.5): {e}")),
     })?;
@@ -211,13 +214,13 @@ fn start_program(command: &Command) -> Result<(Running, Listener, OwnedFd, OsStr
     Ok((running, listener, pidfd, path))
 }
 
-fn is_ready(fd: impl AsFd) -> bool {
+pub(crate) fn is_ready(fd: impl AsFd) -> bool {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     let mut fds = [PollFd::new(&fd, PollFlags::IN)];
     poll(&mut fds, Some(&now)).is_ok() && !fds[0].revents().is_empty()
 }
 
-fn exit(status: Status) -> Option<Exit> {
+pub(crate) fn exit(status: Status) -> Option<Exit> {
     Some(match status {
         Status::Exited(code) => Exit::Code(code as u8),
         Status::Signaled { signal, .. } => Exit::Signal(Signal::new(signal)),

@@ -12,6 +12,7 @@
 pub mod affinity;
 pub mod arch;
 pub mod bpf;
+pub mod btf;
 pub mod capability;
 pub mod child;
 pub mod clock;

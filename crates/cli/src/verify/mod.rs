@@ -47,7 +47,7 @@ fn run(verify: &Verify) -> Result<u8, String> {
         refused += judgement.denied.len();
     }
     if enforces {
-        refused += enforce::run(&loaded, &filter, &verify.what.argv)?;
+        refused += enforce::run(&filter, &verify.what.argv)?;
     }
     if refused == 0 {
         say::note(format_args!("{}: nothing is refused", loaded.name));
@@ -84,11 +84,15 @@ fn tell(judgement: &Judgement, runs: usize) {
             judgement.open.join(", ")
         ));
     }
-    if !judgement.falls_back.is_empty() {
-        say::note(format_args!("{}: ENOSYS, on which C libraries do without", judgement.falls_back.join(", ")));
-    }
+    tell_of_fallbacks(&judgement.falls_back);
     if judgement.incomplete {
         say::note("the recording is incomplete: more may be refused");
+    }
+}
+
+fn tell_of_fallbacks(names: &[String]) {
+    if !names.is_empty() {
+        say::note(format_args!("{}: ENOSYS, on which C libraries do without", names.join(", ")));
     }
 }
 
