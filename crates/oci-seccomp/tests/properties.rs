@@ -63,7 +63,7 @@ fn conditions() -> impl Strategy<Value = Vec<Condition>> {
     let equal = [Op::Eq, Op::MaskedEq(0x7e02_0000)];
     let any = prop::sample::select(ops.to_vec());
     let (first, second) =
-        (prop_oneof![1 => any, 3 => prop::sample::select(equal.to_vec())], prop::sample::select(equal.to_vec()));
+        (prop_oneof![1 => any, 6 => prop::sample::select(equal.to_vec())], prop::sample::select(equal.to_vec()));
     prop_oneof![
         1 => Just(Vec::new()),
         4 => (condition(first), prop::option::of(condition(second))).prop_map(|(one, two)| std::iter::once(one).chain(two).collect()),
@@ -124,7 +124,7 @@ fn ask(filter: &Filter, arch: Arch, nr: u32, args: [u64; 6]) -> Action {
 }
 
 fn small() -> ProptestConfig {
-    ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {
