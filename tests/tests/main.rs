@@ -9,6 +9,7 @@ mod env;
 mod exits;
 mod fault_drill;
 mod fs;
+mod hook;
 mod isolation;
 mod kill_drill;
 mod kit;

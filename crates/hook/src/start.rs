@@ -39,7 +39,7 @@ pub fn start(
             let to = collector(place, task, deadline, log)?.ok_or_else(late)?;
             let lock = claim.share().map_err(|e| failed("its card", e))?;
             // A collector that is about to end takes nothing any more: another is found.
-            if channel::send(&to, &Request::Record(card.clone()), Some(lock.as_fd())).is_err() {
+            if channel::send(&to, &Request::Record(Box::new(card.clone())), Some(lock.as_fd())).is_err() {
                 continue;
             }
             match channel::receive::<Hello>(&to, deadline) {
@@ -85,6 +85,8 @@ fn spawn(lock: OwnedFd, deadline: Instant, log: &Log) -> Result<(), Error> {
     tipstaff_sys::close_range::cloexec_from(3).map_err(|e| failed("descriptors", e.into()))?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("tipstaff").args(["hook", "collect"]).env_clear().current_dir("/");
+    // The administrator's switches, which stand in the hook's own configuration.
+    command.envs(std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"TIPSTAFF_")));
     command.stdin(lock).stdout(says).stderr(log.file().map_or_else(Stdio::null, File::into));
     let mut collector = command.spawn().map_err(|e| failed("a collector", e))?;
     // It holds our end of the pipe, which would then never end.

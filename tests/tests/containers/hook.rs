@@ -237,3 +237,22 @@ fn a_container_in_the_host_s_pid_namespace_is_recorded_alone() {
     assert!(has(&names, "getdents64") && !has(&names, "fchmodat") && !has(&names, "mkdir"), "{names:?}");
     hook.expect_nothing_left();
 }
+
+#[test]
+fn without_bpf_it_is_recorded_by_ptrace() {
+    needs!(Runtime::Runc.unavailable());
+    let hook = Hook::new();
+    let file = hook.output("p.json");
+    let bundle = hook.on(Bundle::new(Runtime::Runc, PLAIN), &of(&file)).with(|config| {
+        for stage in ["prestart", "poststop"] {
+            config["hooks"][stage][0]["env"] = serde_json::json!(["TIPSTAFF_WITHOUT_BPF=1"]);
+        }
+    });
+    assert_eq!(bundle.run().expect_ok().out, "a\n");
+    let run = &recording(&file)["runs"][0];
+    assert_eq!(run["backend"], "ptrace", "{}", hook.log());
+    assert!(hook.log().contains("not recorded by ebpf"), "{}", hook.log());
+    hook.expect_nothing_left();
+    assert_eq!(Bundle::new(Runtime::Runc, PLAIN).seccomp(&file).run().expect_ok().out, "a\n");
+    Bundle::new(Runtime::Runc, MORE).seccomp(&file).run().expect_failure("Function not implemented");
+}

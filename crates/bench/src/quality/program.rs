@@ -131,7 +131,9 @@ impl Program {
             let word = word.trim_start_matches('v');
             word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.')
         });
-        word.unwrap_or(&line).trim_matches(['v', ',', '(', ')']).to_owned()
+        let word = word.unwrap_or(&line).trim_matches(['v', ',', '(', ')']);
+        // Without what the distribution adds.
+        word.split(['-', '+']).next().unwrap_or(word).to_owned()
     }
 
     /// Whether it has a client.

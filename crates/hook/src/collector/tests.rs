@@ -107,7 +107,8 @@ impl Setting {
         claim.write(card).expect("a card");
         let to = channel::connect(&self.place.socket()).expect("a collector");
         let lock = claim.share().expect("a descriptor");
-        channel::send(&to, &Request::Record(card.clone()), Some(std::os::fd::AsFd::as_fd(&lock))).expect("sent");
+        channel::send(&to, &Request::Record(Box::new(card.clone())), Some(std::os::fd::AsFd::as_fd(&lock)))
+            .expect("sent");
         channel::receive(&to, Instant::now() + Duration::from_secs(10)).expect("an answer").0
     }
 
