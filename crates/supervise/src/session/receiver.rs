@@ -93,6 +93,7 @@ impl Work {
     fn run(self) {
         // A host's signal handlers run in its own threads.
         signal::set_mask(SigSet::ALL);
+        let _loss = Loss(self.voice.clone());
         let mut pace = Pace::default();
         loop {
             let call = match self.listener.wait() {
@@ -115,10 +116,40 @@ impl Work {
     }
 }
 
-impl Drop for Work {
+/// Without this thread nobody answers: the box dies.
+struct Loss(Voice);
+
+impl Drop for Loss {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.voice.lost("the thread that answers the box's calls has panicked".to_owned());
+            self.0.lost("the thread that answers the box's calls has panicked".to_owned());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_so_many_places_and_one_that_is_left_is_free_again() {
+        let mut places: Vec<Place> = (0..MOST).filter_map(|_| Place::take()).collect();
+        assert_eq!(places.len(), MOST);
+        assert!(Place::take().is_none());
+        places.pop();
+        assert!(Place::take().is_some());
+    }
+
+    #[test]
+    fn a_thread_that_panics_tells_that_the_box_is_lost() {
+        let voice = Voice::new().expect("an eventfd");
+        let theirs = voice.clone();
+        // As in the middle of a call, whatever it was.
+        let ended = thread::spawn(move || {
+            let _loss = Loss(theirs);
+            panic!("at noon");
+        });
+        assert!(ended.join().is_err());
+        assert!(voice.hear().lost.is_some_and(|words| words.contains("panicked")));
     }
 }
