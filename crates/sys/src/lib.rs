@@ -16,6 +16,7 @@ pub mod capability;
 pub mod child;
 pub mod clock;
 pub mod ids;
+pub mod inherited;
 pub mod kcmp;
 pub mod keeper;
 pub mod landlock;
