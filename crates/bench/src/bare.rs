@@ -11,6 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, bail};
 
+use crate::raw::Script;
+
 const STACK: usize = 64 * 1024;
 
 /// A program to be started bare, any number of times.
@@ -22,6 +24,8 @@ pub struct Bare {
     flags: i32,
     /// Where its standard output goes, if not to ours.
     output: Option<File>,
+    /// What it does before its exec, and the groups that it joins.
+    script: Option<(Script, Vec<CString>)>,
     stack: Vec<u8>,
 }
 
@@ -48,6 +52,7 @@ impl Bare {
             envp,
             flags,
             output: None,
+            script: None,
             stack: vec![0; STACK],
         })
     }
@@ -58,8 +63,26 @@ impl Bare {
         Ok(self)
     }
 
+    /// With the kernel work of a box.
+    pub fn with(mut self, script: Script) -> Self {
+        let joins = script.joins();
+        self.script = Some((script, joins));
+        self
+    }
+
     /// Starts it and waits for its end. An error unless it exits with 0.
     pub fn run(&mut self) -> anyhow::Result<()> {
+        if let Some((script, _)) = &self.script {
+            script.begin()?;
+        }
+        let ran = self.start_and_wait();
+        if let Some((script, _)) = &self.script {
+            script.end()?;
+        }
+        ran
+    }
+
+    fn start_and_wait(&mut self) -> anyhow::Result<()> {
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD | self.flags;
         let top = self.stack.as_mut_ptr_range().end;
         let top = top.wrapping_sub(top as usize % 16).cast::<c_void>();
@@ -91,6 +114,11 @@ extern "C" fn child(arg: *mut c_void) -> i32 {
         let bare = &*arg.cast::<Bare>();
         if let Some(output) = &bare.output {
             libc::dup2(output.as_raw_fd(), 1);
+        }
+        if let Some((script, joins)) = &bare.script
+            && !script.run(joins)
+        {
+            libc::_exit(126);
         }
         libc::execve(bare.argv[0], bare.argv.as_ptr(), bare.envp.as_ptr());
         libc::_exit(127)

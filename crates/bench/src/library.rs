@@ -9,6 +9,7 @@ use tipstaff::{Command, Profile};
 use crate::bare::{Bare, all_namespaces};
 use crate::guests::Guests;
 use crate::measure::{self, Effort, Subject};
+use crate::raw::Script;
 
 /// Seccomp, Landlock and rlimits; no namespace, no control group.
 pub fn light() -> anyhow::Result<Profile> {
@@ -69,6 +70,7 @@ pub fn rows(guests: &Guests, effort: Effort) -> anyhow::Result<()> {
         let name = format!("library, all namespaces + cgroup ({what})");
         pair(&name, guest, limited(narrow(guest)), all_namespaces(), goal, effort)?;
     }
+    whole(&guests.noop, effort)?;
     pair("  without the cgroup", &guests.noop, narrow(&guests.noop), all_namespaces(), None, effort)?;
     pair("  with the default preset's view", &guests.noop, full()?, all_namespaces(), None, effort)?;
     // Lowering is done once for many spawns; a first spawn pays for it.
@@ -80,6 +82,25 @@ pub fn rows(guests: &Guests, effort: Effort) -> anyhow::Result<()> {
     let mut subjects: [Subject<'_>; 2] = [Box::new(|| floor.run()), Box::new(ours)];
     let us = measure::compare(effort, &mut subjects)?;
     measure::row("library, as the first, preset and lowering included", us[0], us[1], None);
+    Ok(())
+}
+
+/// Beside the same kernel work without anything of ours.
+fn whole(guest: &Path, effort: Effort) -> anyhow::Result<()> {
+    let name = "  floor: the same mounts, groups, rules, filter, raw";
+    let mut command = Command::new(guest);
+    command.profile(limited(narrow(guest)));
+    let script = match Script::of(&command.explain_armed()?) {
+        Ok(script) => script,
+        Err(e) => {
+            measure::skip(name, &e.to_string());
+            return Ok(());
+        }
+    };
+    let mut floor = Bare::new(&[guest], all_namespaces())?.with(script);
+    let mut subjects: [Subject<'_>; 2] = [Box::new(|| floor.run()), Box::new(|| once(&mut command))];
+    let us = measure::compare(effort, &mut subjects)?;
+    measure::row(name, us[0], us[1], None);
     Ok(())
 }
 
@@ -97,5 +118,39 @@ fn pair(
     let mut subjects: [Subject<'_>; 2] = [Box::new(|| floor.run()), Box::new(|| once(&mut command))];
     let us = measure::compare(effort, &mut subjects)?;
     measure::row(name, us[0], us[1], goal);
+    Ok(())
+}
+
+/// One side of a row again and again, for a profiler: what it took in wall-clock time, and what it and its children took of the CPUs.
+pub fn repeat(which: &str, times: usize) -> anyhow::Result<()> {
+    let guests = Guests::build()?;
+    let guest = &guests.noop;
+    let mut command = Command::new(guest);
+    let mut floor = match which {
+        "floor" => Some(Bare::new(&[guest], 0)?),
+        "floor-full" => Some(Bare::new(&[guest], all_namespaces())?),
+        "floor-whole" => {
+            let mut plan = Command::new(guest);
+            plan.profile(limited(narrow(guest)));
+            Some(Bare::new(&[guest], all_namespaces())?.with(Script::of(&plan.explain_armed()?)?))
+        }
+        "light" => None,
+        "full" => None,
+        other => anyhow::bail!("no side {other:?}; there are floor, light, floor-full, floor-whole, full"),
+    };
+    command.profile(if which == "full" { limited(narrow(guest)) } else { lightest(guest) });
+    let mut us = Vec::with_capacity(times);
+    let before = measure::cpu_us();
+    for _ in 0..times {
+        let begun = std::time::Instant::now();
+        match &mut floor {
+            Some(floor) => floor.run()?,
+            None => once(&mut command)?,
+        }
+        us.push(begun.elapsed().as_secs_f64() * 1e6);
+    }
+    drop(command);
+    let cpu = (measure::cpu_us() - before) / times as f64;
+    println!("{which}: median {:.1} µs, {cpu:.1} µs of this process and what it reaped", measure::median(&mut us));
     Ok(())
 }

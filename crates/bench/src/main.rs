@@ -3,6 +3,7 @@
 //! ```text
 //! tipstaff-bench [table]         the table (TIPSTAFF_BIN: the command, else the one beside this binary)
 //! tipstaff-bench phases          where the time of a start goes
+//! tipstaff-bench loop floor|light|floor-full|floor-whole|full [N=2000]   one side of a row alone, for a profiler
 //! tipstaff-bench leak [N=2000]   N runs in one process leave nothing
 //! tipstaff-bench kill [N=1000]   SIGKILL of the supervisor at N random points leaves nothing
 //! tipstaff-bench network         calls and a server under network rules by address
@@ -38,6 +39,7 @@ mod network;
 mod notify;
 mod phases;
 mod quality;
+mod raw;
 mod record;
 mod system;
 mod trace;
@@ -65,6 +67,8 @@ fn run() -> anyhow::Result<bool> {
     match words[..] {
         [] | ["table"] => table().map(|()| true),
         ["phases"] => phases::print().map(|()| true),
+        ["loop", which] => library::repeat(which, 2000).map(|()| true),
+        ["loop", which, n] => library::repeat(which, count(n)?).map(|()| true),
         ["leak"] => leak::drill(2000),
         ["leak", n] => leak::drill(count(n)?),
         ["kill"] => kill::drill(1000),
@@ -86,7 +90,7 @@ fn run() -> anyhow::Result<bool> {
         [network::HELPER, call, port] => network::helper(call, port).map(|()| true),
         [filter::HELPER, which] => filter::helper(which).map(|()| true),
         _ => bail!(
-            "usage: tipstaff-bench [table | phases | leak [N] | kill [N] | network | trace | quality [NAME...] | record [WORD] | drill exec|pipelines|kill|threads [N] | \
+            "usage: tipstaff-bench [table | phases | loop floor|light|floor-full|floor-whole|full [N] | leak [N] | kill [N] | network | trace | quality [NAME...] | record [WORD] | drill exec|pipelines|kill|threads [N] | \
              notify [storm|eintr|pipelines|race|kill|leak [N]]]"
         ),
     }

@@ -116,8 +116,6 @@ impl Reserved {
     /// Chooses where `wanted` goes. A controller that is wanted and not in `hierarchies` is left out: lowering has seen to another
     /// mechanism.
     pub fn new(hierarchies: &Hierarchies, wanted: &Wanted) -> Result<Self, Error> {
-        static SWEEP: Once = Once::new();
-        SWEEP.call_once(|| hierarchies.sweep());
         let name = step("name", Path::new("a group"), sweep::name())?;
         let all = [
             (wanted.memory.is_some(), &hierarchies.memory),
@@ -201,6 +199,9 @@ impl Cgroup {
             let dir = group.dir(place, name, "cpu bandwidth")?;
             control::bound_cpu(place.version, &dir, percent)?;
         }
+        // While the keeper is at its steps there is time for it.
+        static SWEEP: Once = Once::new();
+        SWEEP.call_once(|| hierarchies.sweep());
         Ok(group)
     }
 

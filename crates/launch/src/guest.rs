@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use tipstaff_abi::bpf::Insn;
 use tipstaff_policy::lower::{LimitPlan, Plan, ProcessesBy};
-use tipstaff_sys::child::{CStrings, GuestOp};
+use tipstaff_sys::child::{CStrings, GuestOp, Seen};
 use tipstaff_sys::rlimit::{self, Rlimit};
 
 use crate::setup::c;
@@ -22,6 +22,10 @@ pub(crate) struct Numbers {
     pub channel: Option<i32>,
     /// Arrived, open, pidfd of the supervisor.
     pub gate: Option<(i32, i32, i32)>,
+    /// The box stands at its gate, at most so many seconds, with as much in force as can be.
+    pub patience: Option<u32>,
+    /// The keeper has several such boxes.
+    pub again: bool,
     /// Channel and size.
     pub terminal: Option<(i32, (u16, u16))>,
 }
@@ -43,7 +47,7 @@ pub(crate) fn ops(
 ) -> Result<Vec<GuestOp>, Failure> {
     let mut ops = vec![GuestOp::NewSession];
     ops.extend(numbers.join.iter().map(|(parent, tasks)| GuestOp::JoinCgroup(*parent, tasks.clone())));
-    descriptors(&mut ops, &numbers.wiring, if numbers.terminal.is_some() { 3 } else { 0 });
+    descriptors(&mut ops, numbers);
     // In a new procfs instance the file costs 50 µs, and there is mostly nothing to change.
     if std::fs::read("/proc/self/oom_score_adj").map_or(true, |score| score != b"0\n") {
         ops.push(GuestOp::OomScoreZero);
@@ -61,15 +65,15 @@ pub(crate) fn ops(
         let ptmx = if plan.namespaces.mount { "/dev/pts/ptmx" } else { "/dev/ptmx" };
         ops.push(GuestOp::Terminal { ptmx: c(ptmx), channel, size });
     }
-    ops.push(GuestOp::DropCapabilities);
+    ops.push(GuestOp::DropCapabilities { bounding: !numbers.again });
     ops.push(GuestOp::NoNewPrivs);
     if !plan.namespaces.pid {
         ops.push(GuestOp::DieWithKeeper);
     }
     ops.push(GuestOp::Umask(0o022));
-    ops.push(GuestOp::Chdir(c(&plan.view.cwd)));
+    ops.push(GuestOp::Chdir(c(&plan.view.cwd), Seen::default()));
     ops.push(GuestOp::OpenProgram { path: c(&program.path), dev: program.dev, ino: program.ino });
-    ops.push(GuestOp::ResetSignals);
+    ops.push(if numbers.again { GuestOp::UnblockSignals } else { GuestOp::ResetSignals });
     if let Some(ruleset) = numbers.ruleset {
         ops.push(GuestOp::Landlock(ruleset));
     }
@@ -81,14 +85,19 @@ pub(crate) fn ops(
             && plan.filter.as_ref().is_some_and(|filter| filter.lets("prlimit64"))
     });
     ops.extend(early.into_iter().map(GuestOp::Limit));
-    if let Some((arrived, open, supervisor)) = numbers.gate {
-        ops.push(GuestOp::Gate { arrived, open, supervisor });
-    }
+    let patience = numbers.patience;
+    let gate = numbers.gate.map(|(arrived, open, supervisor)| GuestOp::Gate { arrived, open, supervisor, patience });
+    // Behind the filter, whose compilation is a good part of a start, only if it lets everything pass that the gate calls.
+    let lets = |call| plan.filter.as_ref().is_none_or(|filter| filter.lets(call));
+    let last = patience.is_some() && ["write", "ppoll", "read"].into_iter().all(lets);
+    let (late_gate, gate) = if last { (gate, None) } else { (None, gate) };
+    ops.extend(gate);
     let mut exec_secret = 0;
     if let Some(Compiled { insns, secret }) = filter {
         exec_secret = secret[0];
         ops.push(GuestOp::Seccomp { program: insns, channel: numbers.channel, secret });
     }
+    ops.extend(late_gate);
     ops.extend(late.into_iter().map(GuestOp::Limit));
     let name = program.argv.first().cloned().unwrap_or_default();
     let envp = env.into_iter().map(|(key, value)| {
@@ -104,17 +113,31 @@ pub(crate) fn ops(
 
 /// Sources stand above every target, so no dup3 can overwrite one; gaps between targets are closed, and all above
 /// goes at exec.
-fn descriptors(ops: &mut Vec<GuestOp>, wiring: &[(i32, i32)], first: i32) {
+fn descriptors(ops: &mut Vec<GuestOp>, numbers: &Numbers) {
+    let wiring = &numbers.wiring;
     ops.extend(wiring.iter().map(|(source, target)| GuestOp::DupTo(*source, *target)));
     let mut targets: Vec<i32> = wiring.iter().map(|(_, target)| *target).collect();
     targets.sort_unstable();
     targets.dedup();
-    let mut next = first;
+    let mut next = if numbers.terminal.is_some() { 3 } else { 0 };
     for target in targets {
         if target > next {
             ops.push(GuestOp::CloseRange(next as u32, target as u32 - 1));
         }
         next = target + 1;
+    }
+    // A guest that stands ready closes now what its exec would have to close, and what is its keeper's.
+    if let (Some(_), Some((arrived, open, supervisor))) = (numbers.patience, numbers.gate) {
+        let mut needed: Vec<i32> =
+            [arrived, open, supervisor].into_iter().chain(numbers.ruleset).chain(numbers.channel).collect();
+        needed.sort_unstable();
+        let mut next = next;
+        for fd in needed.into_iter().chain([i32::MAX]) {
+            if fd > next {
+                ops.push(GuestOp::CloseRange(next as u32, if fd == i32::MAX { u32::MAX } else { fd as u32 - 1 }));
+            }
+            next = fd.saturating_add(1);
+        }
     }
     ops.push(GuestOp::CloexecFrom(next as u32));
 }

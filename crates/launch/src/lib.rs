@@ -13,10 +13,13 @@ mod program;
 mod request;
 mod ruleset;
 mod setup;
+mod standing;
 mod start;
+mod witness;
 
 pub use failure::Failure;
 pub use host::RealHost;
 pub use program::Program;
 pub use request::{Request, Wiring};
+pub use standing::{Idle, Standing, can_stand, stand};
 pub use start::{Armed, Launched, Tracer, launch};

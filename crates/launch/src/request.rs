@@ -21,4 +21,6 @@ pub struct Request {
     pub wiring: Vec<Wiring>,
     /// The guest gets a terminal of its own with this many rows and columns, instead of descriptors 0, 1 and 2.
     pub terminal: Option<(u16, u16)>,
+    /// A network namespace that was made ahead ([`tipstaff_sys::unshare::network`]), if the plan has one and no user namespace.
+    pub network: Option<OwnedFd>,
 }

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use tipstaff_policy::lower::{Plan, ViewOp};
-use tipstaff_sys::child::{BindFlags, SetupOp};
+use tipstaff_sys::child::{BindFlags, Seen, SetupOp};
 use tipstaff_sys::probe;
 
 use crate::ruleset;
@@ -44,7 +44,7 @@ pub(crate) fn ops(plan: &Plan) -> (Vec<SetupOp>, Vec<PathBuf>) {
     if let (Some(landlock), true) = (&plan.landlock, ns.mount) {
         for (path, rights) in &landlock.rules {
             let access = ruleset::bits(*rights, landlock.abi);
-            ops.push(SetupOp::LandlockPath { path: c(path), access });
+            ops.push(SetupOp::LandlockPath { path: c(path), access, seen: Seen::default() });
         }
     }
     ops.push(SetupOp::Root);
@@ -79,13 +79,25 @@ fn one(op: &ViewOp, ops: &mut Vec<SetupOp>, placeholders: &mut Vec<PathBuf>, mas
         ViewOp::MakeFile(path) => ops.push(SetupOp::MakeFile(rel(path), 0o644)),
         ViewOp::Text(path, text) => {
             ops.push(SetupOp::MakeText(c(TEXT), text.clone().into_bytes()));
-            ops.push(SetupOp::Bind { source: c(TEXT), target: rel(path), flags: plain, inside: true });
+            ops.push(SetupOp::Bind {
+                source: c(TEXT),
+                target: rel(path),
+                flags: plain,
+                inside: true,
+                seen: Seen::default(),
+            });
             ops.push(SetupOp::Unlink(c(TEXT), false));
         }
         ViewOp::Symlink(to, link) => ops.push(SetupOp::Symlink(c(to), rel(link))),
         ViewOp::Bind { source, target, read_only, no_exec, devices } => {
             let flags = BindFlags { read_only: *read_only, no_dev: !devices, no_exec: *no_exec, recursive: !devices };
-            ops.push(SetupOp::Bind { source: c(source), target: rel(target), flags, inside: false });
+            ops.push(SetupOp::Bind {
+                source: c(source),
+                target: rel(target),
+                flags,
+                inside: false,
+                seen: Seen::default(),
+            });
         }
         ViewOp::Disk(size) => {
             ops.push(SetupOp::Disk(c(AT), size.map(|bytes| c(bytes.to_string()))));
@@ -98,13 +110,25 @@ fn one(op: &ViewOp, ops: &mut Vec<SetupOp>, placeholders: &mut Vec<PathBuf>, mas
         ViewOp::Devpts => ops.push(SetupOp::Devpts(c("dev/pts"))),
         ViewOp::Mask(path, directory) => {
             let source = c(if *directory { mask_dir } else { mask_file });
-            ops.push(SetupOp::Bind { source, target: rel(path), flags: plain, inside: true });
+            ops.push(SetupOp::Bind { source, target: rel(path), flags: plain, inside: true, seen: Seen::default() });
         }
         ViewOp::Pin(path) => {
-            ops.push(SetupOp::Bind { source: rel(path), target: rel(path), flags: open, inside: true });
+            ops.push(SetupOp::Bind {
+                source: rel(path),
+                target: rel(path),
+                flags: open,
+                inside: true,
+                seen: Seen::default(),
+            });
         }
         ViewOp::Protect(path) => {
-            ops.push(SetupOp::Bind { source: rel(path), target: rel(path), flags: plain, inside: true });
+            ops.push(SetupOp::Bind {
+                source: rel(path),
+                target: rel(path),
+                flags: plain,
+                inside: true,
+                seen: Seen::default(),
+            });
         }
         ViewOp::Placeholder(path) => {
             placeholders.push(path.clone());

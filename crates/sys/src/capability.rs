@@ -49,6 +49,16 @@ pub fn effective() -> u64 {
     u64::from(data[0].effective) | u64::from(data[1].effective) << 32
 }
 
+/// Effective, permitted and inheritable set of this thread, the low words first.
+pub(crate) fn sets() -> [u32; 6] {
+    let header = Header { version: VERSION_3, pid: 0 };
+    let mut data = [Data::default(); 2];
+    // SAFETY: version 3 reads the header and writes two data elements.
+    let _ = unsafe { call(libc::SYS_capget, [addr(&header), addr_mut(&mut data), 0, 0, 0, 0]) };
+    let [low, high] = data;
+    [low.effective, low.permitted, low.inheritable, high.effective, high.permitted, high.inheritable]
+}
+
 /// Whether the effective set holds a capability.
 pub fn has(capability: u32) -> bool {
     effective() >> capability & 1 == 1
@@ -56,26 +66,34 @@ pub fn has(capability: u32) -> bool {
 
 /// Takes every capability from the calling thread for good; other threads keep theirs (capabilities(7): sets are a thread's own).
 pub fn drop_in_this_thread() -> Result<(), Errno> {
-    drop_all()
+    drop_all(true)
 }
 
-/// Empties the ambient set, the bounding set (where CAP_SETPCAP is held) and then effective, permitted and
-/// inheritable. Child-safe.
+/// Empties the bounding set, where CAP_SETPCAP is held. The other sets stay. Child-safe.
+pub(crate) fn drop_bounding() {
+    for capability in 0..64usize {
+        // SAFETY: integers.
+        match unsafe { call(libc::SYS_prctl, [libc::PR_CAPBSET_DROP as usize, capability, 0, 0, 0, 0]) } {
+            Ok(_) => {}
+            // EINVAL: past the last capability of this kernel. EPERM: no CAP_SETPCAP.
+            Err(_) => break,
+        }
+    }
+}
+
+/// Empties the ambient set and then effective, permitted and inheritable; before them the bounding set (where CAP_SETPCAP is held), unless who
+/// cloned us has done that for its children. Child-safe.
 ///
 /// Without CAP_SETPCAP the bounding set stays as it is: an ordinary user who also has no_new_privs can gain
 /// nothing from it, since exec grants no file capabilities then.
-pub(crate) fn drop_all() -> Result<(), Errno> {
+pub(crate) fn drop_all(bounding: bool) -> Result<(), Errno> {
+    if bounding {
+        drop_bounding();
+    }
     // SAFETY: prctl with integers, capset with a version 3 header and two data elements.
     unsafe {
         let _ =
             call(libc::SYS_prctl, [libc::PR_CAP_AMBIENT as usize, libc::PR_CAP_AMBIENT_CLEAR_ALL as usize, 0, 0, 0, 0]);
-        for capability in 0..64usize {
-            match call(libc::SYS_prctl, [libc::PR_CAPBSET_DROP as usize, capability, 0, 0, 0, 0]) {
-                Ok(_) => {}
-                // EINVAL: past the last capability of this kernel. EPERM: no CAP_SETPCAP.
-                Err(_) => break,
-            }
-        }
         let header = Header { version: VERSION_3, pid: 0 };
         let data = [Data::default(); 2];
         call(libc::SYS_capset, [addr(&header), addr(&data), 0, 0, 0, 0])?;

@@ -4,6 +4,7 @@
 use core::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use crate::child::Seen;
 use crate::raw::{Errno, addr, call, ptr, word};
 
 /// LANDLOCK_ACCESS_FS_*: rights on files and directories.
@@ -132,12 +133,12 @@ pub fn add_port(ruleset: BorrowedFd<'_>, port: u16, access: u64) -> Result<(), E
 
 /// Allows `access` beneath a path of the caller's own view. What is gone or out of reach grants nothing.
 pub fn add_path(ruleset: BorrowedFd<'_>, path: &CStr, access: u64) -> Result<(), Errno> {
-    add_path_raw(ruleset.as_raw_fd(), path, access)
+    add_path_raw(ruleset.as_raw_fd(), path, access, None)
 }
 
 /// Opens `path` (O_PATH) in the caller's view and allows `access` beneath it. Rights that only
 /// directories have are taken out when it is not one (the kernel would answer EINVAL). Child-safe.
-pub(crate) fn add_path_raw(ruleset: i32, path: &CStr, access: u64) -> Result<(), Errno> {
+pub(crate) fn add_path_raw(ruleset: i32, path: &CStr, access: u64, seen: Option<&Seen>) -> Result<(), Errno> {
     let flags = (libc::O_PATH | libc::O_CLOEXEC) as usize;
     // SAFETY: openat, fstat, landlock_add_rule and close with values that live across the calls.
     unsafe {
@@ -150,6 +151,9 @@ pub(crate) fn add_path_raw(ruleset: i32, path: &CStr, access: u64) -> Result<(),
         let mut st: libc::stat = core::mem::zeroed();
         let mut result = call(libc::SYS_fstat, [fd, core::ptr::from_mut(&mut st) as usize, 0, 0, 0, 0]);
         if result.is_ok() {
+            if let Some(seen) = seen {
+                seen.set(&st);
+            }
             let directory = st.st_mode & libc::S_IFMT == libc::S_IFDIR;
             let access = if directory { access } else { access & fs::FILE };
             let attr = PathBeneathAttr { allowed_access: access, parent_fd: fd as i32 };

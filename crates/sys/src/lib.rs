@@ -18,6 +18,7 @@ pub mod child;
 pub mod clock;
 pub mod close_range;
 pub mod ids;
+pub mod inherited;
 pub mod kcmp;
 pub mod keeper;
 pub mod landlock;

@@ -16,7 +16,9 @@
 //! process_vm_writev(2), pidfd_getfd(2)) is refused by either.
 
 use core::ffi::c_void;
+use core::mem;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, PoisonError};
 
 use crate::arch::clone_call;
 use crate::raw::{Errno, addr, call};
@@ -68,8 +70,16 @@ const STACK: usize = 16 * PAGE;
 const TLS: usize = 2 * PAGE;
 const ARENA: usize = PAGE + STACK + PAGE + STACK + TLS;
 
+/// Arenas on which nobody runs any more: a new mapping, its guard pages and the faults of its first use are a good part of what a small box costs.
+static FREE: Mutex<[usize; 4]> = Mutex::new([0; 4]);
+
 impl Arena {
     pub(crate) fn new() -> Result<Self, Errno> {
+        let free =
+            FREE.lock().unwrap_or_else(PoisonError::into_inner).iter_mut().find(|base| **base != 0).map(mem::take);
+        if let Some(base) = free {
+            return Ok(Self { base });
+        }
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
         let prot = (libc::PROT_READ | libc::PROT_WRITE) as usize;
         // SAFETY: a new private mapping, then guard pages inside it.
@@ -95,6 +105,10 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
+        if let Some(place) = FREE.lock().unwrap_or_else(PoisonError::into_inner).iter_mut().find(|base| **base == 0) {
+            *place = self.base;
+            return;
+        }
         // SAFETY: the owner drops an arena only when no process runs on it.
         let _ = unsafe { call(libc::SYS_munmap, [self.base, ARENA, 0, 0, 0, 0]) };
     }

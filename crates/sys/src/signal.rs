@@ -12,6 +12,10 @@ impl SigSet {
     /// Every signal (the kernel leaves SIGKILL and SIGSTOP out).
     pub const ALL: Self = Self(u64::MAX);
 
+    /// Every signal but those that C libraries send their own threads (32 to 34): a thread that blocks these holds up setuid(3) in the whole process
+    /// (nptl(7)).
+    pub const ALL_OF_A_HOST: Self = Self(!(0b111 << 31));
+
     /// A set of the given signals.
     pub fn of(signals: &[i32]) -> Self {
         Self(signals.iter().fold(0, |set, s| set | 1 << (s - 1)))

@@ -10,6 +10,7 @@ use tipstaff_supervise::{Captured, Look, RawMode, Restrict};
 use tipstaff_sys::keeper::Remote;
 
 use crate::Error;
+use crate::ahead::Undertaker;
 use crate::hall::Kept;
 
 /// A running box, as [`std::process::Child`]. Dropping it ends the box.
@@ -29,6 +30,8 @@ pub struct Child {
     pub(crate) raw_mode: Option<RawMode>,
     pub(crate) restrict: Restrict,
     pub(crate) report: Option<Report>,
+    /// Who waits for the end of the keeper when the report is there.
+    pub(crate) undertaker: Option<Undertaker>,
 }
 
 /// Ends or signals a box from any thread.
@@ -151,6 +154,11 @@ impl AsFd for Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
+        if let (Some(undertaker), true) = (&self.undertaker, self.report.is_some())
+            && let Some(remains) = self.kept.remains()
+        {
+            return undertaker.take(remains);
+        }
         self.kept.end();
     }
 }

@@ -1,5 +1,7 @@
 //! Building a run.
 
+mod next;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,7 +11,7 @@ use std::sync::Arc;
 use tipstaff_abi::Arch;
 use tipstaff_abi::caps::KernelCaps;
 use tipstaff_control::{Place, Server};
-use tipstaff_launch::{Armed, Failure, Launched, Program, RealHost, Request, Tracer, Wiring, launch};
+use tipstaff_launch::{Armed, Failure, Program, RealHost, Request, Tracer, Wiring, launch};
 use tipstaff_policy::lower::{EnginePlan, Plan, ProcessesBy, Surroundings, lower};
 use tipstaff_policy::profile;
 use tipstaff_supervise::handler::provided::PathPolicy;
@@ -18,11 +20,12 @@ use tipstaff_supervise::{
     Rewriter, Session, Shortage, Tighten, size_of,
 };
 
+use crate::ahead::Ahead;
 use crate::desk::Desk;
+use crate::early::Early;
 use crate::hall::Kept;
 use crate::hidden;
 use crate::stdio::Kind;
-use crate::wires::{Wires, ours};
 use crate::{Child, Error, Machine, Output, Profile, Report, Stdio};
 
 /// A run to be started, as [`std::process::Command`]. Without a profile it gets the preset `default`.
@@ -42,7 +45,10 @@ pub struct Command {
     makers: Vec<Maker>,
     name: Option<String>,
     profile_name: Option<OsString>,
-    prepared: Option<Prepared>,
+    prepared: Option<Arc<Prepared>>,
+    early: Option<Early>,
+    ahead: Ahead,
+    never_ahead: bool,
 }
 
 /// Makes a handler for each box.
@@ -65,14 +71,14 @@ impl std::fmt::Debug for Maker {
 }
 
 /// What does not depend on one run.
-#[derive(Clone, Debug)]
-struct Prepared {
-    armed: Armed,
-    program: Program,
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub armed: Armed,
+    pub program: Program,
     profile: profile::Profile,
-    env: Vec<(OsString, OsString)>,
+    pub env: Vec<(OsString, OsString)>,
     cwd: PathBuf,
-    machine: &'static Machine,
+    pub machine: &'static Machine,
 }
 
 /// Where the rules of one box count what they refuse.
@@ -102,11 +108,15 @@ impl Command {
             name: None,
             profile_name: None,
             prepared: None,
+            early: None,
+            ahead: Ahead::default(),
+            never_ahead: false,
         }
     }
 
     fn changed(&mut self) -> &mut Self {
         self.prepared = None;
+        self.ahead = Ahead::default();
         self
     }
 
@@ -156,18 +166,21 @@ impl Command {
     /// Standard input; inherited unless set.
     pub fn stdin(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
         self.stdin = Some(stdio.into().0);
+        self.ahead.forget();
         self
     }
 
     /// Standard output; inherited unless set.
     pub fn stdout(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
         self.stdout = Some(stdio.into().0);
+        self.ahead.forget();
         self
     }
 
     /// Standard error; inherited unless set.
     pub fn stderr(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
         self.stderr = Some(stdio.into().0);
+        self.ahead.forget();
         self
     }
 
@@ -233,6 +246,20 @@ impl Command {
         Ok(handlers)
     }
 
+    /// Whether boxes may be prepared ahead: they are unless this says no.
+    ///
+    /// A command that is spawned again within a second gets its next box prepared by a thread of this process while the present one runs; the next spawn then only
+    /// lets the program be executed. It does everything anew where anything has changed that the box would show or inherit: this command, our
+    /// standard streams, ids, capabilities, limits, CPUs, namespaces, what we have confined ourselves to, mounts, the files and directories that are
+    /// bound, the working directory, the program. What it cannot see is that this process has been moved to another control group, or a second
+    /// Landlock domain or filter: a host that does so between two spawns of one command says no here. A prepared box that nobody wants goes
+    /// within two seconds, and with the command. Where the profile hides or protects names that exist, none is prepared.
+    pub fn ahead(&mut self, yes: bool) -> &mut Self {
+        self.never_ahead = !yes;
+        self.ahead.forget();
+        self
+    }
+
     /// A signalfd for the next spawn; what arrives there goes to the guest, and a second SIGINT ends the box.
     pub fn forward_signals(&mut self, signals: OwnedFd) -> &mut Self {
         self.signals = Some(signals);
@@ -246,7 +273,7 @@ impl Command {
 
     /// The plan with its compiled filter.
     pub fn explain_armed(&mut self) -> Result<Armed, Error> {
-        Ok(self.prepare(Some(Machine::full()))?.armed)
+        Ok(self.prepare(Some(Machine::full()))?.armed.clone())
     }
 
     /// Runs to the end.
@@ -256,6 +283,9 @@ impl Command {
 
     /// Runs to the end with output captured.
     pub fn output(&mut self) -> Result<Output, Error> {
+        if self.stdin.is_none() || self.stdout.is_none() || self.stderr.is_none() {
+            self.ahead.forget();
+        }
         self.stdout.get_or_insert(Kind::Capture);
         self.stderr.get_or_insert(Kind::Capture);
         self.stdin.get_or_insert(Kind::Null);
@@ -272,7 +302,7 @@ impl Command {
 
     /// As [`Self::spawn`], but nobody supervises the box until [`Child::wait`], or the caller polls the child and calls [`Child::try_wait`] whenever
     /// it is readable: no limit is looked at, and a call that somebody has to be asked about waits. For an event loop, and for whoever waits at once;
-    /// no thread is started.
+    /// no thread is started to supervise it.
     pub fn spawn_unwatched(&mut self) -> Result<Child, Error> {
         self.launch(false)
     }
@@ -303,7 +333,7 @@ impl Command {
         }
     }
 
-    fn prepare(&self, machine: Option<&'static Machine>) -> Result<Prepared, Error> {
+    fn prepare(&mut self, machine: Option<&'static Machine>) -> Result<Arc<Prepared>, Error> {
         let mut profile = match &self.profile {
             Some(profile) => profile.clone(),
             None => Profile::preset("default")?.0,
@@ -315,6 +345,9 @@ impl Command {
         }
         let l = &profile.limits;
         let limited = l.cpu.is_some() || l.cpu_percent.is_some() || l.memory.is_some() || l.processes.is_some();
+        if machine.is_none() {
+            self.early = Early::begin(&profile);
+        }
         let machine = machine.unwrap_or_else(|| Machine::quick(limited));
         let here = std::env::current_dir()?;
         if let Some(name) = &self.name {
@@ -352,7 +385,7 @@ impl Command {
         host.check().map_err(fail)?;
         let plan = plan?;
         let armed = Armed::new(plan, &machine.caps).map_err(fail)?;
-        Ok(Prepared { armed, program, profile, env, cwd, machine })
+        Ok(Arc::new(Prepared { armed, program, profile, env, cwd, machine }))
     }
 
     fn environment(&self, profile: &profile::Profile) -> Vec<(OsString, OsString)> {
@@ -407,52 +440,41 @@ impl Command {
         Ok((engine, refusals))
     }
 
-    fn start(&mut self, prepared: &Prepared, watched: bool) -> Result<Child, Error> {
-        let rules = || prepared.armed.plan.rules.iter().map(|r| r.enforcement.clone()).collect();
-        let fail = |failure| Error::Launch(failure, rules());
-        let limit = prepared.armed.plan.limits.output;
+    fn start(&mut self, prepared: &Arc<Prepared>, watched: bool) -> Result<Child, Error> {
+        let fail = |failure| Error::Launch(failure, prepared.rules());
         let server = match &self.name {
             Some(name) => Some(Server::bind(Place::make().map_err(not_ours)?, name).map_err(not_ours)?),
             None => None,
         };
-        let mut wires = Wires::default();
-        if prepared.profile.program.tty == Some(true) {
-            wires.terminal = Some((ours(0)?, ours(1)?));
-        } else {
-            let program = &prepared.profile.program;
-            let files = [&program.stdin, &program.stdout, &program.stderr];
-            for (target, file) in files.into_iter().enumerate() {
-                let slot = kind_slot(target, self);
-                let kind = match (slot.take(), file) {
-                    (Some(kind), _) => {
-                        *slot = kind.again();
-                        kind
-                    }
-                    (None, Some(path)) => Kind::Fd(open_file(&prepared.cwd.join(path), target).map_err(fail)?),
-                    (None, None) => Kind::Inherit,
-                };
-                wires.stream(target, kind, limit.is_some())?;
-            }
-        }
-        let mut wiring = wires.wiring;
-        wiring.append(&mut self.fds);
-        let terminal = wires.terminal.as_ref().map(|(from, _)| size_of(from.as_fd()));
-        let request = Request { env: prepared.env.clone(), wiring, terminal };
         let tighten = Tighten::default();
         let network = prepared.armed.plan.network.as_ref().filter(|network| network.mediate_connect);
         let restrict = Restrict::default().with_network(network.map(|_| tighten.clone()));
         let (engine, refusals) = self.engine(prepared, &restrict, &tighten)?;
-        let mut take = match &engine {
-            Engine::Ptrace(ptrace) => Some(|pid| ptrace.take(pid)),
-            Engine::Native | Engine::Notify(_) => None,
+        let started = self.from_ahead(prepared);
+        let (wires, launched) = match started {
+            Some(started) => started,
+            None => {
+                let mut wires = self.wires(prepared)?;
+                let terminal = wires.terminal.as_ref().map(|(from, _)| size_of(from.as_fd()));
+                let mut wiring = std::mem::take(&mut wires.wiring);
+                wiring.append(&mut self.fds);
+                let network = self.early.take().and_then(Early::network);
+                let request = Request { env: prepared.env.clone(), wiring, terminal, network };
+                let mut take = match &engine {
+                    Engine::Ptrace(ptrace) => Some(|pid| ptrace.take(pid)),
+                    Engine::Native | Engine::Notify(_) => None,
+                };
+                let tracer = take.as_mut().map(|take| take as &mut Tracer<'_>);
+                let hierarchies = &prepared.machine.hierarchies;
+                let launched =
+                    launch(&prepared.armed, &prepared.program, request, hierarchies, tracer).map_err(fail)?;
+                self.order(prepared);
+                (wires, launched)
+            }
         };
-        let tracer = take.as_mut().map(|take| take as &mut Tracer<'_>);
-        let hierarchies = &prepared.machine.hierarchies;
-        let launched: Launched =
-            launch(&prepared.armed, &prepared.program, request, hierarchies, tracer).map_err(fail)?;
         let options = Options {
             relays: wires.relays,
-            count_output: limit.is_some(),
+            count_output: prepared.armed.plan.limits.output.is_some(),
             terminal: wires.terminal,
             engine,
             forks: refusals.forks,
@@ -467,9 +489,30 @@ impl Command {
             let desk = Desk::new(server, &self.argv, self.profile_name.as_deref(), &prepared.armed.plan);
             session.attend(Box::new(desk))?;
         }
+        let undertaker = self.ahead.undertaker();
+        if undertaker.is_some() {
+            session.linger();
+        }
         let remote = session.remote();
         let kept = if watched { Kept::watched(session)? } else { Kept::alone(session)? };
-        Ok(Child { stdin, stdout, stderr, captured: wires.captured, kept, remote, raw_mode, restrict, report: None })
+        Ok(Child {
+            stdin,
+            stdout,
+            stderr,
+            captured: wires.captured,
+            kept,
+            remote,
+            raw_mode,
+            restrict,
+            report: None,
+            undertaker,
+        })
+    }
+}
+
+impl Prepared {
+    fn rules(&self) -> Vec<tipstaff_report::Enforcement> {
+        self.armed.plan.rules.iter().map(|r| r.enforcement.clone()).collect()
     }
 }
 

@@ -112,6 +112,13 @@ impl Kept {
         state.session = None;
     }
 
+    /// What is left of a box that has ended, for whoever drops it elsewhere.
+    pub fn remains(&self) -> Option<Session> {
+        let mut state = self.state();
+        self.leave(&mut state);
+        state.session.take()
+    }
+
     fn leave(&self, state: &mut State) {
         if let (Some(number), Some(session)) = (self.number, &state.session)
             && let Ok(hall) = hall()
@@ -148,7 +155,7 @@ fn hall() -> io::Result<&'static Hall> {
 
 fn supervise(epoll: &OwnedFd) {
     // A host's signal handlers run in its own threads.
-    tipstaff_sys::signal::set_mask(SigSet::ALL);
+    tipstaff_sys::signal::set_mask(SigSet::ALL_OF_A_HOST);
     let mut events = [const { std::mem::MaybeUninit::<epoll::Event>::uninit() }; 64];
     loop {
         let ready: Vec<u64> = match epoll::wait(epoll, &mut events, None) {

@@ -23,13 +23,17 @@
 //! caused, and the only process that is this one's child is the box's keeper, which a host's `waitpid(-1)` does not see
 //! unless it says `__WALL`.
 //!
+//! A command that is spawned again and again has its next box prepared ahead, by one more thread: [`Command::ahead`].
+//!
 //! [Handlers](handler) are asked before system calls are made, and can refuse, answer, delay and change them. Their box is traced by a thread of
 //! this process (ptrace(2)), for which the paragraph above does not hold: see [`Command::handler`].
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod child;
 mod command;
 mod desk;
+mod early;
 mod error;
 mod hall;
 mod hidden;

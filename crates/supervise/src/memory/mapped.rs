@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
 
 use rustix::fs::{MemfdFlags, fstat, memfd_create};
 
@@ -29,8 +30,14 @@ pub(super) struct Mapped {
 
 /// The device of the kernel's own tmpfs, on which memfds, shared anonymous mappings and System V segments lie.
 pub(crate) fn kernel_tmpfs() -> Option<u64> {
+    /// It is one for as long as the machine runs; what could not be asked once may be later.
+    static KNOWN: OnceLock<u64> = OnceLock::new();
+    if let Some(device) = KNOWN.get() {
+        return Some(*device);
+    }
     let memfd = memfd_create("tipstaff", MemfdFlags::CLOEXEC).ok()?;
-    Some(fstat(&memfd).ok()?.st_dev)
+    let device = fstat(&memfd).ok()?.st_dev;
+    Some(*KNOWN.get_or_init(|| device))
 }
 
 /// A device as proc_pid_maps(5) writes it.

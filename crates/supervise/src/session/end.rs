@@ -62,8 +62,16 @@ impl Session {
             RunError::new("supervise", None, "the box's keeper was killed from outside; its figures are incomplete")
         });
         let error = error.or_else(|| self.fault.take().map(|words| RunError::new("handler", None, words)));
-        self.keeper.finish();
-        self.cgroup = None;
+        if self.lingers && self.keeper.can_have_another() {
+            // It waits for whoever comes for it, or to be dropped.
+        } else if self.lingers {
+            self.keeper.release();
+        } else {
+            // The groups go while the keeper lets its mounts go; whoever comes second finds none.
+            self.keeper.release();
+            self.cgroup = None;
+            self.keeper.finish();
+        }
         let denials = self.close();
         Outcome {
             ending,

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::time::Timespec;
-use tipstaff_launch::Launched;
+use tipstaff_launch::{Idle, Launched};
 use tipstaff_notify::Listener;
 use tipstaff_policy::lower::{FilterPlan, LimitPlan, Plan};
 use tipstaff_report::{Cause, Event, Outcome};
@@ -113,14 +113,19 @@ pub struct Session {
     fault: Option<String>,
     outcome: Option<Outcome>,
     done: bool,
+    /// Somebody drops it elsewhere who can wait for the keeper.
+    lingers: bool,
+    /// Where the listener of the keeper's next box will arrive.
+    next_channel: Option<OwnedFd>,
 }
 
 impl Session {
     /// Takes a launched box over. `cpus` is how many CPUs the box can use at once.
     pub fn new(launched: Launched, plan: &Plan, cpus: u32, mut options: Options) -> io::Result<Self> {
-        let Launched { keeper, cgroup, channel, terminal } = launched;
+        let Launched { keeper, cgroup, channel, terminal, again } = launched;
         // The guest has executed, so its listener is in the channel already.
-        let listener = channel.map(|channel| tipstaff_notify::receive(channel.as_fd())).transpose()?;
+        let listener = channel.as_ref().map(|channel| tipstaff_notify::receive(channel.as_fd())).transpose()?;
+        let next_channel = channel.filter(|_| again);
         let mut input = None;
         if let (Some(channel), Some((from, to))) = (terminal, options.terminal.take()) {
             let master = tipstaff_notify::receive_fd(channel.as_fd())?;
@@ -156,6 +161,8 @@ impl Session {
             fault: None,
             outcome: None,
             done: false,
+            lingers: false,
+            next_channel,
             keeper,
             cgroup,
             listener,
@@ -218,6 +225,20 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// The outcome does not wait until the keeper has removed what is left of the empty box and ended; dropping the session does.
+    pub fn linger(&mut self) {
+        self.lingers = true;
+    }
+
+    /// The keeper, after the end of a lingering session, where it can have another box.
+    pub fn idle_keeper(&mut self) -> Option<Idle> {
+        if !self.done || self.cgroup.is_some() {
+            return None;
+        }
+        let channel = self.next_channel.take();
+        Idle::new(&mut self.keeper, channel)
     }
 
     /// A handle that kills or signals from any thread.

@@ -92,7 +92,7 @@ struct Work {
 impl Work {
     fn run(self) {
         // A host's signal handlers run in its own threads.
-        signal::set_mask(SigSet::ALL);
+        signal::set_mask(SigSet::ALL_OF_A_HOST);
         let _loss = Loss(self.voice.clone());
         let mut pace = Pace::default();
         loop {

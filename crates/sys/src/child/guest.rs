@@ -5,7 +5,7 @@ use std::ffi::CString;
 
 use tipstaff_abi::bpf::Insn;
 
-use super::{CStrings, ChildFd, quoted};
+use super::{CStrings, ChildFd, Seen, quoted};
 use crate::raw::{Errno, addr, addr_mut, call, call_retry, ptr, word};
 use crate::rlimit::{self, Rlimit};
 use crate::{capability, clock, close_range, landlock, pty, seccomp, signal};
@@ -43,7 +43,10 @@ pub enum GuestOp {
     /// setresuid(2).
     Uid(u32),
     /// Empties ambient, bounding, effective, permitted and inheritable capabilities.
-    DropCapabilities,
+    DropCapabilities {
+        /// The bounding set too: the keeper has not done so.
+        bounding: bool,
+    },
     /// PR_SET_NO_NEW_PRIVS.
     NoNewPrivs,
     /// PR_SET_PDEATHSIG to SIGKILL: a second line where the keeper is no PID 1.
@@ -54,8 +57,8 @@ pub enum GuestOp {
     NiceZero,
     /// oom_score_adj back to 0 where that is allowed: no guest is safer from the OOM killer than its host.
     OomScoreZero,
-    /// chdir(2).
-    Chdir(CString),
+    /// chdir(2), and what directory that was.
+    Chdir(CString, Seen),
     /// Opens the program and compares it with what was pinned: path, device, inode.
     OpenProgram {
         /// Path in the box's view.
@@ -67,19 +70,23 @@ pub enum GuestOp {
     },
     /// All dispositions default, nothing blocked.
     ResetSignals,
+    /// Nothing blocked: the keeper has set all dispositions back.
+    UnblockSignals,
     /// landlock_restrict_self(2).
     Landlock(ChildFd),
     /// prlimit(2) on itself.
     Limit(Rlimit),
-    /// Waits for a tracer: says that it is here (an eventfd), and goes on when the other eventfd says 1. The end of the supervisor, a
-    /// pidfd, ends the wait.
+    /// Waits for a tracer, or for whoever the box was prepared for: says that it is here (an eventfd), and goes on when the other eventfd says
+    /// 1. The end of the supervisor, a pidfd, ends the wait.
     Gate {
         /// Written when this point is reached.
         arrived: ChildFd,
-        /// 1: go on. Anything else: the tracer could not take us.
+        /// 1: go on. Anything else: the tracer could not take us, or nobody wants the box.
         open: ChildFd,
         /// pidfd of the supervisor.
         supervisor: ChildFd,
+        /// So many seconds it waits at most.
+        patience: Option<u32>,
     },
     /// Installs the filter; with a channel, a listener is made and sent there.
     Seccomp {
@@ -115,18 +122,18 @@ impl GuestOp {
             Self::ClearGroups => "setgroups".into(),
             Self::Gid(gid) => format!("setgid {gid}"),
             Self::Uid(uid) => format!("setuid {uid}"),
-            Self::DropCapabilities => "drop capabilities".into(),
+            Self::DropCapabilities { .. } => "drop capabilities".into(),
             Self::NoNewPrivs => "no_new_privs".into(),
             Self::DieWithKeeper => "set the parent death signal".into(),
             Self::Umask(_) => "umask".into(),
             Self::NiceZero => "setpriority".into(),
             Self::OomScoreZero => "oom_score_adj".into(),
-            Self::Chdir(path) => format!("chdir {}", quoted(path)),
+            Self::Chdir(path, _) => format!("chdir {}", quoted(path)),
             Self::OpenProgram { path, .. } => format!("open {}", quoted(path)),
-            Self::ResetSignals => "reset signals".into(),
+            Self::ResetSignals | Self::UnblockSignals => "reset signals".into(),
             Self::Landlock(_) => "landlock_restrict_self".into(),
             Self::Limit(limit) => format!("set resource limit {}", limit.resource),
-            Self::Gate { .. } => "wait for the tracer".into(),
+            Self::Gate { .. } => "wait at the gate".into(),
             Self::Seccomp { .. } => "install the seccomp filter".into(),
             Self::Exec { name, .. } => format!("exec {}", quoted(name)),
         }
@@ -136,7 +143,7 @@ impl GuestOp {
     pub fn step(&self) -> &'static str {
         match self {
             Self::Exec { .. } | Self::OpenProgram { .. } => "exec",
-            Self::Chdir(_) => "chdir",
+            Self::Chdir(..) => "chdir",
             Self::Seccomp { .. } => "seccomp",
             Self::Landlock(_) => "landlock",
             Self::Limit(_) => "rlimit",
@@ -239,7 +246,7 @@ fn step(op: &GuestOp, state: &mut State) -> Result<(), Errno> {
         GuestOp::ClearGroups => plain(libc::SYS_setgroups, [0; 6]),
         GuestOp::Gid(id) => plain(libc::SYS_setresgid, [*id as usize, *id as usize, *id as usize, 0, 0, 0]),
         GuestOp::Uid(id) => plain(libc::SYS_setresuid, [*id as usize, *id as usize, *id as usize, 0, 0, 0]),
-        GuestOp::DropCapabilities => capability::drop_all(),
+        GuestOp::DropCapabilities { bounding } => capability::drop_all(*bounding),
         GuestOp::NoNewPrivs => plain(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0, 0, 0]),
         GuestOp::DieWithKeeper => {
             plain(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, libc::SIGKILL as usize, 0, 0, 0, 0])
@@ -256,16 +263,24 @@ fn step(op: &GuestOp, state: &mut State) -> Result<(), Errno> {
             oom_score_zero();
             Ok(())
         }
-        GuestOp::Chdir(path) => plain(libc::SYS_chdir, [ptr(path), 0, 0, 0, 0, 0]),
+        GuestOp::Chdir(path, seen) => {
+            plain(libc::SYS_chdir, [ptr(path), 0, 0, 0, 0, 0])?;
+            seen.look(libc::AT_FDCWD);
+            Ok(())
+        }
         GuestOp::OpenProgram { path, dev, ino } => open_program(path, *dev, *ino).map(|fd| state.program = fd),
         GuestOp::ResetSignals => {
             signal::reset_dispositions();
             signal::set_mask(signal::SigSet::default());
             Ok(())
         }
+        GuestOp::UnblockSignals => {
+            signal::set_mask(signal::SigSet::default());
+            Ok(())
+        }
         GuestOp::Landlock(ruleset) => landlock::restrict_self_raw(*ruleset),
         GuestOp::Limit(limit) => rlimit::set(limit),
-        GuestOp::Gate { arrived, open, supervisor } => gate(*arrived, *open, *supervisor),
+        GuestOp::Gate { arrived, open, supervisor, patience } => gate(*arrived, *open, *supervisor, *patience),
         GuestOp::Seccomp { program, channel, secret } => match channel {
             None => seccomp::install(program, false).map(drop),
             Some(channel) => {
@@ -292,11 +307,11 @@ fn join(parent: i32, tasks: &CString) -> Result<(), Errno> {
     }
 }
 
-fn gate(arrived: i32, open: i32, supervisor: i32) -> Result<(), Errno> {
+fn gate(arrived: i32, open: i32, supervisor: i32, patience: Option<u32>) -> Result<(), Errno> {
     let one = 1u64;
     // SAFETY: eight bytes of a local.
     unsafe { call_retry(libc::SYS_write, [word(arrived), addr(&one), 8, 0, 0, 0])? };
-    super::told_to_go(open, supervisor)
+    super::told_to_go(open, supervisor, patience)
 }
 
 /// Executes the list; returns only when a step failed: its index and errno. Says when the program started. Child-safe.

@@ -11,6 +11,7 @@
 
 mod guest;
 pub(crate) mod mounts;
+mod seen;
 mod setup;
 
 use std::ffi::{CString, OsStr};
@@ -20,10 +21,11 @@ use std::os::unix::ffi::OsStrExt;
 use crate::raw::{Errno, addr_mut, call_retry, word};
 
 pub use guest::GuestOp;
+pub use seen::Seen;
 pub use setup::{BindFlags, SetupOp};
 
 pub(crate) use guest::run as run_guest;
-pub(crate) use setup::{State as SetupState, run as run_setup};
+pub(crate) use setup::{State as SetupState, loopback_up, run as run_setup};
 
 /// A NULL-terminated array of C strings, as execve(2) wants it.
 #[derive(Debug)]
@@ -55,14 +57,17 @@ impl CStrings {
     }
 }
 
-/// Waits until an eventfd says 1. Anything else, and the end of the supervisor (a pidfd), is a refusal. Child-safe.
-pub(crate) fn told_to_go(eventfd: i32, supervisor: i32) -> Result<(), Errno> {
+/// Waits until an eventfd says 1, at most `patience` seconds. Anything else, and the end of the supervisor (a pidfd), is a refusal. Child-safe.
+pub(crate) fn told_to_go(eventfd: i32, supervisor: i32, patience: Option<u32>) -> Result<(), Errno> {
     let poll = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     let mut fds = [poll(eventfd), poll(supervisor)];
     let mut answer = 0u64;
-    // SAFETY: an array of two pollfd without a timeout, and eight bytes of a local.
+    let mut limit = libc::timespec { tv_sec: patience.unwrap_or(0).into(), tv_nsec: 0 };
+    // The kernel writes what is left of it.
+    let limit = if patience.is_some() { addr_mut(&mut limit) } else { 0 };
+    // SAFETY: an array of two pollfd, a timespec, and eight bytes of a local.
     unsafe {
-        call_retry(libc::SYS_ppoll, [addr_mut(&mut fds), 2, 0, 0, 0, 0])?;
+        call_retry(libc::SYS_ppoll, [addr_mut(&mut fds), 2, limit, 0, 0, 0])?;
         if fds[0].revents != 0 {
             call_retry(libc::SYS_read, [word(eventfd), addr_mut(&mut answer), 8, 0, 0, 0])?;
         }

@@ -5,7 +5,7 @@
 
 use std::ffi::{CStr, CString};
 
-use super::BindFlags;
+use super::{BindFlags, Seen};
 use crate::raw::{Errno, addr, call, ptr, word};
 
 const OPEN_TREE_CLONE: usize = 1;
@@ -139,11 +139,22 @@ pub(super) fn symlink(root: i32, target: &CString, link: &CString) -> Result<(),
     }
 }
 
-pub(super) fn bind(from: i32, source: &CString, root: i32, target: &CString, flags: BindFlags) -> Result<(), Errno> {
+/// `seen` takes what the source was.
+pub(super) fn bind(
+    from: i32,
+    source: &CString,
+    root: i32,
+    target: &CString,
+    flags: BindFlags,
+    seen: Option<&Seen>,
+) -> Result<(), Errno> {
     let tree = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW;
     let tree = tree | if flags.recursive { AT_RECURSIVE } else { 0 };
     // SAFETY: a C string.
     let fd = unsafe { call(libc::SYS_open_tree, [word(from), ptr(source), tree, 0, 0, 0])? };
+    if let Some(seen) = seen {
+        seen.look(fd as i32);
+    }
     let mut set = ATTR_NOSUID;
     if flags.read_only {
         set |= ATTR_RDONLY;

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 
-use super::{ChildFd, mounts, quoted};
+use super::{ChildFd, Seen, mounts, quoted};
 use crate::landlock;
 use crate::raw::{Errno, call, call_retry, ptr, word};
 
@@ -28,6 +28,8 @@ pub enum SetupOp {
     Hostname(CString),
     /// Brings the loopback interface up.
     LoopbackUp,
+    /// setns(2) into a network namespace that was made before ([`crate::unshare::network`]).
+    EnterNetwork(ChildFd),
     /// Makes every mount private, so that nothing propagates out or in.
     PrivateMounts,
     /// A tmpfs that will be the root, attached over an existing directory of the host's view.
@@ -50,6 +52,8 @@ pub enum SetupOp {
         flags: BindFlags,
         /// The source is relative to the new root.
         inside: bool,
+        /// What the source was, where it is the host's.
+        seen: Seen,
     },
     /// The tmpfs behind the private directories: the directory of the host's view that it is attached to, under the new
     /// root to come, and `size=` in decimal. It goes out of sight with the old root.
@@ -80,6 +84,8 @@ pub enum SetupOp {
         path: CString,
         /// LANDLOCK_ACCESS_FS_*.
         access: u64,
+        /// What it was.
+        seen: Seen,
     },
     /// chdir("/"), so that the keeper pins no directory.
     Root,
@@ -94,6 +100,7 @@ impl SetupOp {
             Self::WriteFile(path, _) => format!("write {}", quoted(path)),
             Self::Hostname(name) => format!("sethostname {}", quoted(name)),
             Self::LoopbackUp => "bring up the loopback interface".into(),
+            Self::EnterNetwork(_) => "enter the network namespace".into(),
             Self::PrivateMounts => "make mounts private".into(),
             Self::NewRoot(at) => format!("mount the new root at {}", quoted(at)),
             Self::Mkdir(path, _) => format!("mkdir {}", quoted(path)),
@@ -136,7 +143,7 @@ fn write_file(directory: i32, path: &CString, data: &[u8]) -> Result<(), Errno> 
 }
 
 /// Sets IFF_UP on `lo`; the kernel gives it 127.0.0.1 and ::1 by that alone.
-fn loopback_up() -> Result<(), Errno> {
+pub(crate) fn loopback_up() -> Result<(), Errno> {
     #[repr(C)]
     struct Ifreq {
         name: [u8; 16],
@@ -167,6 +174,10 @@ pub(crate) fn run(op: &SetupOp, state: &mut State) -> Result<(), Errno> {
             call(libc::SYS_sethostname, [ptr(name), name.as_bytes().len(), 0, 0, 0, 0]).map(drop)
         },
         SetupOp::LoopbackUp => loopback_up(),
+        // SAFETY: integers.
+        SetupOp::EnterNetwork(fd) => unsafe {
+            call(libc::SYS_setns, [word(*fd), libc::CLONE_NEWNET as usize, 0, 0, 0, 0]).map(drop)
+        },
         SetupOp::PrivateMounts => mounts::make_private(),
         SetupOp::NewRoot(at) => mounts::new_root(at).map(|fd| state.root = fd),
         SetupOp::Mkdir(path, mode) => mounts::mkdir(state.root, path, *mode),
@@ -177,24 +188,26 @@ pub(crate) fn run(op: &SetupOp, state: &mut State) -> Result<(), Errno> {
             write_file(state.root, path, text)
         }
         SetupOp::Symlink(target, link) => mounts::symlink(state.root, target, link),
-        SetupOp::Bind { source, target, flags, inside } => {
+        SetupOp::Bind { source, target, flags, inside, seen } => {
             let from = if *inside { state.root } else { libc::AT_FDCWD };
-            mounts::bind(from, source, state.root, target, *flags)
+            mounts::bind(from, source, state.root, target, *flags, (!inside).then_some(seen))
         }
         SetupOp::Disk(at, size) => mounts::disk(at, size.as_ref()).map(|fd| state.disk = fd),
         SetupOp::DiskDir { name, target, no_exec } => {
             mounts::mkdir(state.disk, name, 0o1777)?;
             let flags = BindFlags { read_only: false, no_dev: true, no_exec: *no_exec, recursive: false };
-            mounts::bind(state.disk, name, state.root, target, flags)
+            mounts::bind(state.disk, name, state.root, target, flags, None)
         }
         SetupOp::Proc(target) => mounts::proc(state.root, target),
         SetupOp::Devpts(target) => mounts::devpts(state.root, target),
         SetupOp::Placeholder(path) => mounts::placeholder(path),
         SetupOp::Unlink(path, directory) => mounts::unlink(state.root, path, *directory),
         SetupOp::PivotRoot => mounts::pivot(state.root),
-        SetupOp::LandlockPath { path, access } => landlock::add_path_raw(state.ruleset, path, *access),
+        SetupOp::LandlockPath { path, access, seen } => {
+            landlock::add_path_raw(state.ruleset, path, *access, Some(seen))
+        }
         // SAFETY: a constant path.
         SetupOp::Root => unsafe { call(libc::SYS_chdir, [ptr(c"/"), 0, 0, 0, 0, 0]).map(drop) },
-        SetupOp::Prepared(eventfd, supervisor) => super::told_to_go(*eventfd, *supervisor),
+        SetupOp::Prepared(eventfd, supervisor) => super::told_to_go(*eventfd, *supervisor, None),
     }
 }

@@ -5,12 +5,12 @@ use core::sync::atomic::Ordering::SeqCst;
 use std::ffi::CString;
 use std::os::fd::AsRawFd;
 
-use super::{COMMAND_KILL, COMMAND_RELEASE, Context, DONE, FAILED, RUNNING, poke};
+use super::{COMMAND_KILL, COMMAND_RELEASE, Context, DONE, FAILED, RUNNING, Round, poke};
 use crate::raw::{Errno, addr, addr_mut, call, call_retry, ptr, word};
 use crate::rlimit::{RLIMIT_NPROC, Rlimit, set_of};
 use crate::shared::{CloneSpec, clone_vm_raw};
 use crate::signal::{self, SigSet};
-use crate::{child, clock};
+use crate::{capability, child, clock};
 
 pub(super) extern "C" fn main(arg: *mut c_void) -> ! {
     // SAFETY: `arg` is the context of `start`, which outlives this process.
@@ -22,8 +22,9 @@ pub(super) extern "C" fn main(arg: *mut c_void) -> ! {
 extern "C" fn guest_main(arg: *mut c_void) -> ! {
     // SAFETY: as in `main`; the keeper waits (CLONE_VFORK) while this runs.
     let context = unsafe { &*arg.cast::<Context>() };
-    let (index, errno) = child::run_guest(&context.launch.guest, &context.started_ns);
-    fail(context, 2, index, errno);
+    let round = present(context);
+    let (index, errno) = child::run_guest(&context.launch.guest, &round.started_ns);
+    fail(round, 2, index, errno);
     exit(127)
 }
 
@@ -34,11 +35,17 @@ fn exit(code: usize) -> ! {
     }
 }
 
-fn fail(context: &Context, stage: u32, index: u32, errno: Errno) {
-    context.stage.store(stage, SeqCst);
-    context.index.store(index, SeqCst);
-    context.errno.store(errno.0, SeqCst);
-    context.state.store(FAILED, SeqCst);
+/// What is known of the present box.
+fn present(context: &Context) -> &Round {
+    // SAFETY: the box's `Keeper` keeps it alive as long as this process lives or until it is told of the next box, and a while longer.
+    unsafe { &*context.round.load(SeqCst) }
+}
+
+fn fail(round: &Round, stage: u32, index: u32, errno: Errno) {
+    round.stage.store(stage, SeqCst);
+    round.index.store(index, SeqCst);
+    round.errno.store(errno.0, SeqCst);
+    round.state.store(FAILED, SeqCst);
 }
 
 /// Descriptors that the keeper still needs once the guest runs, at fixed numbers.
@@ -53,34 +60,75 @@ const LIST: i32 = 4;
 const OUTSIDE: i32 = 5;
 pub(super) const FIRST_LEFTOVER: i32 = 6;
 
+/// How long it waits for another box, should the supervisor have become another program (execve(2)); else it is told to go earlier.
+const IDLE_SECONDS: i64 = 5;
+
 fn keep(context: &Context) {
-    let launch = &context.launch;
-    if let Err((stage, index, errno)) = start_guest(context) {
-        fail(context, stage, index, errno);
+    let mut first = true;
+    while one_box(context, first) {
+        first = false;
     }
-    settle(context);
-    if context.state.load(SeqCst) == FAILED {
+}
+
+/// From the start of a box to its end. True: there will be another.
+fn one_box(context: &Context, first: bool) -> bool {
+    let launch = &context.launch;
+    let round = present(context);
+    let set_up = if first { set_up(context) } else { Ok(()) };
+    if let Err((stage, index, errno)) = set_up.and_then(|()| start_guest(context)) {
+        fail(round, stage, index, errno);
+    }
+    if first {
+        settle(context);
+    }
+    if round.state.load(SeqCst) == FAILED {
         // The failed guest process, if it got that far, is reaped here.
         end_all(context, launch.subreaper);
         poke(CHANGED);
         sweep(context);
-        return;
+        return false;
     }
-    context.state.store(RUNNING, SeqCst);
+    round.state.store(RUNNING, SeqCst);
     poke(CHANGED);
     watch(context);
     end_all(context, launch.subreaper);
-    context.state.store(DONE, SeqCst);
-    // Without leftovers the end of this process says it, and saves the supervisor a wake-up.
-    if !launch.leftovers.is_empty() {
+    round.state.store(DONE, SeqCst);
+    // Without leftovers the end of this process says it, and saves the supervisor a wake-up; unless somebody else waits for that end.
+    if launch.keep.is_some() || !launch.leftovers.is_empty() {
         poke(CHANGED);
+    }
+    if launch.again {
+        return await_another(context, round);
+    }
+    if !launch.leftovers.is_empty() {
         leave_mounts(context);
         await_release(context);
         sweep(context);
     }
+    false
 }
 
-fn start_guest(context: &Context) -> Result<(), (u32, u32, Errno)> {
+/// Waits for another box, at most [`IDLE_SECONDS`]. Nothing is left of the last one: every child has been reaped.
+fn await_another(context: &Context, last: &Round) -> bool {
+    let limit = libc::timespec { tv_sec: IDLE_SECONDS, tv_nsec: 0 };
+    loop {
+        if !core::ptr::eq(context.round.load(SeqCst), last) {
+            return true;
+        }
+        if orders(context) & COMMAND_RELEASE != 0 {
+            return false;
+        }
+        let mut left = limit;
+        let mut fds = [pollfd(COMMANDS), pollfd(SUPERVISOR)];
+        // SAFETY: two pollfd and a timespec, which the kernel writes to.
+        let ready = unsafe { call(libc::SYS_ppoll, [addr_mut(&mut fds), 2, addr_mut(&mut left), 0, 0, 0]) };
+        if ready == Ok(0) || fds[1].revents != 0 {
+            return false;
+        }
+    }
+}
+
+fn set_up(context: &Context) -> Result<(), (u32, u32, Errno)> {
     const PR_SET_CHILD_SUBREAPER: usize = 36;
     let launch = &context.launch;
     // Blocked already by the clone; but everything below rests on SIGCHLD arriving at the signalfd.
@@ -98,19 +146,52 @@ fn start_guest(context: &Context) -> Result<(), (u32, u32, Errno)> {
         if let Err(e) = child::run_setup(op, &mut state) {
             if let (Some(prepared), false) = (&launch.prepared, matches!(op, child::SetupOp::Prepared(..))) {
                 // What the supervisor makes meanwhile is ours to remove: not before it is there.
-                let _ = child::told_to_go(prepared.as_raw_fd(), launch.supervisor.as_raw_fd());
+                let _ = child::told_to_go(prepared.as_raw_fd(), launch.supervisor.as_raw_fd(), None);
             }
             return Err((0, index as u32, e));
         }
     }
+    if let Some(keep) = &launch.keep {
+        keep_only(keep);
+    }
+    if launch.again {
+        // Once for all its boxes: children inherit both, and the keeper itself executes nothing.
+        signal::reset_dispositions();
+        capability::drop_bounding();
+    }
+    Ok(())
+}
+
+fn start_guest(context: &Context) -> Result<(), (u32, u32, Errno)> {
+    let launch = &context.launch;
     let cgroup = launch.guest_cgroup.as_ref().map(|(parent, name)| directory(*parent, name)).transpose();
     let cgroup = cgroup.map_err(|e| (1, 0, e))?;
     let spec = CloneSpec { namespaces: 0, vfork: true, pidfd: false, cgroup, clone3: launch.clone3 };
     let arg = core::ptr::from_ref(context).cast_mut().cast::<c_void>();
     // SAFETY: the guest runs on stack 1 until it executes, while the keeper waits.
     let (pid, _) = unsafe { clone_vm_raw(&spec, &context.arena, 1, guest_main, arg) }.map_err(|e| (1, 0, e))?;
-    context.guest_pid.store(pid, SeqCst);
+    present(context).guest_pid.store(pid, SeqCst);
     Ok(())
+}
+
+/// Closes every descriptor but these, which are in ascending order. Without close_range(2) (Linux 5.9) up to the largest number that
+/// [`settle`] closes too.
+fn keep_only(keep: &[i32]) {
+    let mut next = 0usize;
+    for fd in keep.iter().map(|fd| *fd as usize).chain([usize::MAX]) {
+        if fd > next {
+            let last = (fd - 1).min(u32::MAX as usize);
+            // SAFETY: the keeper's descriptor table is its own (no CLONE_FILES).
+            unsafe {
+                if call(libc::SYS_close_range, [next, last, 0, 0, 0, 0]).is_err() {
+                    for fd in next..=last.min(4095) {
+                        let _ = call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
+                    }
+                }
+            }
+        }
+        next = fd.saturating_add(1);
+    }
 }
 
 fn directory(parent: i32, name: &CString) -> Result<i32, Errno> {
@@ -161,6 +242,10 @@ fn settle(context: &Context) {
             keep(children, CHILDREN);
         }
         let last = FIRST_LEFTOVER as usize + launch.leftovers.len();
+        // For the next guest too: nothing else has been left open.
+        if launch.again {
+            return;
+        }
         if call(libc::SYS_close_range, [last, u32::MAX as usize, 0, 0, 0, 0]).is_err() {
             for fd in last..4096 {
                 let _ = call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
@@ -173,7 +258,7 @@ fn settle(context: &Context) {
 fn watch(context: &Context) {
     loop {
         reap(context);
-        if context.has_status.load(SeqCst) || orders(context) & COMMAND_KILL != 0 {
+        if present(context).has_status.load(SeqCst) || orders(context) & COMMAND_KILL != 0 {
             return;
         }
         let mut fds = [pollfd(CHILDREN), pollfd(COMMANDS), pollfd(SUPERVISOR)];
@@ -192,24 +277,25 @@ fn pollfd(fd: i32) -> libc::pollfd {
 
 /// Takes what the supervisor asked for; forwards a signal on the way.
 fn orders(context: &Context) -> u32 {
+    let round = present(context);
     let mut count = 0u64;
     // SAFETY: reads eight bytes of a non-blocking eventfd.
     let _ = unsafe { call(libc::SYS_read, [word(COMMANDS), addr_mut(&mut count), 8, 0, 0, 0]) };
-    let signal = context.forward.swap(0, SeqCst);
-    let guest = context.guest_pid.load(SeqCst);
-    if signal != 0 && guest > 0 && !context.has_status.load(SeqCst) {
+    let signal = round.forward.swap(0, SeqCst);
+    let guest = round.guest_pid.load(SeqCst);
+    if signal != 0 && guest > 0 && !round.has_status.load(SeqCst) {
         // The guest leads a session of its own, so its process group has its number; should it have gone to
         // another group, the process itself.
         if signal::kill_raw(-guest, signal).is_err() {
             let _ = signal::kill_raw(guest, signal);
         }
     }
-    let everybody = context.everybody.swap(0, SeqCst);
+    let everybody = round.everybody.swap(0, SeqCst);
     if everybody != 0 && !context.launch.subreaper {
         // -1 is everybody but ourselves, only because we are PID 1 of a namespace.
         let _ = signal::kill_raw(-1, everybody);
     }
-    context.command.load(SeqCst)
+    round.command.load(SeqCst)
 }
 
 /// Reaps what has ended, without waiting. False when there is no child left.
@@ -245,19 +331,20 @@ fn micros(t: libc::timeval) -> u64 {
 }
 
 fn count(context: &Context, pid: i32, status: i32, usage: &libc::rusage) {
-    context.user_us.fetch_add(micros(usage.ru_utime), SeqCst);
-    context.system_us.fetch_add(micros(usage.ru_stime), SeqCst);
-    context.reaped.fetch_add(1, SeqCst);
-    if pid == context.guest_pid.load(SeqCst) && !context.has_status.load(SeqCst) {
-        context.ended_ns.store(clock::monotonic_ns(), SeqCst);
+    let round = present(context);
+    round.user_us.fetch_add(micros(usage.ru_utime), SeqCst);
+    round.system_us.fetch_add(micros(usage.ru_stime), SeqCst);
+    round.reaped.fetch_add(1, SeqCst);
+    if pid == round.guest_pid.load(SeqCst) && !round.has_status.load(SeqCst) {
+        round.ended_ns.store(clock::monotonic_ns(), SeqCst);
         if !context.launch.subreaper {
-            context.last_pid.store(last_pid(), SeqCst);
+            round.last_pid.store(last_pid(), SeqCst);
         }
         if context.launch.watch_disk {
             look_at_disk(context);
         }
-        context.status.store(status, SeqCst);
-        context.has_status.store(true, SeqCst);
+        round.status.store(status, SeqCst);
+        round.has_status.store(true, SeqCst);
     }
 }
 
@@ -268,8 +355,8 @@ fn look_at_disk(context: &Context) {
     // SAFETY: a constant path and a struct statfs.
     if unsafe { call(libc::SYS_statfs, [ptr(c"/run"), addr_mut(&mut found), 0, 0, 0, 0]) }.is_ok() {
         let bytes = |blocks: u64| blocks.saturating_mul(found.f_bsize as u64);
-        context.disk_used.store(bytes(found.f_blocks.saturating_sub(found.f_bfree)), SeqCst);
-        context.disk_left.store(bytes(found.f_bavail), SeqCst);
+        present(context).disk_used.store(bytes(found.f_blocks.saturating_sub(found.f_bfree)), SeqCst);
+        present(context).disk_left.store(bytes(found.f_bavail), SeqCst);
     }
 }
 

@@ -15,9 +15,11 @@
 //! Results are atomics in memory that both sides see ([`crate::shared`]); an eventfd says that they changed.
 
 mod inside;
+mod round;
+mod standing;
 
 use core::ffi::c_void;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicPtr, Ordering::SeqCst};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -28,6 +30,8 @@ use crate::shared::{Arena, CloneSpec, clone_vm};
 use crate::wait::{self, Status};
 use crate::{clock, pidfd};
 use inside::{FIRST_LEFTOVER, is_last, main, remove};
+use round::Round;
+pub use standing::{Idle, Standing};
 
 const STARTING: u32 = 0;
 const RUNNING: u32 = 1;
@@ -86,6 +90,12 @@ pub struct Launch {
     pub prepared: Option<OwnedFd>,
     /// The guest waits at a [`GuestOp::Gate`] with these two eventfds: arrived, open.
     pub gate: Option<(OwnedFd, OwnedFd)>,
+    /// The box is to stand at its gate for long ([`Keeper::stand`]), with these descriptors and the keeper's own open and no others: a pipe of the
+    /// host's must not stay open because of it.
+    pub keep: Option<Vec<i32>>,
+    /// When the box has ended, the keeper waits for another one of the same kind ([`Keeper::hand_over`]): it is a subreaper, there is nothing to
+    /// remove, and the steps of the guest can be taken again. It empties its bounding set and sets its dispositions of signals back beforehand.
+    pub again: bool,
 }
 
 /// Lowest descriptor number that a [`Launch`] with this many leftovers may use: the keeper moves what it keeps below.
@@ -95,6 +105,9 @@ pub const fn keeper_fds(leftovers: usize) -> i32 {
 }
 
 const MAX_LEFTOVERS: usize = 1024;
+
+/// What is called with the keeper's pid when the guest stands at the gate.
+type Hold<'a> = dyn FnMut(i32) -> Result<(), Errno> + 'a;
 
 /// Where a launch failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,30 +166,16 @@ struct Context {
     arena: Arena,
     changed: OwnedFd,
     command_fd: OwnedFd,
-    state: AtomicU32,
-    stage: AtomicU32,
-    index: AtomicU32,
-    errno: AtomicI32,
-    command: AtomicU32,
-    forward: AtomicI32,
-    everybody: AtomicI32,
-    guest_pid: AtomicI32,
-    status: AtomicI32,
-    has_status: AtomicBool,
-    killed_ns: AtomicU64,
-    started_ns: AtomicU64,
-    ended_ns: AtomicU64,
-    user_us: AtomicU64,
-    system_us: AtomicU64,
-    reaped: AtomicU64,
-    last_pid: AtomicI32,
-    disk_left: AtomicU64,
-    disk_used: AtomicU64,
+    /// The present box's, which its [`Keeper`] keeps alive.
+    round: AtomicPtr<Round>,
 }
 
 /// A started box. Dropping it kills the box and waits for its end.
 pub struct Keeper {
     context: Arc<Context>,
+    round: Arc<Round>,
+    /// The box before: the keeper may have been reading of it when it was told of this one.
+    _former: Option<Arc<Round>>,
     pidfd: OwnedFd,
     pid: i32,
     reaped: bool,
@@ -190,7 +189,7 @@ impl core::fmt::Debug for Keeper {
 
 /// Asks for the end of a box from any thread.
 #[derive(Clone)]
-pub struct Remote(Arc<Context>);
+pub struct Remote(Arc<Context>, Arc<Round>);
 
 impl core::fmt::Debug for Remote {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -202,13 +201,13 @@ impl Remote {
     /// Kills everything in the box.
     pub fn kill(&self) {
         // Why, before the kill: the session finds it when it concludes.
-        let _ = self.0.killed_ns.compare_exchange(0, clock::monotonic_ns(), SeqCst, SeqCst);
-        self.0.order(COMMAND_KILL);
+        let _ = self.1.killed_ns.compare_exchange(0, clock::monotonic_ns(), SeqCst, SeqCst);
+        self.0.order(&self.1, COMMAND_KILL);
     }
 
     /// Sends a signal to the guest's process group.
     pub fn signal(&self, signal: i32) {
-        self.0.forward.store(signal, SeqCst);
+        self.1.forward.store(signal, SeqCst);
         poke(self.0.command_fd.as_raw_fd());
     }
 
@@ -218,15 +217,15 @@ impl Remote {
         if self.0.launch.subreaper {
             return false;
         }
-        self.0.everybody.store(signal, SeqCst);
+        self.1.everybody.store(signal, SeqCst);
         poke(self.0.command_fd.as_raw_fd());
         true
     }
 }
 
 impl Context {
-    fn order(&self, command: u32) {
-        self.command.fetch_or(command, SeqCst);
+    fn order(&self, round: &Round, command: u32) {
+        round.command.fetch_or(command, SeqCst);
         poke(self.command_fd.as_raw_fd());
     }
 }
@@ -274,74 +273,73 @@ impl Keeper {
         prepare: &mut dyn FnMut() -> Result<(), Errno>,
         hold: &mut dyn FnMut(i32) -> Result<(), Errno>,
     ) -> Result<Self, StartError> {
+        let mut keeper = Self::begin(launch, prepare)?;
+        match keeper.wait_started(Some(hold)) {
+            Ok(_) => Ok(keeper),
+            Err((stage, errno)) => Err(StartError::new(stage, errno, &keeper.context.launch)),
+        }
+    }
+
+    fn begin(mut launch: Launch, prepare: &mut dyn FnMut() -> Result<(), Errno>) -> Result<Self, StartError> {
         if launch.leftovers.len() > MAX_LEFTOVERS {
             return Err(StartError::new(Stage::Keeper, Errno::INVAL, &launch));
         }
         let fail = |e| StartError { stage: Stage::Keeper, errno: e, step: "launch", words: "start the keeper".into() };
         let arena = Arena::new().map_err(fail)?;
         let floor = keeper_fds(launch.leftovers.len());
+        let changed = eventfd(floor).map_err(fail)?;
+        let command_fd = eventfd(floor).map_err(fail)?;
+        if let Some(mut keep) = launch.keep.take() {
+            keep.extend([changed.as_raw_fd(), command_fd.as_raw_fd(), launch.supervisor.as_raw_fd()]);
+            keep.extend(launch.leftovers.iter().map(|leftover| leftover.parent.as_raw_fd()));
+            keep.extend(launch.outside.iter().chain(&launch.prepared).map(AsRawFd::as_raw_fd));
+            keep.extend(launch.gate.iter().flat_map(|(arrived, open)| [arrived.as_raw_fd(), open.as_raw_fd()]));
+            keep.sort_unstable();
+            launch.keep = Some(keep);
+        }
+        let round = Arc::new(Round::new());
         let context = Arc::new(Context {
             launch,
             arena,
-            changed: eventfd(floor).map_err(fail)?,
-            command_fd: eventfd(floor).map_err(fail)?,
-            state: AtomicU32::new(STARTING),
-            stage: AtomicU32::new(0),
-            index: AtomicU32::new(0),
-            errno: AtomicI32::new(0),
-            command: AtomicU32::new(0),
-            forward: AtomicI32::new(0),
-            everybody: AtomicI32::new(0),
-            guest_pid: AtomicI32::new(0),
-            status: AtomicI32::new(0),
-            has_status: AtomicBool::new(false),
-            killed_ns: AtomicU64::new(0),
-            started_ns: AtomicU64::new(0),
-            ended_ns: AtomicU64::new(0),
-            user_us: AtomicU64::new(0),
-            system_us: AtomicU64::new(0),
-            reaped: AtomicU64::new(0),
-            last_pid: AtomicI32::new(0),
-            disk_left: AtomicU64::new(u64::MAX),
-            disk_used: AtomicU64::new(0),
+            changed,
+            command_fd,
+            round: AtomicPtr::new(Arc::as_ptr(&round).cast_mut()),
         });
         let arg = Arc::as_ptr(&context).cast_mut().cast::<c_void>();
         // SAFETY: `context` outlives the keeper (Drop reaps it, or leaks it when it cannot); `main` is written by
         // the rules of `shared`; stack 0 is the keeper's alone.
         let cloned = unsafe { clone_vm(&context.launch.keeper, &context.arena, 0, main, arg) };
         let (pid, pidfd) = cloned.map_err(|e| StartError::new(Stage::Clone, e, &context.launch))?;
-        let mut keeper = Self { context, pidfd, pid, reaped: false };
+        let keeper = Self { context, round, _former: None, pidfd, pid, reaped: false };
         if let Some(prepared) = &keeper.context.launch.prepared {
             let answer = if prepare().is_ok() { GO } else { STAY };
             if !put(prepared, answer) {
                 keeper.end_keeper();
             }
         }
-        match keeper.wait_started(hold) {
-            Ok(()) => Ok(keeper),
-            Err((stage, errno)) => Err(StartError::new(stage, errno, &keeper.context.launch)),
-        }
+        Ok(keeper)
     }
 
-    fn wait_started(&mut self, hold: &mut dyn FnMut(i32) -> Result<(), Errno>) -> Result<(), (Stage, Errno)> {
+    /// Until the guest has executed. Without `hold`, also until it stands at the gate: false.
+    fn wait_started(&mut self, mut hold: Option<&mut Hold<'_>>) -> Result<bool, (Stage, Errno)> {
         use rustix::event::{PollFd, PollFlags, poll};
         let mut at_gate = None;
         loop {
-            match self.context.state.load(SeqCst) {
+            match self.round.state.load(SeqCst) {
                 STARTING => {}
                 FAILED => {
-                    let index = self.context.index.load(SeqCst);
-                    let stage = match self.context.stage.load(SeqCst) {
+                    let index = self.round.index.load(SeqCst);
+                    let stage = match self.round.stage.load(SeqCst) {
                         0 => Stage::Setup(index),
                         1 => Stage::Clone,
                         _ => Stage::Guest(index),
                     };
                     // Why the gate stayed shut says more than that it did.
-                    let errno = at_gate.unwrap_or(Errno(self.context.errno.load(SeqCst)));
+                    let errno = at_gate.unwrap_or(Errno(self.round.errno.load(SeqCst)));
                     self.finish();
                     return Err((stage, errno));
                 }
-                _ => return Ok(()),
+                _ => return Ok(true),
             }
             let gate = self.context.launch.gate.as_ref();
             let third = gate.map_or(&self.context.changed, |(arrived, _)| arrived);
@@ -351,12 +349,13 @@ impl Keeper {
             let gone = !fds[1].revents().is_empty();
             if let (Some((arrived, open)), false) = (gate, fds[2].revents().is_empty()) {
                 take(arrived);
+                let Some(hold) = &mut hold else { return Ok(false) };
                 at_gate = hold(self.pid).err();
                 if !put(open, if at_gate.is_some() { STAY } else { GO }) {
                     self.end_keeper();
                 }
             }
-            if gone && self.context.state.load(SeqCst) == STARTING {
+            if gone && self.round.state.load(SeqCst) == STARTING {
                 self.finish();
                 return Err((Stage::Keeper, Errno::SRCH));
             }
@@ -385,33 +384,33 @@ impl Keeper {
 
     /// A handle that kills or signals from any thread.
     pub fn remote(&self) -> Remote {
-        Remote(Arc::clone(&self.context))
+        Remote(Arc::clone(&self.context), Arc::clone(&self.round))
     }
 
     /// CLOCK_MONOTONIC before the guest's last two steps, filter and exec, in nanoseconds.
     pub fn started_ns(&self) -> u64 {
-        self.context.started_ns.load(SeqCst)
+        self.round.started_ns.load(SeqCst)
     }
 
     /// CLOCK_MONOTONIC at the end of the guest's first process, once it has ended.
     pub fn ended_ns(&self) -> Option<u64> {
-        Some(self.context.ended_ns.load(SeqCst)).filter(|ns| *ns != 0)
+        Some(self.round.ended_ns.load(SeqCst)).filter(|ns| *ns != 0)
     }
 
     /// How the guest's first process ended, once it has.
     pub fn status(&self) -> Option<Status> {
-        let known = self.context.has_status.load(SeqCst);
-        known.then(|| Status::from_wait(self.context.status.load(SeqCst)))
+        let known = self.round.has_status.load(SeqCst);
+        known.then(|| Status::from_wait(self.round.status.load(SeqCst)))
     }
 
     /// CLOCK_MONOTONIC when a [`Remote`] asked for the end, if one did.
     pub fn killed_ns(&self) -> Option<u64> {
-        Some(self.context.killed_ns.load(SeqCst)).filter(|ns| *ns != 0)
+        Some(self.round.killed_ns.load(SeqCst)).filter(|ns| *ns != 0)
     }
 
     /// Nobody is left in the box.
     pub fn is_empty(&self) -> bool {
-        self.context.state.load(SeqCst) == DONE
+        self.round.state.load(SeqCst) == DONE
     }
 
     /// The keeper has ended without having emptied its box, which only an outside SIGKILL does.
@@ -425,13 +424,13 @@ impl Keeper {
     /// How many tasks the box ever had, threads too, when its first process had ended. None without a PID namespace.
     pub fn tasks_ever(&self) -> Option<u64> {
         // The keeper is number 1.
-        u64::try_from(self.context.last_pid.load(SeqCst)).ok().filter(|pid| *pid > 1).map(|pid| pid - 1)
+        u64::try_from(self.round.last_pid.load(SeqCst)).ok().filter(|pid| *pid > 1).map(|pid| pid - 1)
     }
 
     /// Bytes of the private disk that were used and that were left when the first process had ended, if they were asked for.
     pub fn disk(&self) -> Option<(u64, u64)> {
-        let left = Some(self.context.disk_left.load(SeqCst)).filter(|bytes| *bytes != u64::MAX);
-        left.map(|left| (self.context.disk_used.load(SeqCst), left))
+        let left = Some(self.round.disk_left.load(SeqCst)).filter(|bytes| *bytes != u64::MAX);
+        left.map(|left| (self.round.disk_used.load(SeqCst), left))
     }
 
     fn ended_within_ms(&self, ms: i64) -> bool {
@@ -443,21 +442,26 @@ impl Keeper {
     /// What was counted so far.
     pub fn counted(&self) -> Counted {
         Counted {
-            user_us: self.context.user_us.load(SeqCst),
-            system_us: self.context.system_us.load(SeqCst),
-            reaped: self.context.reaped.load(SeqCst),
+            user_us: self.round.user_us.load(SeqCst),
+            system_us: self.round.system_us.load(SeqCst),
+            reaped: self.round.reaped.load(SeqCst),
         }
     }
 
     /// Kills everything in the box.
     pub fn kill(&self) {
-        self.context.order(COMMAND_KILL);
+        self.context.order(&self.round, COMMAND_KILL);
+    }
+
+    /// Lets an empty box go without waiting for it: the keeper removes the leftovers and ends. [`Keeper::finish`] waits.
+    pub fn release(&self) {
+        self.context.order(&self.round, COMMAND_KILL | COMMAND_RELEASE);
     }
 
     /// Kills the keeper itself: with a PID namespace the kernel then kills all that is in it.
     pub fn kill_hard(&self) {
         if self.context.launch.subreaper {
-            self.context.order(COMMAND_KILL);
+            self.context.order(&self.round, COMMAND_KILL);
             return;
         }
         self.end_keeper();
@@ -476,7 +480,7 @@ impl Keeper {
         }
         // Said again until it is heard: a keeper that missed the one poke would wait for ever, and we for it.
         for round in 0..50 {
-            self.context.order(COMMAND_KILL | COMMAND_RELEASE);
+            self.context.order(&self.round, COMMAND_KILL | COMMAND_RELEASE);
             if self.ended_within_ms(100) {
                 break;
             }
@@ -496,7 +500,7 @@ impl Keeper {
                 Ok(None) | Err(_) => {}
             }
         }
-        if self.context.state.load(SeqCst) != DONE && self.context.state.load(SeqCst) != FAILED {
+        if self.round.state.load(SeqCst) != DONE && self.round.state.load(SeqCst) != FAILED {
             // The keeper was killed from outside: its control groups are ours to remove.
             for leftover in &self.context.launch.leftovers {
                 if !leftover.shared || is_last(leftover.parent.as_raw_fd()) {
@@ -512,7 +516,7 @@ impl Drop for Keeper {
         self.finish();
         if !self.reaped {
             // Never free memory that a live process runs on.
-            core::mem::forget(Arc::clone(&self.context));
+            core::mem::forget((Arc::clone(&self.context), Arc::clone(&self.round), self._former.take()));
         }
     }
 }
