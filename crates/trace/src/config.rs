@@ -16,11 +16,14 @@ pub struct Config {
     pub follow: bool,
     /// Keep [`Task::usage`](crate::Task::usage). Costs getrusage(2) at each stop.
     pub usage: bool,
+    /// Show also returns of calls whose entry was not shown: a task that is resumed with [`Go::Syscall`] in the middle of one. They have
+    /// no [`Task::call`](crate::Task::call).
+    pub returns: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { start: Go::Syscall, no_untraced: false, follow: true, usage: false }
+        Self { start: Go::Syscall, no_untraced: false, follow: true, usage: false, returns: false }
     }
 }
 
