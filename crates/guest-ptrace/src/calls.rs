@@ -56,16 +56,15 @@ impl Mediator {
     fn reply(&mut self, caller: i32, value: i64, tracer: &mut Tracer, engine: &dyn Engine) {
         let number = self.numbers.ptrace.cast_signed();
         tracer.settle(caller, |task, stop| {
-            if let Ok(mut registers) = stop.registers() {
-                registers.set_number(if matches!(stop, Real::Left(_)) { number } else { -1 });
+            let stopping = Stopping { task, awaited: engine.awaits(caller) };
+            let Ok(mut registers) = stop.registers() else { return Resume::AsBefore };
+            if matches!(stop, Real::Left(_)) {
+                registers.set_number(number);
                 registers.set_result(value);
                 let _ = stop.set_registers(&registers);
+                return self.shown_exit(stopping);
             }
-            let stopping = Stopping { task, awaited: engine.awaits(caller) };
-            match stop {
-                Real::Left(_) => self.shown_exit(stopping),
-                _ => self.go(stopping, Resume::Free),
-            }
+            self.answer(stopping, stop, registers, value, Resume::Free)
         });
     }
 
@@ -201,7 +200,10 @@ impl Mediator {
             stop: None,
             listening: false,
             code: None,
+            trap: 0,
             interrupted: false,
+            stopping: false,
+            known: false,
             fresh: false,
             child: process == tid && names::parent(tid) == Some(tracer_process),
             number: self.names.seen(tracer, tid),
@@ -232,11 +234,14 @@ impl Mediator {
         }
         self.attach(target, process, (caller, by), asking.seize, asking.options);
         if !asking.seize {
-            self.send_thread(process, target, SIGSTOP, SI_KERNEL, [0; 4]);
+            self.send_thread(process, target, SIGSTOP, SI_KERNEL, [0; 3]);
         }
         if stopped {
             // It comes into a stop that requests can be made in before the call returns: JOBCTL_TRAPPING.
             self.trapping.insert(target, caller);
+            if let Some(tracee) = self.machine.tracee_mut(target) {
+                tracee.known = true;
+            }
             let _ = ptrace::interrupt(target);
             return Outcome::Later;
         }

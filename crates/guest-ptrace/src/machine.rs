@@ -15,6 +15,8 @@ pub use self::report::{Ended, Report, Select, Who};
 use crate::request::{self, EXITKILL, Needs, Request};
 
 const SIGTRAP: i32 = 5;
+/// SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU.
+const STOPPING: std::ops::RangeInclusive<i32> = 19..=22;
 const LAST_SIGNAL: u64 = 64;
 
 /// A stop, virtual or real.
@@ -57,8 +59,14 @@ pub struct Tracee {
     pub listening: bool,
     /// What a wait has not been told of this stop: signal, and event above it.
     pub code: Option<i32>,
+    /// The same as long as it stands in it: what its siginfo says.
+    pub trap: i32,
     /// PTRACE_INTERRUPT is to be answered by a stop.
     pub interrupted: bool,
+    /// A stopping signal was delivered to its process, and it has not stopped for it yet: the kernel tells the parent of this stop.
+    pub stopping: bool,
+    /// The stop of its process was told to the parent before it was traced.
+    pub known: bool,
     /// Born a tracee, and not seen to stop.
     pub fresh: bool,
     /// Its real parent is the tracer's process.
@@ -176,7 +184,8 @@ impl Machine {
     /// The tracee that a thread knows by this number.
     #[must_use]
     pub fn called(&self, tracer: i32, number: i32) -> Option<i32> {
-        self.tracees().find(|(_, t)| t.tracer == tracer && t.number == number).map(|(tid, _)| tid)
+        let lives = self.tracees().find(|(_, t)| t.tracer == tracer && t.number == number).map(|(tid, _)| tid);
+        lives.or_else(|| self.ended.iter().find(|e| e.tracer == tracer && e.number == number).map(|e| e.tid))
     }
 
     /// A thread has become a tracee.
@@ -197,7 +206,10 @@ impl Machine {
                 stop: None,
                 listening: false,
                 code: None,
+                trap: 0,
                 interrupted: false,
+                stopping: false,
+                known: false,
                 fresh: true,
                 child: false,
                 number: 0,
@@ -238,7 +250,8 @@ impl Machine {
         tracee.interrupted = false;
         tracee.listening = false;
         tracee.stop = Some(stop);
-        tracee.code = Some(tracee.code_of(stop));
+        tracee.trap = tracee.code_of(stop);
+        tracee.code = Some(tracee.trap);
         Fate::Show
     }
 
@@ -246,7 +259,14 @@ impl Machine {
     pub fn request(&mut self, caller: i32, number: u64, target: Option<i32>, address: u64, data: u64) -> Step {
         let (request, needs) = request::of(number);
         let Some((target, tracee)) = target.and_then(|tid| Some((tid, self.tracees.get_mut(&tid)?))) else {
-            return failed(ESRCH);
+            // A zombie that nobody has waited for is its tracer's, in no stop.
+            let ended = self.ended.iter().find(|e| e.tracer == caller && Some(e.tid) == target);
+            return match (request, ended) {
+                (Request::Kill, Some(_)) => Step::Done(0),
+                (Request::Interrupt, Some(ended)) if ended.seized => Step::Done(0),
+                (Request::Interrupt, Some(_)) => failed(EIO),
+                _ => failed(ESRCH),
+            };
         };
         let stop = tracee.stop.filter(|_| !tracee.listening);
         if tracee.tracer != caller || needs == Needs::Stopped && stop.is_none() {
@@ -266,6 +286,12 @@ impl Machine {
             }
             (Request::Resume(go), Some(from)) => {
                 (tracee.mode, tracee.stop, tracee.code) = (go, None, None);
+                let process = tracee.process;
+                if matches!(from, Stop::Signal(_)) && STOPPING.contains(&signal) {
+                    for tracee in self.tracees.values_mut().filter(|tracee| tracee.process == process) {
+                        (tracee.stopping, tracee.known) = (true, false);
+                    }
+                }
                 Step::Resume { go, signal, from }
             }
             (Request::Detach, Some(from)) => {

@@ -57,6 +57,8 @@ pub struct Mediator {
     pub(crate) waits: BTreeMap<i32, Wait>,
     /// Threads whose next wait is a ppoll.
     pub(crate) polls: BTreeSet<i32>,
+    /// Numbers of calls that were answered without being made, of threads whose registers somebody may look at.
+    pub(crate) answered: BTreeMap<i32, i32>,
     /// Threads that enter their wait again, which nobody is shown.
     pub(crate) redone: BTreeSet<i32>,
     /// Processes that the kernel has said have no children, in a wait with these flags.
@@ -89,6 +91,7 @@ impl Mediator {
             names: Names::default(),
             waits: BTreeMap::new(),
             polls: BTreeSet::new(),
+            answered: BTreeMap::new(),
             redone: BTreeSet::new(),
             childless: BTreeMap::new(),
             kicks: BTreeSet::new(),
@@ -131,12 +134,26 @@ impl Mediator {
             Fate::Pass => {}
             Fate::Again => drop(tipstaff_sys::ptrace::interrupt(tid)),
             // As the kernel has it, out of nothing: SI_USER, by nobody.
-            Fate::FirstStop => self.send_thread(process, tid, SIGSTOP, SI_USER, [0; 4]),
+            Fate::FirstStop => self.send_thread(process, tid, SIGSTOP, SI_USER, [0; 3]),
         }
         self.go(stopping, resume)
     }
 
-    pub(crate) fn send_thread(&mut self, process: i32, tid: i32, signal: i32, code: i32, rest: [i32; 4]) {
+    /// The call at whose entry a thread stands is not made, and returns this. Who is traced himself has the call's number in his registers behind
+    /// it, as if it had been made: that costs one stop more.
+    pub(crate) fn answer(&mut self, stopping: Stopping<'_>, stop: &Real, mut registers: Registers, value: i64, resume: Resume) -> Resume {
+        let (tid, number) = (stopping.task.tid(), registers.number());
+        registers.set_number(-1);
+        registers.set_result(value);
+        let _ = stop.set_registers(&registers);
+        if self.machine.tracee(tid).is_some() {
+            self.answered.insert(tid, number);
+            return Resume::ToSyscall;
+        }
+        self.go(stopping, resume)
+    }
+
+    pub(crate) fn send_thread(&mut self, process: i32, tid: i32, signal: i32, code: i32, rest: [i32; 3]) {
         self.sent = true;
         self.mark.thread(process, tid, signal, code, rest);
     }
@@ -175,6 +192,12 @@ impl Mediator {
 
     fn left(&mut self, stopping: Stopping<'_>, stop: &Real, value: i64, wait: Option<Wait>, resume: Resume) -> Resume {
         let (tid, process) = (stopping.task.tid(), stopping.task.process());
+        if let Some(number) = self.answered.remove(&tid)
+            && let Ok(mut registers) = stop.registers()
+        {
+            registers.set_number(number);
+            let _ = stop.set_registers(&registers);
+        }
         if let Some(asking) = self.asking.remove(&tid) {
             let mut registers = asking.registers;
             match access::answer(value) {
@@ -199,7 +222,7 @@ impl Mediator {
         if self.machine.tracee(tid).is_some_and(|tracee| steps(tracee.mode)) {
             // The step over a call whose return somebody had to see: the trap that the kernel would have sent.
             let ip = stop.registers().map_or(0, |registers| registers.ip());
-            self.send_thread(process, tid, SIGTRAP, TRAP_BRKPT, [ip as i32, (ip >> 32) as i32, 0, 0]);
+            self.send_thread(process, tid, SIGTRAP, TRAP_BRKPT, [ip as i32, (ip >> 32) as i32, 0]);
             return Resume::Free;
         }
         self.show(stopping, Stop::Exit, false, resume)
@@ -262,7 +285,7 @@ impl Mediator {
         tracee.uid = names::uid(tracer, tid);
         if !tracee.seized && tracee.options & tipstaff_sys::ptrace::option::TRACEEXEC == 0 {
             let uid = names::uid(tid, tid).cast_signed();
-            self.send_thread(tid, tid, SIGTRAP, SI_USER, [own, uid, 0, 0]);
+            self.send_thread(tid, tid, SIGTRAP, SI_USER, [own, uid, 0]);
         }
         self.show(stopping, Stop::Event(event::EXEC), false, resume)
     }

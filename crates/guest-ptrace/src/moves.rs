@@ -2,7 +2,7 @@
 
 use tipstaff_abi::errno::{EFAULT, EINVAL, EIO};
 use tipstaff_sys::ptrace::event;
-use tipstaff_sys::ptrace_copy::{self as copy, Fetch, LONGEST_SET, SetSized, Store};
+use tipstaff_sys::ptrace_copy::{self as copy, Fetch, LONGEST_SET, SetSized, Sized, Store};
 use tipstaff_sys::{Errno, process_vm};
 
 use crate::machine::{Stop, Tracee};
@@ -11,7 +11,10 @@ use crate::request::Request;
 const SIGINFO: usize = 128;
 /// ptrace_peek_siginfo_args.flags: PTRACE_PEEKSIGINFO_SHARED.
 const SHARED: u32 = 1;
-const SYSCALL_TRAP: i32 = 5 | 0x80;
+/// struct ptrace_syscall_info without what belongs to a call.
+const NO_CALL: usize = 24;
+const SIGTRAP: i32 = 5;
+const SYSCALL_TRAP: i32 = SIGTRAP | 0x80;
 
 fn errno(errno: Errno) -> i64 {
     -i64::from(errno.0)
@@ -74,11 +77,10 @@ impl Move {
                     rename(tracee, &mut bytes);
                 }
                 if what == Fetch::SigInfo
-                    && matches!(tracee.stop, Some(Stop::Entry | Stop::Exit))
-                    && tracee.options & tipstaff_sys::ptrace::option::TRACESYSGOOD == 0
+                    && is_plain_trap(tracee)
                     && bytes[8..12] == SYSCALL_TRAP.to_ne_bytes()
                 {
-                    bytes[8..12].copy_from_slice(&5i32.to_ne_bytes());
+                    bytes[8..12].copy_from_slice(&SIGTRAP.to_ne_bytes());
                 }
                 write(caller, data, &bytes)?;
                 Ok(0)
@@ -97,7 +99,13 @@ impl Move {
             }
             Request::Poke(what) => copy::poke(target, what, at, data as usize).map_err(errno).map(|()| 0),
             Request::FetchSized(what) => {
-                let (told, bytes) = copy::fetch_sized(target, what, at).map_err(errno)?;
+                let (mut told, mut bytes) = copy::fetch_sized(target, what, at).map_err(errno)?;
+                if what == Sized::SyscallInfo && is_plain_trap(tracee) && told > NO_CALL {
+                    told = NO_CALL;
+                    bytes.truncate(NO_CALL);
+                    // PTRACE_SYSCALL_INFO_NONE.
+                    bytes.iter_mut().take(1).for_each(|op| *op = 0);
+                }
                 write(caller, data, &bytes)?;
                 Ok(told as i64)
             }
@@ -110,6 +118,9 @@ impl Move {
                 bytes.truncate(known);
                 // A size that is wrong is EINVAL before the memory is looked at.
                 let readable = read(caller, data, &mut bytes);
+                if what == SetSized::SyscallInfo && is_plain_trap(tracee) {
+                    return Err(readable.err().filter(|_| at >= known).unwrap_or(failed(EINVAL)));
+                }
                 match (copy::store_sized(target, what, at, &bytes), readable) {
                     (Err(e), _) if e.0 == i32::from(EINVAL) || e.0 == i32::from(EIO) => Err(errno(e)),
                     (_, Err(fault)) => Err(fault),
@@ -177,6 +188,11 @@ impl Move {
         Ok((word(0), word(8)))
     }
 
+}
+
+/// A syscall stop without PTRACE_O_TRACESYSGOOD: for the kernel it is a SIGTRAP like others.
+fn is_plain_trap(tracee: &Tracee) -> bool {
+    matches!(tracee.stop, Some(Stop::Entry | Stop::Exit)) && tracee.trap == SIGTRAP
 }
 
 /// The messages of some events are numbers of tasks, and ours are not the tracer's.

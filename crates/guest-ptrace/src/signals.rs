@@ -1,7 +1,8 @@
 //! Signals that the kernel would send: SIGCHLD for what a tracer is told, SIGSTOP of an attach, SIGTRAP after an exec.
 //!
 //! A siginfo with a code of the kernel's may only be sent to oneself: rt_sigqueueinfo(2). So what is sent has a code that no program knows, with the
-//! true one in si_errno, and it is set right when the signal is about to be delivered, which every signal of a traced task is shown to us for.
+//! true one in si_errno, and it is set right when the signal is about to be delivered, which every signal of a traced task is shown to us for. What
+//! the kernel overwrites on the way from another PID or user namespace, si_pid and si_uid, travels where the value of a queued signal lies.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -41,21 +42,22 @@ impl Mark {
         Self(-(1 << 16) - (number & 0x0fff_ffff))
     }
 
-    fn sent(self, signal: i32, code: i32, rest: [i32; 4]) -> SigInfo {
+    fn sent(self, signal: i32, code: i32, rest: [i32; 3]) -> SigInfo {
         let mut words = [0i32; 32];
-        (words[0], words[1], words[2]) = (signal, code, self.0);
-        words[4..8].copy_from_slice(&rest);
+        // Codes and states are small.
+        (words[0], words[1], words[2]) = (signal, code | rest[2] << 16, self.0);
+        (words[6], words[7]) = (rest[0], rest[1]);
         info(words)
     }
 
     /// For a thread.
-    pub fn thread(self, process: i32, tid: i32, signal: i32, code: i32, rest: [i32; 4]) {
+    pub fn thread(self, process: i32, tid: i32, signal: i32, code: i32, rest: [i32; 3]) {
         // ESRCH: it is gone.
         let _ = signal::queue_thread(process, tid, &self.sent(signal, code, rest));
     }
 
     /// For a process.
-    pub fn process(self, process: i32, signal: i32, code: i32, rest: [i32; 4]) {
+    pub fn process(self, process: i32, signal: i32, code: i32, rest: [i32; 3]) {
         let _ = signal::queue(process, &self.sent(signal, code, rest));
     }
 
@@ -67,7 +69,9 @@ impl Mark {
         let Ok(found) = stop.info() else { return };
         if found.code() == self.0 {
             let mut words = words(&found);
-            (words[1], words[2]) = (0, found.errno());
+            let packed = found.errno();
+            (words[1], words[2]) = (0, packed & 0xffff);
+            (words[4], words[5], words[6], words[7]) = (words[6], words[7], packed >> 16, 0);
             let _ = stop.set_info(&info(words));
         }
     }

@@ -76,7 +76,7 @@ pub(crate) struct Wait {
     /// It has been interrupted by us.
     pub kicked: bool,
     /// A SIGCHLD that is sent if the waiter has it blocked: si_code, and what lies behind si_pid.
-    pub owed: Option<(i32, [i32; 4])>,
+    pub owed: Option<(i32, [i32; 3])>,
 }
 
 impl Wait {
@@ -173,6 +173,19 @@ impl Wait {
         0
     }
 
+    /// The kernel has told of this child's end.
+    pub fn ended_child(&self, tid: i32, returned: i64) -> Option<i32> {
+        if !self.by_id {
+            return (returned > 0).then_some(returned as i32);
+        }
+        let mut words = [0; 12];
+        if returned != 0 || self.result == 0 || read(tid, self.result + 8, &mut words).is_err() {
+            return None;
+        }
+        let int = |at: usize| i32::from_ne_bytes(std::array::from_fn(|n| words[at + n]));
+        matches!(int(0), CLD_EXITED | CLD_KILLED | CLD_DUMPED).then(|| int(8))
+    }
+
     /// The kernel has told of a stopping signal of this child: what its parent sees with WUNTRACED.
     pub fn stopped_child(&self, tid: i32, returned: i64) -> Option<i32> {
         let int = |address: u64| {
@@ -210,6 +223,7 @@ pub(crate) fn cause(status: i32) -> (i32, i32) {
 pub(crate) fn told(stop: Option<Stop>, status: i32) -> (i32, i32) {
     match stop {
         Some(Stop::Group(signal)) => (CLD_STOPPED, signal),
+        Some(Stop::Trap) => (CLD_STOPPED, 0),
         Some(_) => (CLD_TRAPPED, status >> 8 & 0x7f),
         None => cause(status),
     }

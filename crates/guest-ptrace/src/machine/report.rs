@@ -19,6 +19,10 @@ pub struct Ended {
     pub uid: u32,
     /// struct rusage.
     pub usage: [u64; 18],
+    /// PTRACE_SEIZE.
+    pub seized: bool,
+    /// The kernel tells its parent, which is its tracer.
+    pub by_kernel: bool,
 }
 
 /// Whom a wait is for.
@@ -91,7 +95,7 @@ impl Machine {
     pub fn waits(&self, select: &Select, in_group: &dyn Fn(i32, i32) -> bool) -> bool {
         let of = |t: &Tracee| (t.tracer, t.tracer_process);
         self.tracees().any(|(tid, t)| select.takes((tid, t.number), of(t), in_group))
-            || self.ended.iter().any(|e| select.takes((e.tid, e.number), (e.tracer, e.tracer_process), in_group))
+            || self.ended.iter().filter(|e| !e.by_kernel).any(|e| select.takes((e.tid, e.number), (e.tracer, e.tracer_process), in_group))
     }
 
     /// The tracee that a process calls so.
@@ -106,7 +110,7 @@ impl Machine {
     pub fn report(&mut self, select: &Select, keep: bool, in_group: &dyn Fn(i32, i32) -> bool) -> Option<Report> {
         if select.exits
             && let Some(at) =
-                self.ended.iter().position(|e| select.takes((e.tid, e.number), (e.tracer, e.tracer_process), in_group))
+                self.ended.iter().position(|e| !e.by_kernel && select.takes((e.tid, e.number), (e.tracer, e.tracer_process), in_group))
         {
             let ended = if keep { self.ended[at].clone() } else { self.ended.remove(at) };
             let Ended { tid, number, status, uid, usage, .. } = ended;
@@ -121,16 +125,35 @@ impl Machine {
         Some(Report { tid, number: tracee.number, status, stop: tracee.stop, uid: tracee.uid, usage: tracee.usage })
     }
 
-    /// A tracee has ended, really. If its tracer is to be told by us, what it is told; the kernel tells a parent of its child itself.
+    /// A tracee has ended, really: what its tracer is told.
     pub fn ended(&mut self, tid: i32, status: i32, usage: [u64; 18]) -> Option<Ended> {
         let tracee = self.tracees.remove(&tid)?;
-        if tracee.child && tracee.process == tid {
-            return None;
-        }
-        let Tracee { number, tracer, tracer_process, uid, .. } = tracee;
-        let ended = Ended { tid, number, tracer, tracer_process, status, uid, usage };
+        let by_kernel = tracee.child && tracee.process == tid;
+        let Tracee { number, tracer, tracer_process, uid, seized, .. } = tracee;
+        let ended = Ended { tid, number, tracer, tracer_process, status, uid, usage, seized, by_kernel };
         self.ended.push(ended.clone());
         Some(ended)
+    }
+
+    /// The kernel has told a process of the end of its child. `ours`: that was not passed on, and is to be told by us.
+    pub fn told(&mut self, process: i32, number: i32, ours: bool) {
+        let is = |e: &Ended| e.by_kernel && e.tracer_process == process && e.number == number;
+        if ours {
+            self.ended.iter_mut().filter(|e| is(e)).for_each(|e| e.by_kernel = false);
+        } else {
+            self.ended.retain(|e| !is(e));
+        }
+    }
+
+    /// Whether the kernel has this end to tell, or has told it just now.
+    #[must_use]
+    pub fn tells(&self, process: i32, number: i32) -> bool {
+        self.ended.iter().any(|e| e.by_kernel && e.tracer_process == process && e.number == number)
+    }
+
+    /// A process has no children.
+    pub fn childless(&mut self, process: i32) {
+        self.ended.retain(|e| !e.by_kernel || e.tracer_process != process);
     }
 
     /// A tracee has gone without an end: the leader whose place an executing thread took.

@@ -20,7 +20,10 @@ fn tracee(seized: bool, options: u32) -> Tracee {
         stop: None,
         listening: false,
         code: None,
+        trap: 0,
         interrupted: false,
+        stopping: false,
+        known: false,
         fresh: false,
         child: true,
         number: 2,
@@ -163,7 +166,11 @@ fn an_exec_moves_the_tracee_to_the_leaders_number() {
 #[test]
 fn ends_are_told_to_the_tracer_but_not_of_its_own_children() {
     let mut m = machine(false, 0);
-    assert_eq!(m.ended(TID, 0x300, [0; 18]), None, "the kernel tells");
+    assert!(m.ended(TID, 0x300, [0; 18]).is_some_and(|ended| ended.by_kernel), "the kernel tells");
+    assert_eq!(status(&mut m), None);
+    assert_eq!(m.request(TRACER, 8, Some(TID), 0, 0), Step::Done(0), "a zombie");
+    m.told(TRACER, 2, false);
+    assert_eq!(m.request(TRACER, 8, Some(TID), 0, 0), failed(ESRCH), "reaped");
     m.attach(TID, Tracee { child: false, ..tracee(false, 0) });
     assert!(m.ended(TID, 0x300, [0; 18]).is_some());
     assert!(m.traces(TRACER) && m.waits(&any(), &nobody));

@@ -4,7 +4,7 @@ use tipstaff_sys::ptrace;
 use tipstaff_trace::{End, Task};
 
 use super::{Mediator, Todo};
-use crate::machine::Report;
+use crate::machine::{Report, Stop};
 use crate::names::{self, in_group, mask, status};
 use crate::signals::SIGCHLD;
 use crate::waits::told;
@@ -15,10 +15,13 @@ const BLOCKED: u64 = 1 << (SIGCHLD - 1);
 impl Mediator {
     /// A tracee has stopped, and its tracer is to know.
     pub(crate) fn stop_news(&mut self, tid: i32) {
-        let Some(tracee) = self.machine.tracee(tid) else { return };
+        let Some(tracee) = self.machine.tracee_mut(tid) else { return };
         let (stop, code) = (tracee.stop, tracee.code.unwrap_or(0));
+        let fresh = std::mem::replace(&mut tracee.stopping, false);
         // The parent of a stopped process is told by the kernel, and it is the same one.
-        let by_kernel = matches!(stop, Some(crate::machine::Stop::Group(_))) && tracee.child && tracee.process == tid;
+        let by_kernel = matches!(stop, Some(Stop::Group(_))) && fresh && tracee.child && tracee.process == tid;
+        // do_notify_parent_cldstop() tells of group_exit_code, which a wait has taken.
+        let stop = if tracee.known && matches!(stop, Some(Stop::Group(_))) { Some(Stop::Group(0)) } else { stop };
         let (process, tracer, number, uid) = (tracee.tracer_process, tracee.tracer, tracee.number, tracee.uid);
         let news = Report { tid, number, status: code << 8, stop, uid, usage: [0; 18] };
         self.news(process, tracer, &news, by_kernel);
@@ -44,7 +47,7 @@ impl Mediator {
             return;
         }
         let (code, value) = told(news.stop, news.status);
-        let rest = [news.number, news.uid.cast_signed(), value, 0];
+        let rest = [news.number, news.uid.cast_signed(), value];
         if disposition.handled {
             self.sent = true;
             self.mark.process(process, SIGCHLD, code, rest);
@@ -81,6 +84,7 @@ impl Mediator {
             set.remove(&tid);
         }
         self.waits.remove(&tid);
+        self.answered.remove(&tid);
         self.asking.remove(&tid);
         if let Some(caller) = self.trapping.remove(&tid) {
             self.todo.push_back(Todo::Reply(caller, 0));
@@ -104,7 +108,7 @@ impl Mediator {
                 return;
             }
         };
-        if let Some(ended) = self.machine.ended(tid, status, task.usage().raw) {
+        if let Some(ended) = self.machine.ended(tid, status, task.usage().raw).filter(|ended| !ended.by_kernel) {
             let ignored = self.dispositions.get(&ended.tracer_process).is_some_and(|d| d.ignored);
             if ignored {
                 self.machine.reaped(tid);

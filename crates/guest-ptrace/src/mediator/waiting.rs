@@ -25,15 +25,8 @@ impl Mediator {
             return self.go(stopping, resume);
         }
         let grouped = |target, group| in_group(tid, target, group);
-        let skip = |result: i64| {
-            let mut registers = registers;
-            registers.set_number(-1);
-            registers.set_result(result);
-            let _ = stop.set_registers(&registers);
-        };
         if let Some(report) = self.machine.report(&wait.select, wait.keeps(), &grouped) {
-            skip(wait.tell(tid, &report));
-            return self.go(stopping, resume);
+            return self.answer(stopping, stop, registers, wait.tell(tid, &report), resume);
         }
         if !self.machine.waits(&wait.select, &grouped) {
             self.waits.insert(tid, wait);
@@ -48,8 +41,7 @@ impl Mediator {
         };
         if poll || alone {
             if !wait.hangs() {
-                skip(wait.nothing(tid));
-                return self.go(stopping, resume);
+                return self.answer(stopping, stop, registers, wait.nothing(tid), resume);
             }
             let mut registers = registers;
             registers.set_number(self.numbers.ppoll.cast_signed());
@@ -82,6 +74,19 @@ impl Mediator {
         let nothing = !wait.hangs() && value == 0 && (!wait.by_id || self.found_nobody(tid, wait));
         if value == ECHILD && !wait.poll && wait.select.who == Who::Any && wait.select.thread.is_none() {
             self.childless.insert(wait.process, wait.flags & FLAGS);
+            self.machine.childless(wait.process);
+        }
+        if let Some(child) = wait.ended_child(tid, value).filter(|&child| self.machine.tells(wait.process, child))
+            && !wait.keeps()
+        {
+            // An end before that one, of a thread of its process, which is told first.
+            let earlier = self.machine.report(&wait.select, false, &grouped);
+            self.machine.told(wait.process, child, earlier.is_some());
+            if let Some(report) = earlier {
+                registers.set_result(wait.tell(tid, &report));
+                let _ = stop.set_registers(&registers);
+            }
+            return false;
         }
         if interrupted || nothing || value == ECHILD {
             if let Some(report) = self.machine.report(&wait.select, wait.keeps(), &grouped) {
