@@ -163,6 +163,9 @@ impl Mediator {
                         let _ = stop.set_info(&info);
                     }
                 }
+                if let (Stop::Entry, Some(stop)) = (from, tracer.held(target)) {
+                    self.note_clone(target, stop);
+                }
                 let go = if engine.awaits(target) && matches!(go, Go::Free | Go::Step | Go::Block) { Go::Syscall } else { go };
                 tracer.release(target, Resume::Exactly { go, signal });
             }
@@ -208,6 +211,7 @@ impl Mediator {
             child: process == tid && names::parent(tid) == Some(tracer_process),
             number: self.names.seen(tracer, tid),
             other: 0,
+            since: 0,
             uid: names::uid(tracer, tid),
             usage: [0; 18],
         };
@@ -234,7 +238,7 @@ impl Mediator {
         }
         self.attach(target, process, (caller, by), asking.seize, asking.options);
         if !asking.seize {
-            self.send_thread(process, target, SIGSTOP, SI_KERNEL, [0; 3]);
+            self.send_thread(process, target, SIGSTOP, SI_KERNEL, [0; 2]);
         }
         if stopped {
             // It comes into a stop that requests can be made in before the call returns: JOBCTL_TRAPPING.

@@ -75,6 +75,8 @@ pub struct Tracee {
     pub number: i32,
     /// What its last event tells of another task: that one's number in the tracer's PID namespace.
     pub other: i32,
+    /// When it became a tracee, in the order of all.
+    pub since: u64,
     /// Real user id, as its tracer's user namespace has it.
     pub uid: u32,
     /// struct rusage at its stop.
@@ -88,10 +90,10 @@ pub enum Fate {
     Show,
     /// It ends at once, as if it had not been.
     Pass,
-    /// As [`Self::Pass`], and it is to be interrupted again: this stop has taken the place of the one that was asked for.
-    Again,
     /// As [`Self::Pass`], with a SIGSTOP to come: a new tracee that was not seized.
     FirstStop,
+    /// As [`Self::Show`], with the SIGSTOP still to come: its process is stopped already.
+    ShowFirst,
 }
 
 /// What a request comes to.
@@ -130,6 +132,8 @@ pub enum Step {
 pub struct Machine {
     tracees: BTreeMap<i32, Tracee>,
     ended: Vec<Ended>,
+    /// Tracees that there have been.
+    count: u64,
 }
 
 const fn failed(errno: u16) -> Step {
@@ -190,7 +194,8 @@ impl Machine {
 
     /// A thread has become a tracee.
     pub fn attach(&mut self, tid: i32, tracee: Tracee) {
-        self.tracees.insert(tid, tracee);
+        self.tracees.insert(tid, Tracee { since: self.count, ..tracee });
+        self.count += 1;
     }
 
     /// A tracee has made a task. Whether that is a tracee too, and whether an event tells of it. `untraced`, `traced`: CLONE_UNTRACED,
@@ -198,7 +203,8 @@ impl Machine {
     pub fn born(&mut self, maker: i32, child: i32, event: i32, untraced: bool, traced: bool) -> (bool, bool) {
         let Some(parent) = self.tracees.get(&maker) else { return (false, false) };
         let told = !untraced && parent.options & 1 << event != 0;
-        let inherits = !untraced && (told || traced);
+        // CLONE_UNTRACED takes the event away, and with it what goes along with the event alone: ptrace_init_task().
+        let inherits = told || traced;
         if inherits {
             let tracee = Tracee {
                 process: child,
@@ -214,8 +220,10 @@ impl Machine {
                 child: false,
                 number: 0,
                 other: 0,
+                since: self.count,
                 ..parent.clone()
             };
+            self.count += 1;
             self.tracees.insert(child, tracee);
         }
         (inherits, told)
@@ -245,14 +253,14 @@ impl Machine {
             return Fate::FirstStop;
         }
         if !tracee.shows(stop, ours && !fresh) {
-            return if tracee.interrupted { Fate::Again } else { Fate::Pass };
+            return Fate::Pass;
         }
         tracee.interrupted = false;
         tracee.listening = false;
         tracee.stop = Some(stop);
         tracee.trap = tracee.code_of(stop);
         tracee.code = Some(tracee.trap);
-        Fate::Show
+        if fresh && !tracee.seized { Fate::ShowFirst } else { Fate::Show }
     }
 
     /// A request of `caller` on `target`: everything but TRACEME, ATTACH and SEIZE, which make a tracee.

@@ -51,6 +51,7 @@ pub struct Mediator {
     pub(crate) mark: Mark,
     /// Signals of ours are on their way.
     pub(crate) sent: bool,
+    sequence: i32,
     pub(crate) machine: Machine,
     pub(crate) names: Names,
     /// Threads in wait4(2) and waitid(2).
@@ -68,8 +69,8 @@ pub struct Mediator {
     pub(crate) asking: BTreeMap<i32, Asking>,
     /// Stopped threads that come into the stop that an attach waits for; who waits.
     pub(crate) trapping: BTreeMap<i32, i32>,
-    /// CLONE_UNTRACED and CLONE_PTRACE of calls on their way.
-    cloning: BTreeMap<i32, (bool, bool)>,
+    /// Threads that make a clone with CLONE_UNTRACED: where the call is, and its other flags.
+    cloning: BTreeMap<i32, (u64, u64)>,
     pub(crate) dispositions: BTreeMap<i32, Disposition>,
     /// No longer traced by a guest, and still running as their tracer wanted.
     pub(crate) leftover: BTreeSet<i32>,
@@ -87,6 +88,7 @@ impl Mediator {
             numbers: Numbers::of(arch),
             mark: Mark::new(),
             sent: false,
+            sequence: 0,
             machine: Machine::default(),
             names: Names::default(),
             waits: BTreeMap::new(),
@@ -108,6 +110,10 @@ impl Mediator {
     /// How a stop ends that no guest is shown.
     pub(crate) fn go(&mut self, stopping: Stopping<'_>, resume: Resume) -> Resume {
         let tid = stopping.task.tid();
+        // Any stop ends what PTRACE_INTERRUPT has asked for: one that nobody is shown has to be followed by another.
+        if self.machine.tracee(tid).is_some_and(|tracee| tracee.interrupted) {
+            let _ = tipstaff_sys::ptrace::interrupt(tid);
+        }
         match (self.machine.tracee(tid), resume) {
             (_, Resume::Kill | Resume::Detach | Resume::Hold | Resume::Exactly { .. } | Resume::Listen) => resume,
             _ if stopping.awaited => Resume::ToSyscall,
@@ -123,18 +129,20 @@ impl Mediator {
         if self.machine.tracee(tid).is_none() {
             return self.go(stopping, resume);
         }
-        match self.machine.stopped(tid, stop, ours) {
-            Fate::Show => {
+        let fate = self.machine.stopped(tid, stop, ours);
+        // As the kernel has it, out of nothing: SI_USER, by nobody.
+        if matches!(fate, Fate::FirstStop | Fate::ShowFirst) {
+            self.send_thread(process, tid, SIGSTOP, SI_USER, [0; 2]);
+        }
+        match fate {
+            Fate::Show | Fate::ShowFirst => {
                 if let Some(tracee) = self.machine.tracee_mut(tid) {
                     tracee.usage = stopping.task.usage().raw;
                 }
                 self.stop_news(tid);
                 return Resume::Hold;
             }
-            Fate::Pass => {}
-            Fate::Again => drop(tipstaff_sys::ptrace::interrupt(tid)),
-            // As the kernel has it, out of nothing: SI_USER, by nobody.
-            Fate::FirstStop => self.send_thread(process, tid, SIGSTOP, SI_USER, [0; 3]),
+            Fate::Pass | Fate::FirstStop => {}
         }
         self.go(stopping, resume)
     }
@@ -153,9 +161,33 @@ impl Mediator {
         self.go(stopping, resume)
     }
 
-    pub(crate) fn send_thread(&mut self, process: i32, tid: i32, signal: i32, code: i32, rest: [i32; 3]) {
+    pub(crate) fn send_thread(&mut self, process: i32, tid: i32, signal: i32, code: i32, rest: [i32; 2]) {
         self.sent = true;
-        self.mark.thread(process, tid, signal, code, rest);
+        self.sequence = self.sequence.wrapping_add(1);
+        self.mark.thread((process, tid), signal, code, self.sequence, rest);
+    }
+
+    /// A clone is about to be made. The guard behind us takes CLONE_UNTRACED out of the register, where it is missing if the kernel makes the call
+    /// again: what was asked for once is kept with the place of the call.
+    pub(crate) fn clones(&mut self, tid: i32, ip: u64, flags: u64) {
+        let call = (ip, flags & !CLONE_UNTRACED);
+        if flags & CLONE_UNTRACED != 0 {
+            self.cloning.insert(tid, call);
+        } else if self.cloning.get(&tid).is_some_and(|known| *known != call) {
+            self.cloning.remove(&tid);
+        }
+    }
+
+    /// The same at an entry, whose registers a guest's tracer may have changed.
+    pub(crate) fn note_clone(&mut self, tid: i32, stop: &Real) {
+        if stop.call().is_none_or(|call| call.arch != self.arch) {
+            return;
+        }
+        if let Ok(registers) = stop.registers()
+            && registers.number() == self.numbers.clone.cast_signed()
+        {
+            self.clones(tid, registers.ip(), registers.arg(self.arch, 0));
+        }
     }
 
     fn called(&mut self, stopping: Stopping<'_>, stop: &Real, resume: Resume) -> Resume {
@@ -165,9 +197,7 @@ impl Mediator {
         };
         let numbers = self.numbers;
         if call.number == numbers.clone {
-            // The handlers may have changed it, the guard does after us; these two bits stay as the guest has them.
-            let flags = call.args[0];
-            self.cloning.insert(tid, (flags & CLONE_UNTRACED != 0, flags & CLONE_PTRACE != 0));
+            self.clones(tid, call.ip.0, call.args[0]);
         } else if call.number == numbers.sigaction && call.args[0] as i32 == SIGCHLD && call.args[1] != 0 {
             let mut action = [0; 16];
             if crate::moves::read(tid, call.args[1], &mut action).is_ok() {
@@ -218,11 +248,12 @@ impl Mediator {
             self.redone.insert(tid);
             return self.go(stopping, resume);
         }
-        let steps = |go| matches!(go, Go::Step | Go::Block | Go::EmulateStep);
+        // PTRACE_SYSEMU_SINGLESTEP traps at no exit: report_single_step().
+        let steps = |go| matches!(go, Go::Step | Go::Block);
         if self.machine.tracee(tid).is_some_and(|tracee| steps(tracee.mode)) {
             // The step over a call whose return somebody had to see: the trap that the kernel would have sent.
             let ip = stop.registers().map_or(0, |registers| registers.ip());
-            self.send_thread(process, tid, SIGTRAP, TRAP_BRKPT, [ip as i32, (ip >> 32) as i32, 0]);
+            self.send_thread(process, tid, SIGTRAP, TRAP_BRKPT, [ip as i32, (ip >> 32) as i32]);
             return Resume::Free;
         }
         self.show(stopping, Stop::Exit, false, resume)
@@ -241,9 +272,17 @@ impl Mediator {
         self.called(stopping, stop, resume)
     }
 
-    fn forked(&mut self, stopping: Stopping<'_>, child: i32, kind: ForkKind, resume: Resume) -> Resume {
+    fn forked(&mut self, stopping: Stopping<'_>, stop: &Real, child: i32, kind: ForkKind, resume: Resume) -> Resume {
         let (tid, process) = (stopping.task.tid(), stopping.task.process());
-        let (untraced, traced) = self.cloning.remove(&tid).unwrap_or_default();
+        let asked = self.cloning.remove(&tid);
+        let (mut untraced, mut traced) = (false, false);
+        if self.machine.tracee(tid).is_some()
+            && let Ok(registers) = stop.registers()
+            && registers.number() == self.numbers.clone.cast_signed()
+        {
+            let flags = registers.arg(self.arch, 0);
+            (untraced, traced) = (asked == Some((registers.ip(), flags)), flags & CLONE_PTRACE != 0);
+        }
         let event = match kind {
             ForkKind::Fork => event::FORK,
             ForkKind::Vfork => event::VFORK,
@@ -285,7 +324,7 @@ impl Mediator {
         tracee.uid = names::uid(tracer, tid);
         if !tracee.seized && tracee.options & tipstaff_sys::ptrace::option::TRACEEXEC == 0 {
             let uid = names::uid(tid, tid).cast_signed();
-            self.send_thread(tid, tid, SIGTRAP, SI_USER, [own, uid, 0]);
+            self.send_thread(tid, tid, SIGTRAP, SI_USER, [own, uid]);
         }
         self.show(stopping, Stop::Event(event::EXEC), false, resume)
     }
@@ -337,9 +376,18 @@ impl Seam for Mediator {
         match stop {
             Real::Seccomp(_) => self.called(stopping, stop, resume),
             Real::Entered(_) if self.redone.remove(&tid) => self.go(stopping, resume),
-            Real::Entered(_) => self.show(stopping, Stop::Entry, false, resume),
+            Real::Entered(_) => {
+                let shown = self.show(stopping, Stop::Entry, false, resume);
+                if shown != Resume::Hold {
+                    self.note_clone(tid, stop);
+                }
+                shown
+            }
             Real::Left(left) => {
                 let value = left.returned().value;
+                if !(-516..=-512).contains(&value) {
+                    self.cloning.remove(&tid);
+                }
                 self.left(stopping, stop, value, wait, resume)
             }
             Real::Signal(signal) => {
@@ -366,7 +414,7 @@ impl Seam for Mediator {
             }
             Real::Forked(forked) => {
                 let (child, kind) = (forked.child(), forked.fork_kind());
-                self.forked(stopping, child, kind, resume)
+                self.forked(stopping, stop, child, kind, resume)
             }
             Real::VforkDone(_) => self.show(stopping, Stop::Event(event::VFORK_DONE), false, resume),
             Real::Executed(exec) => {

@@ -52,6 +52,11 @@ pub(crate) fn parent(tid: i32) -> Option<i32> {
     numbers(&status(tid), "PPid:").first().copied()
 }
 
+/// How many threads a process has.
+pub(crate) fn threads(tid: i32) -> i32 {
+    numbers(&status(tid), "Threads:").first().copied().unwrap_or(1)
+}
+
 /// The real user id of `tid`, as the user namespace of `viewer` has it: user_namespaces(7).
 pub(crate) fn uid(viewer: i32, tid: i32) -> u32 {
     const NOBODY: u32 = 65534;

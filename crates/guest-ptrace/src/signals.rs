@@ -50,10 +50,10 @@ impl Mark {
         info(words)
     }
 
-    /// For a thread.
-    pub fn thread(self, process: i32, tid: i32, signal: i32, code: i32, rest: [i32; 3]) {
+    /// For a thread. No two are the same, or the second would be taken for the first one put back by the kernel.
+    pub fn thread(self, (process, tid): (i32, i32), signal: i32, code: i32, sequence: i32, [a, b]: [i32; 2]) {
         // ESRCH: it is gone.
-        let _ = signal::queue_thread(process, tid, &self.sent(signal, code, rest));
+        let _ = signal::queue_thread(process, tid, &self.sent(signal, code, [a, b, sequence & 0x7fff]));
     }
 
     /// For a process.
@@ -71,7 +71,8 @@ impl Mark {
             let mut words = words(&found);
             let packed = found.errno();
             (words[1], words[2]) = (0, packed & 0xffff);
-            (words[4], words[5], words[6], words[7]) = (words[6], words[7], packed >> 16, 0);
+            let state = if stop.signal() == SIGCHLD { packed >> 16 } else { 0 };
+            (words[4], words[5], words[6], words[7]) = (words[6], words[7], state, 0);
             let _ = stop.set_info(&info(words));
         }
     }

@@ -21,6 +21,8 @@ pub struct Ended {
     pub usage: [u64; 18],
     /// PTRACE_SEIZE.
     pub seized: bool,
+    /// When it became a tracee.
+    pub since: u64,
     /// The kernel tells its parent, which is its tracer.
     pub by_kernel: bool,
 }
@@ -108,18 +110,23 @@ impl Machine {
 
     /// What a wait is told, if there is something. `keep`: WNOWAIT.
     pub fn report(&mut self, select: &Select, keep: bool, in_group: &dyn Fn(i32, i32) -> bool) -> Option<Report> {
-        if select.exits
-            && let Some(at) =
-                self.ended.iter().position(|e| !e.by_kernel && select.takes((e.tid, e.number), (e.tracer, e.tracer_process), in_group))
-        {
+        // As do_wait() goes through its lists: children, the oldest first, then other tracees, the newest first.
+        let order = |child: bool, since: u64| if child { (0, since) } else { (1, u64::MAX - since) };
+        let takes = |names, of| select.takes(names, of, in_group);
+        let stopped = self.tracees().filter(|(tid, t)| {
+            t.code.is_some() && takes((*tid, t.number), (t.tracer, t.tracer_process))
+        });
+        let stopped = stopped.map(|(tid, t)| (order(t.child && t.process == tid, t.since), tid));
+        let ended = self.ended.iter().filter(|e| {
+            select.exits && !e.by_kernel && takes((e.tid, e.number), (e.tracer, e.tracer_process))
+        });
+        let (_, tid) = stopped.chain(ended.map(|e| (order(false, e.since), e.tid))).min()?;
+        if let Some(at) = self.ended.iter().position(|e| e.tid == tid && !e.by_kernel) {
             let ended = if keep { self.ended[at].clone() } else { self.ended.remove(at) };
-            let Ended { tid, number, status, uid, usage, .. } = ended;
+            let Ended { number, status, uid, usage, .. } = ended;
             return Some(Report { tid, number, status, stop: None, uid, usage });
         }
-        let found = self.tracees.iter_mut().find(|(tid, t)| {
-            t.code.is_some() && select.takes((**tid, t.number), (t.tracer, t.tracer_process), in_group)
-        });
-        let (&tid, tracee) = found?;
+        let tracee = self.tracees.get_mut(&tid)?;
         let code = if keep { tracee.code } else { tracee.code.take() }?;
         let status = code << 8 | 0x7f;
         Some(Report { tid, number: tracee.number, status, stop: tracee.stop, uid: tracee.uid, usage: tracee.usage })
@@ -129,8 +136,8 @@ impl Machine {
     pub fn ended(&mut self, tid: i32, status: i32, usage: [u64; 18]) -> Option<Ended> {
         let tracee = self.tracees.remove(&tid)?;
         let by_kernel = tracee.child && tracee.process == tid;
-        let Tracee { number, tracer, tracer_process, uid, seized, .. } = tracee;
-        let ended = Ended { tid, number, tracer, tracer_process, status, uid, usage, seized, by_kernel };
+        let Tracee { number, tracer, tracer_process, uid, seized, since, .. } = tracee;
+        let ended = Ended { tid, number, tracer, tracer_process, status, uid, usage, seized, since, by_kernel };
         self.ended.push(ended.clone());
         Some(ended)
     }

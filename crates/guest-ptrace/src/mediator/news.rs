@@ -17,11 +17,12 @@ impl Mediator {
     pub(crate) fn stop_news(&mut self, tid: i32) {
         let Some(tracee) = self.machine.tracee_mut(tid) else { return };
         let (stop, code) = (tracee.stop, tracee.code.unwrap_or(0));
-        let fresh = std::mem::replace(&mut tracee.stopping, false);
-        // The parent of a stopped process is told by the kernel, and it is the same one.
-        let by_kernel = matches!(stop, Some(Stop::Group(_))) && fresh && tracee.child && tracee.process == tid;
+        let grouped = matches!(stop, Some(Stop::Group(_)));
+        let fresh = grouped && std::mem::replace(&mut tracee.stopping, false);
+        // The parent of a stopped process is told by the kernel, and it is the same one. Once, when the last thread has stopped.
+        let by_kernel = fresh && tracee.child && tracee.process == tid && names::threads(tid) == 1;
         // do_notify_parent_cldstop() tells of group_exit_code, which a wait has taken.
-        let stop = if tracee.known && matches!(stop, Some(Stop::Group(_))) { Some(Stop::Group(0)) } else { stop };
+        let stop = if tracee.known && grouped { Some(Stop::Group(0)) } else { stop };
         let (process, tracer, number, uid) = (tracee.tracer_process, tracee.tracer, tracee.number, tracee.uid);
         let news = Report { tid, number, status: code << 8, stop, uid, usage: [0; 18] };
         self.news(process, tracer, &news, by_kernel);
