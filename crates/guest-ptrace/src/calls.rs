@@ -163,9 +163,6 @@ impl Mediator {
                         let _ = stop.set_info(&info);
                     }
                 }
-                if let (Stop::Entry, Some(stop)) = (from, tracer.held(target)) {
-                    self.note_clone(target, stop);
-                }
                 let go = if engine.awaits(target) && matches!(go, Go::Free | Go::Step | Go::Block) { Go::Syscall } else { go };
                 tracer.release(target, Resume::Exactly { go, signal });
             }
@@ -188,11 +185,11 @@ impl Mediator {
         // The thread that made this process, while it lives.
         let leader = tracer.tasks().get(process).and_then(Task::parent);
         let maker = leader.filter(|&maker| tracer.tasks().get(maker).is_some_and(|task| task.process() == parent));
-        self.attach(caller, process, (maker.unwrap_or(parent), parent), false, 0);
+        self.attach((caller, process), (maker.unwrap_or(parent), parent), false, 0, false);
         0
     }
 
-    fn attach(&mut self, tid: i32, process: i32, (tracer, tracer_process): (i32, i32), seized: bool, options: u32) {
+    fn attach(&mut self, (tid, process): (i32, i32), (tracer, tracer_process): (i32, i32), seized: bool, options: u32, stopped: bool) {
         let tracee = Tracee {
             process,
             tracer,
@@ -206,7 +203,8 @@ impl Mediator {
             trap: 0,
             interrupted: false,
             stopping: false,
-            known: false,
+            grouped: stopped,
+            known: stopped,
             fresh: false,
             child: process == tid && names::parent(tid) == Some(tracer_process),
             number: self.names.seen(tracer, tid),
@@ -236,16 +234,13 @@ impl Mediator {
                 let _ = stop.set_registers(&asking.registers);
             }
         }
-        self.attach(target, process, (caller, by), asking.seize, asking.options);
+        self.attach((target, process), (caller, by), asking.seize, asking.options, stopped);
         if !asking.seize {
             self.send_thread(process, target, SIGSTOP, SI_KERNEL, [0; 2]);
         }
         if stopped {
             // It comes into a stop that requests can be made in before the call returns: JOBCTL_TRAPPING.
             self.trapping.insert(target, caller);
-            if let Some(tracee) = self.machine.tracee_mut(target) {
-                tracee.known = true;
-            }
             let _ = ptrace::interrupt(target);
             return Outcome::Later;
         }

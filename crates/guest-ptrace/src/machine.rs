@@ -65,6 +65,8 @@ pub struct Tracee {
     pub interrupted: bool,
     /// A stopping signal was delivered to its process, and it has not stopped for it yet: the kernel tells the parent of this stop.
     pub stopping: bool,
+    /// Its process is stopped, whether or not it runs itself.
+    pub grouped: bool,
     /// The stop of its process was told to the parent before it was traced.
     pub known: bool,
     /// Born a tracee, and not seen to stop.
@@ -215,6 +217,7 @@ impl Machine {
                 trap: 0,
                 interrupted: false,
                 stopping: false,
+                grouped: false,
                 known: false,
                 fresh: true,
                 child: false,
@@ -249,6 +252,10 @@ impl Machine {
         // It has left its last stop in any case: SIGKILL.
         (tracee.stop, tracee.code) = (None, None);
         let fresh = std::mem::replace(&mut tracee.fresh, false);
+        if stop == Stop::Trap {
+            // The kernel says so only where no stop of the process is in force.
+            tracee.grouped = false;
+        }
         if fresh && stop == Stop::Trap && !tracee.seized {
             return Fate::FirstStop;
         }

@@ -110,16 +110,20 @@ impl Mediator {
     /// How a stop ends that no guest is shown.
     pub(crate) fn go(&mut self, stopping: Stopping<'_>, resume: Resume) -> Resume {
         let tid = stopping.task.tid();
-        // Any stop ends what PTRACE_INTERRUPT has asked for: one that nobody is shown has to be followed by another.
-        if self.machine.tracee(tid).is_some_and(|tracee| tracee.interrupted) {
-            let _ = tipstaff_sys::ptrace::interrupt(tid);
-        }
+        self.interrupt_again(tid);
         match (self.machine.tracee(tid), resume) {
             (_, Resume::Kill | Resume::Detach | Resume::Hold | Resume::Exactly { .. } | Resume::Listen) => resume,
             _ if stopping.awaited => Resume::ToSyscall,
             (Some(tracee), _) => Resume::Exactly { go: tracee.mode, signal: 0 },
             (None, Resume::AsBefore) if self.leftover.remove(&tid) => Resume::Free,
             (None, resume) => resume,
+        }
+    }
+
+    /// Any stop ends what PTRACE_INTERRUPT has asked for: one that nobody is shown has to be followed by another.
+    fn interrupt_again(&self, tid: i32) {
+        if self.machine.tracee(tid).is_some_and(|tracee| tracee.interrupted) {
+            let _ = tipstaff_sys::ptrace::interrupt(tid);
         }
     }
 
@@ -167,29 +171,6 @@ impl Mediator {
         self.mark.thread((process, tid), signal, code, self.sequence, rest);
     }
 
-    /// A clone is about to be made. The guard behind us takes CLONE_UNTRACED out of the register, where it is missing if the kernel makes the call
-    /// again: what was asked for once is kept with the place of the call.
-    pub(crate) fn clones(&mut self, tid: i32, ip: u64, flags: u64) {
-        let call = (ip, flags & !CLONE_UNTRACED);
-        if flags & CLONE_UNTRACED != 0 {
-            self.cloning.insert(tid, call);
-        } else if self.cloning.get(&tid).is_some_and(|known| *known != call) {
-            self.cloning.remove(&tid);
-        }
-    }
-
-    /// The same at an entry, whose registers a guest's tracer may have changed.
-    pub(crate) fn note_clone(&mut self, tid: i32, stop: &Real) {
-        if stop.call().is_none_or(|call| call.arch != self.arch) {
-            return;
-        }
-        if let Ok(registers) = stop.registers()
-            && registers.number() == self.numbers.clone.cast_signed()
-        {
-            self.clones(tid, registers.ip(), registers.arg(self.arch, 0));
-        }
-    }
-
     fn called(&mut self, stopping: Stopping<'_>, stop: &Real, resume: Resume) -> Resume {
         let (tid, process) = (stopping.task.tid(), stopping.task.process());
         let Some(call) = stop.call().copied().filter(|call| call.arch == self.arch) else {
@@ -197,7 +178,13 @@ impl Mediator {
         };
         let numbers = self.numbers;
         if call.number == numbers.clone {
-            self.clones(tid, call.ip.0, call.args[0]);
+            let flags = call.args[0];
+            if flags & CLONE_UNTRACED != 0 && self.machine.tracee(tid).is_some() {
+                // The guard behind us takes it out of the register, where it is missing if the kernel makes the call again. So it is known until
+                // the call has returned.
+                self.cloning.insert(tid, (call.ip.0, flags & !CLONE_UNTRACED));
+                return Resume::ToSyscall;
+            }
         } else if call.number == numbers.sigaction && call.args[0] as i32 == SIGCHLD && call.args[1] != 0 {
             let mut action = [0; 16];
             if crate::moves::read(tid, call.args[1], &mut action).is_ok() {
@@ -254,6 +241,7 @@ impl Mediator {
             // The step over a call whose return somebody had to see: the trap that the kernel would have sent.
             let ip = stop.registers().map_or(0, |registers| registers.ip());
             self.send_thread(process, tid, SIGTRAP, TRAP_BRKPT, [ip as i32, (ip >> 32) as i32]);
+            self.interrupt_again(tid);
             return Resume::Free;
         }
         self.show(stopping, Stop::Exit, false, resume)
@@ -376,13 +364,7 @@ impl Seam for Mediator {
         match stop {
             Real::Seccomp(_) => self.called(stopping, stop, resume),
             Real::Entered(_) if self.redone.remove(&tid) => self.go(stopping, resume),
-            Real::Entered(_) => {
-                let shown = self.show(stopping, Stop::Entry, false, resume);
-                if shown != Resume::Hold {
-                    self.note_clone(tid, stop);
-                }
-                shown
-            }
+            Real::Entered(_) => self.show(stopping, Stop::Entry, false, resume),
             Real::Left(left) => {
                 let value = left.returned().value;
                 if !(-516..=-512).contains(&value) {

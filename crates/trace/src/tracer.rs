@@ -291,7 +291,11 @@ impl Tracer {
             Resume::Hold if launching => Resume::AsBefore,
             other => other,
         };
-        let calling = stop.call().is_some();
+        let calling = match stop {
+            Stop::Entered(_) => !self.config.filtered_untraced,
+            Stop::Seccomp(_) => true,
+            _ => false,
+        };
         if self.config.no_untraced && calling && !matches!(resume, Resume::Hold) {
             self.guard.entering(&stop);
         }

@@ -18,7 +18,8 @@ impl Mediator {
         let Some(tracee) = self.machine.tracee_mut(tid) else { return };
         let (stop, code) = (tracee.stop, tracee.code.unwrap_or(0));
         let grouped = matches!(stop, Some(Stop::Group(_)));
-        let fresh = grouped && std::mem::replace(&mut tracee.stopping, false);
+        let fresh = grouped && std::mem::replace(&mut tracee.stopping, false) && !tracee.grouped;
+        tracee.grouped |= grouped;
         // The parent of a stopped process is told by the kernel, and it is the same one. Once, when the last thread has stopped.
         let by_kernel = fresh && tracee.child && tracee.process == tid && names::threads(tid) == 1;
         // do_notify_parent_cldstop() tells of group_exit_code, which a wait has taken.

@@ -87,7 +87,14 @@ fn trace(
     voice: &Voice,
 ) {
     let shared = seam.is_some();
-    let config = Config { start: Go::Free, no_untraced: true, usage: shared, returns: shared, ..Config::default() };
+    let config = Config {
+        start: Go::Free,
+        no_untraced: true,
+        filtered_untraced: shared,
+        usage: shared,
+        returns: shared,
+        ..Config::default()
+    };
     let mut tracer = Tracer::new(config);
     let taken = tracer.take(pid);
     let failed = taken.is_err();
