@@ -8,6 +8,7 @@ mod env;
 mod exits;
 mod fault_drill;
 mod fs;
+mod guest_ptrace;
 mod isolation;
 mod kill_drill;
 mod kit;

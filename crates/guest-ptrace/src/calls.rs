@@ -102,7 +102,12 @@ impl Mediator {
                 if target.and_then(|tid| tracer.tasks().get(tid)).is_some_and(|task| task.process() == process) {
                     return Outcome::Returns(failed(EPERM));
                 }
-                return Outcome::Asks(Asking { registers: *registers, target, seize: request == Request::Seize, options });
+                return Outcome::Asks(Asking {
+                    registers: *registers,
+                    target,
+                    seize: request == Request::Seize,
+                    options,
+                });
             }
             _ => {}
         }
@@ -163,7 +168,11 @@ impl Mediator {
                         let _ = stop.set_info(&info);
                     }
                 }
-                let go = if engine.awaits(target) && matches!(go, Go::Free | Go::Step | Go::Block) { Go::Syscall } else { go };
+                let go = if engine.awaits(target) && matches!(go, Go::Free | Go::Step | Go::Block) {
+                    Go::Syscall
+                } else {
+                    go
+                };
                 tracer.release(target, Resume::Exactly { go, signal });
             }
         }
@@ -189,7 +198,14 @@ impl Mediator {
         0
     }
 
-    fn attach(&mut self, (tid, process): (i32, i32), (tracer, tracer_process): (i32, i32), seized: bool, options: u32, stopped: bool) {
+    fn attach(
+        &mut self,
+        (tid, process): (i32, i32),
+        (tracer, tracer_process): (i32, i32),
+        seized: bool,
+        options: u32,
+        stopped: bool,
+    ) {
         let tracee = Tracee {
             process,
             tracer,
@@ -222,7 +238,8 @@ impl Mediator {
         // Nothing outside the box is there.
         let Some(target) = asking.target else { return Outcome::Returns(failed(EPERM)) };
         let Some(by) = tracer.tasks().get(caller).map(Task::process) else { return Outcome::Later };
-        let Some((process, stopped)) = tracer.tasks().get(target).map(|task| (task.process(), task.is_stopped())) else {
+        let Some((process, stopped)) = tracer.tasks().get(target).map(|task| (task.process(), task.is_stopped()))
+        else {
             return Outcome::Returns(failed(ESRCH));
         };
         if self.machine.tracee(target).is_some() || self.lone.contains(&target) {

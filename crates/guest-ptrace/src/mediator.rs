@@ -153,7 +153,14 @@ impl Mediator {
 
     /// The call at whose entry a thread stands is not made, and returns this. Who is traced himself has the call's number in his registers behind
     /// it, as if it had been made: that costs one stop more.
-    pub(crate) fn answer(&mut self, stopping: Stopping<'_>, stop: &Real, mut registers: Registers, value: i64, resume: Resume) -> Resume {
+    pub(crate) fn answer(
+        &mut self,
+        stopping: Stopping<'_>,
+        stop: &Real,
+        mut registers: Registers,
+        value: i64,
+        resume: Resume,
+    ) -> Resume {
         let (tid, number) = (stopping.task.tid(), registers.number());
         registers.set_number(-1);
         registers.set_result(value);
@@ -281,7 +288,9 @@ impl Mediator {
         }
         self.has_child(process);
         let (inherits, told) = self.machine.born(tid, child, event, untraced, traced);
-        let Some(tracer) = self.machine.tracee(tid).map(|tracee| tracee.tracer) else { return self.go(stopping, resume) };
+        let Some(tracer) = self.machine.tracee(tid).map(|tracee| tracee.tracer) else {
+            return self.go(stopping, resume);
+        };
         let number = self.names.seen(tracer, child);
         if let Some(tracee) = self.machine.tracee_mut(tid) {
             tracee.other = number;
@@ -305,7 +314,9 @@ impl Mediator {
         if let Some(disposition) = self.dispositions.get_mut(&tid) {
             (disposition.handled, disposition.no_stops) = (false, false);
         }
-        let Some(tracer) = self.machine.tracee(tid).map(|tracee| tracee.tracer) else { return self.go(stopping, resume) };
+        let Some(tracer) = self.machine.tracee(tid).map(|tracee| tracee.tracer) else {
+            return self.go(stopping, resume);
+        };
         let (number, own) = (self.names.seen(tracer, tid), self.names.seen(tid, tid));
         let Some(tracee) = self.machine.tracee_mut(tid) else { return resume };
         tracee.other = std::mem::replace(&mut tracee.number, number);
@@ -317,7 +328,14 @@ impl Mediator {
         self.show(stopping, Stop::Event(event::EXEC), false, resume)
     }
 
-    fn interrupted(&mut self, stopping: Stopping<'_>, stop: &Real, reason: Reason, wait: Option<Wait>, resume: Resume) -> Resume {
+    fn interrupted(
+        &mut self,
+        stopping: Stopping<'_>,
+        stop: &Real,
+        reason: Reason,
+        wait: Option<Wait>,
+        resume: Resume,
+    ) -> Resume {
         let tid = stopping.task.tid();
         let kicked = self.kicks.remove(&tid);
         if let Some(wait) = wait.filter(|wait| wait.kicked && !wait.watched) {

@@ -76,10 +76,7 @@ impl Move {
                 if what == Fetch::EventMessage {
                     rename(tracee, &mut bytes);
                 }
-                if what == Fetch::SigInfo
-                    && is_plain_trap(tracee)
-                    && bytes[8..12] == SYSCALL_TRAP.to_ne_bytes()
-                {
+                if what == Fetch::SigInfo && is_plain_trap(tracee) && bytes[8..12] == SYSCALL_TRAP.to_ne_bytes() {
                     bytes[8..12].copy_from_slice(&SIGTRAP.to_ne_bytes());
                 }
                 write(caller, data, &bytes)?;
@@ -187,7 +184,6 @@ impl Move {
         let word = |at: usize| u64::from_ne_bytes(std::array::from_fn(|n| iov[at + n]));
         Ok((word(0), word(8)))
     }
-
 }
 
 /// A syscall stop without PTRACE_O_TRACESYSGOOD: for the kernel it is a SIGTRAP like others.
@@ -207,4 +203,3 @@ fn rename(tracee: &Tracee, message: &mut Vec<u8>) {
 fn bounded(length: u64) -> usize {
     if length > LONGEST_SET as u64 { LONGEST_SET + (length % 16) as usize } else { length as usize }
 }
-

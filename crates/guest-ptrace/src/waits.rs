@@ -81,12 +81,7 @@ pub(crate) struct Wait {
 
 impl Wait {
     /// A call as it is entered. None: the kernel will refuse it, and says how.
-    pub fn entered(
-        (tid, process): (i32, i32),
-        by_id: bool,
-        registers: Registers,
-        arch: Arch,
-    ) -> Option<Self> {
+    pub fn entered((tid, process): (i32, i32), by_id: bool, registers: Registers, arch: Arch) -> Option<Self> {
         let arg = |index| registers.arg(arch, index);
         let (who, flags, result, usage) = if by_id {
             let number = arg(1) as i32;
@@ -107,7 +102,11 @@ impl Wait {
             };
             (who, u64::from(arg(2) as u32), arg(1), arg(3))
         };
-        let wrong = if by_id { flags & !WAITID != 0 || flags & (WEXITED | WUNTRACED | WCONTINUED) == 0 } else { flags & !WAIT4 != 0 };
+        let wrong = if by_id {
+            flags & !WAITID != 0 || flags & (WEXITED | WUNTRACED | WCONTINUED) == 0
+        } else {
+            flags & !WAIT4 != 0
+        };
         if wrong {
             return None;
         }

@@ -420,6 +420,8 @@ static void set_options(struct tracee *t) {
     printf("  options %x %s\n", options, error(r));
 }
 
+static char said[256];
+
 // Waits for whatever comes, in one of the ways in which that can be done.
 static pid_t wait_any(pid_t of_pid, int *status) {
     struct rusage usage;
@@ -440,21 +442,21 @@ static pid_t wait_any(pid_t of_pid, int *status) {
         int options = WEXITED | WSTOPPED | __WALL;
         if (rnd(2)) {
             r = waitid(who == -1 ? P_ALL : P_PID, who == -1 ? 0 : (id_t)who, &info, options | WNOWAIT);
-            printf("  waitid %d pid %d code %d status %x uid %d\n", r, name(info.si_pid), info.si_code, info.si_status, (int)info.si_uid);
+            snprintf(said, sizeof said, "  waitid %d code %d status %x uid %d\n", r, info.si_code, info.si_status, (int)info.si_uid);
         }
         do
             r = waitid(who == -1 ? P_ALL : P_PID, who == -1 ? 0 : (id_t)who, &info, options);
         while (r < 0 && errno == EINTR);
         if (r < 0)
             return -1;
-        printf("  waitid pid %d code %d status %x\n", name(info.si_pid), info.si_code, info.si_status);
+        snprintf(said + strlen(said), sizeof said - strlen(said), "  waitid code %d status %x\n", info.si_code, info.si_status);
         *status = info.si_code == CLD_EXITED ? info.si_status << 8 : info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED ? info.si_status << 8 | 0x7f : info.si_status;
         return info.si_pid;
     }
     case 2: {
         memset(&usage, 0xff, sizeof usage);
         pid_t pid = wait4(who, status, __WALL, &usage);
-        printf("  rusage %d\n", usage.ru_maxrss > 0);
+        snprintf(said, sizeof said, "  rusage %d\n", usage.ru_maxrss > 0);
         return pid;
     }
     default:
@@ -492,7 +494,27 @@ static void note(pid_t pid, int status) {
 static int waits_for(pid_t pid) {
     int status = 0;
     errno = 0;
+    said[0] = 0;
     pid_t got = wait_any(pid, &status);
+    int known = got < 0;
+    for (int i = 0; i < ntracees; i++)
+        known |= tracees[i].pid == got;
+    if (!known) {
+        // A new one, which has stopped before the event of its maker was told. The event first.
+        int event = 0;
+        pid_t maker = 0;
+        for (int turn = 0; turn < 20 && maker == 0; turn++) {
+            usleep(1000);
+            maker = waitpid(pid, &event, __WALL | WNOHANG);
+        }
+        int seized = pid > 0 && of(pid)->seized;
+        if (maker > 0)
+            note(maker, event);
+        of(got)->seized = seized;
+        note(got, status);
+        return 1;
+    }
+    fputs(said, stdout);
     if (got < 0) {
         printf("wait: E%d\n", errno);
         tell_news();
@@ -594,7 +616,7 @@ static void play(uint64_t seed) {
     setpgid(0, 0);
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
     signal(SIGALRM, late);
-    alarm(4);
+    alarm(2);
     if (rnd(3)) {
         struct sigaction action = {.sa_sigaction = chld, .sa_flags = SA_SIGINFO | SA_RESTART | (rnd(5) ? 0 : SA_NOCLDSTOP)};
         sigaction(SIGCHLD, &action, NULL);

@@ -26,7 +26,14 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { start: Go::Syscall, no_untraced: false, filtered_untraced: false, follow: true, usage: false, returns: false }
+        Self {
+            start: Go::Syscall,
+            no_untraced: false,
+            filtered_untraced: false,
+            follow: true,
+            usage: false,
+            returns: false,
+        }
     }
 }
 

@@ -72,7 +72,12 @@ pub struct Report {
 
 impl Select {
     /// Whether it is for this task of this tracer.
-    pub(crate) fn takes(&self, (tid, number): (i32, i32), (tracer, process): (i32, i32), in_group: &dyn Fn(i32, i32) -> bool) -> bool {
+    pub(crate) fn takes(
+        &self,
+        (tid, number): (i32, i32),
+        (tracer, process): (i32, i32),
+        in_group: &dyn Fn(i32, i32) -> bool,
+    ) -> bool {
         process == self.process
             && self.thread.is_none_or(|thread| thread == tracer)
             && match self.who {
@@ -97,7 +102,11 @@ impl Machine {
     pub fn waits(&self, select: &Select, in_group: &dyn Fn(i32, i32) -> bool) -> bool {
         let of = |t: &Tracee| (t.tracer, t.tracer_process);
         self.tracees().any(|(tid, t)| select.takes((tid, t.number), of(t), in_group))
-            || self.ended.iter().filter(|e| !e.by_kernel).any(|e| select.takes((e.tid, e.number), (e.tracer, e.tracer_process), in_group))
+            || self
+                .ended
+                .iter()
+                .filter(|e| !e.by_kernel)
+                .any(|e| select.takes((e.tid, e.number), (e.tracer, e.tracer_process), in_group))
     }
 
     /// The tracee that a process calls so.
@@ -113,13 +122,13 @@ impl Machine {
         // As do_wait() goes through its lists: children, the oldest first, then other tracees, the newest first.
         let order = |child: bool, since: u64| if child { (0, since) } else { (1, u64::MAX - since) };
         let takes = |names, of| select.takes(names, of, in_group);
-        let stopped = self.tracees().filter(|(tid, t)| {
-            t.code.is_some() && takes((*tid, t.number), (t.tracer, t.tracer_process))
-        });
+        let stopped =
+            self.tracees().filter(|(tid, t)| t.code.is_some() && takes((*tid, t.number), (t.tracer, t.tracer_process)));
         let stopped = stopped.map(|(tid, t)| (order(t.child && t.process == tid, t.since), tid));
-        let ended = self.ended.iter().filter(|e| {
-            select.exits && !e.by_kernel && takes((e.tid, e.number), (e.tracer, e.tracer_process))
-        });
+        let ended = self
+            .ended
+            .iter()
+            .filter(|e| select.exits && !e.by_kernel && takes((e.tid, e.number), (e.tracer, e.tracer_process)));
         let (_, tid) = stopped.chain(ended.map(|e| (order(false, e.since), e.tid))).min()?;
         if let Some(at) = self.ended.iter().position(|e| e.tid == tid && !e.by_kernel) {
             let ended = if keep { self.ended[at].clone() } else { self.ended.remove(at) };

@@ -53,7 +53,10 @@ fn a_stop_is_told_once_and_requests_need_it() {
     assert_eq!(m.request(TRACER, 12, Some(TID), 0, 0), failed(ESRCH), "it runs");
     assert_eq!(m.stopped(TID, Stop::Signal(10), false), Fate::Show);
     assert_eq!(m.request(11, 12, Some(TID), 0, 0), failed(ESRCH), "another thread than the tracer");
-    assert_eq!(m.request(TRACER, 12, Some(TID), 0, 0), Step::Move(Request::Fetch(tipstaff_sys::ptrace_copy::Fetch::Registers)));
+    assert_eq!(
+        m.request(TRACER, 12, Some(TID), 0, 0),
+        Step::Move(Request::Fetch(tipstaff_sys::ptrace_copy::Fetch::Registers))
+    );
     assert!(m.report(&any(), true, &nobody).is_some(), "WNOWAIT");
     assert_eq!(status(&mut m), Some(10 << 8 | 0x7f));
     assert_eq!(status(&mut m), None);

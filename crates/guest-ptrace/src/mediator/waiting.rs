@@ -1,7 +1,7 @@
 //! A wait from its entry to its return.
 
-use tipstaff_sys::ptrace_copy::{Fetch, fetch};
 use tipstaff_supervise::seam::Stopping;
+use tipstaff_sys::ptrace_copy::{Fetch, fetch};
 use tipstaff_trace::{Registers, Resume, Stop as Real};
 
 use super::Mediator;
@@ -14,7 +14,14 @@ const FLAGS: u64 = 0xc000_0000;
 
 impl Mediator {
     /// A wait is entered.
-    pub(super) fn waits(&mut self, stopping: Stopping<'_>, stop: &Real, registers: Registers, by_id: bool, resume: Resume) -> Resume {
+    pub(super) fn waits(
+        &mut self,
+        stopping: Stopping<'_>,
+        stop: &Real,
+        registers: Registers,
+        by_id: bool,
+        resume: Resume,
+    ) -> Resume {
         let (tid, process) = (stopping.task.tid(), stopping.task.process());
         let poll = self.polls.remove(&tid);
         self.redone.remove(&tid);
@@ -153,5 +160,4 @@ impl Mediator {
             let _ = tipstaff_sys::ptrace::interrupt(tid);
         }
     }
-
 }

@@ -151,13 +151,7 @@ impl Guide {
 }
 
 /// How a stop that was held for a decision ends, after whoever shares the tracer has seen it.
-fn through(
-    seam: &mut Option<Box<dyn Seam>>,
-    tracer: &mut Tracer,
-    tid: i32,
-    resume: Resume,
-    awaited: bool,
-) {
+fn through(seam: &mut Option<Box<dyn Seam>>, tracer: &mut Tracer, tid: i32, resume: Resume, awaited: bool) {
     let Some(seam) = seam else { return tracer.release(tid, resume) };
     tracer.settle(tid, |task, stop| seam.stopped(Stopping { task, awaited }, stop, resume));
 }
@@ -443,12 +437,7 @@ impl Asker {
         }
     }
 
-    fn answered(
-        &mut self,
-        answer: Answer,
-        tracer: &mut Tracer,
-        end: &mut dyn FnMut(&mut Tracer, i32, Resume, bool),
-    ) {
+    fn answered(&mut self, answer: Answer, tracer: &mut Tracer, end: &mut dyn FnMut(&mut Tracer, i32, Resume, bool)) {
         let Some(waiting) = self.waiting.remove(&answer.ticket) else { return };
         let Waiting { tid, flight, seat, seen } = waiting;
         if let Some(words) = answer.fault {
