@@ -125,7 +125,10 @@ impl Mediator {
                 0
             }
             Step::Kill => {
-                let _ = signal::kill(target, SIGKILL);
+                // For the thread, as the kernel has it: one that is about to end anyway takes nobody along.
+                if let Some(process) = tracer.tasks().get(target).map(Task::process) {
+                    let _ = signal::kill_thread(process, target, SIGKILL);
+                }
                 0
             }
             // Killed in the meantime, which nobody has told us yet.

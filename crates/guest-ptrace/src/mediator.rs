@@ -190,6 +190,7 @@ impl Mediator {
                 // The guard behind us takes it out of the register, where it is missing if the kernel makes the call again. So it is known until
                 // the call has returned.
                 self.cloning.insert(tid, (call.ip.0, flags & !CLONE_UNTRACED));
+                self.interrupt_again(tid);
                 return Resume::ToSyscall;
             }
         } else if call.number == numbers.sigaction && call.args[0] as i32 == SIGCHLD && call.args[1] != 0 {

@@ -78,11 +78,6 @@ static void clone_thread(int depth) {
 }
 
 static __attribute__((noinline)) void vfork_child(void) {
-    // The kernel lets the parent go on before it tells of the end.
-    sigset_t set, old;
-    sigemptyset(&set);
-    sigaddset(&set, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &set, &old);
     pid_t pid = vfork();
     if (pid == 0) {
         syscall(SYS_getppid);
@@ -90,7 +85,6 @@ static __attribute__((noinline)) void vfork_child(void) {
     }
     int status = 0;
     waitpid(pid, &status, 0);
-    sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
 static void ops(unsigned count, int depth, int thread) {
@@ -120,11 +114,6 @@ static void ops(unsigned count, int depth, int thread) {
             if (depth < 2) {
                 unsigned n = rnd(3);
                 uint64_t kept = state;
-                // When an untraced child's end comes is nobody's choice.
-                sigset_t old;
-                sigemptyset(&set);
-                sigaddset(&set, SIGCHLD);
-                sigprocmask(SIG_BLOCK, &set, &old);
                 pid_t pid = fork();
                 if (pid == 0) {
                     ops(n, depth + 1, 0);
@@ -135,7 +124,6 @@ static void ops(unsigned count, int depth, int thread) {
                 rnd(2);
                 int status = 0;
                 waitpid(pid, &status, __WALL);
-                sigprocmask(SIG_SETMASK, &old, NULL);
             }
             break;
         case 7:
@@ -182,6 +170,11 @@ static void prepare(void) {
     struct sigaction action = {.sa_handler = handler};
     sigaction(SIGUSR1, &action, NULL);
     signal(SIGUSR2, SIG_IGN);
+    // When the end of an untraced child is told is nobody's choice.
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 // ---------------------------------------------------------------- the tracer
@@ -377,6 +370,7 @@ static void look(struct tracee *t, unsigned which) {
     }
     case 10: {
         unsigned at = rnd(4) ? 8 : 16;
+        mask = 1ul << (SIGCHLD - 1);
         r = REQ(PTRACE_SETSIGMASK, t->pid, at, &mask);
         printf("  setsigmask %u %s\n", at, error(r));
         break;

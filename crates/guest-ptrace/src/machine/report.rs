@@ -7,6 +7,8 @@ use super::{Machine, Stop, Tracee};
 pub struct Ended {
     /// Which.
     pub tid: i32,
+    /// Its process.
+    pub process: i32,
     /// Its number in the tracer's PID namespace.
     pub number: i32,
     /// Its tracer.
@@ -145,8 +147,8 @@ impl Machine {
     pub fn ended(&mut self, tid: i32, status: i32, usage: [u64; 18]) -> Option<Ended> {
         let tracee = self.tracees.remove(&tid)?;
         let by_kernel = tracee.child && tracee.process == tid;
-        let Tracee { number, tracer, tracer_process, uid, seized, since, .. } = tracee;
-        let ended = Ended { tid, number, tracer, tracer_process, status, uid, usage, seized, since, by_kernel };
+        let Tracee { process, number, tracer, tracer_process, uid, seized, since, .. } = tracee;
+        let ended = Ended { tid, process, number, tracer, tracer_process, status, uid, usage, seized, since, by_kernel };
         self.ended.push(ended.clone());
         Some(ended)
     }
@@ -159,6 +161,20 @@ impl Machine {
         } else {
             self.ended.retain(|e| !is(e));
         }
+    }
+
+    /// A leader is told of when nobody of its process is left, zombies of other threads included: delay_group_leader().
+    fn is_delayed(&self, tid: i32, process: i32) -> bool {
+        tid == process
+            && (self.ended.iter().any(|e| e.process == process && e.tid != tid)
+                || self.tracees().any(|(other, t)| t.process == process && other != tid))
+    }
+
+    /// Whether this end, which the kernel has told, comes too early.
+    #[must_use]
+    pub fn is_early(&self, process: i32, number: i32) -> bool {
+        let told = self.ended.iter().find(|e| e.by_kernel && e.tracer_process == process && e.number == number);
+        told.is_some_and(|e| self.is_delayed(e.tid, e.process))
     }
 
     /// Whether the kernel has this end to tell, or has told it just now.

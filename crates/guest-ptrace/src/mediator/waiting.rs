@@ -87,11 +87,15 @@ impl Mediator {
             && !wait.keeps()
         {
             // An end before that one, of a thread of its process, which is told first.
+            let early = self.machine.is_early(wait.process, child);
             let earlier = self.machine.report(&wait.select, false, &grouped);
-            self.machine.told(wait.process, child, earlier.is_some());
+            self.machine.told(wait.process, child, early || earlier.is_some());
             if let Some(report) = earlier {
                 registers.set_result(wait.tell(tid, &report));
                 let _ = stop.set_registers(&registers);
+            } else if early {
+                registers.again(number);
+                return stop.set_registers(&registers).is_ok();
             }
             return false;
         }
