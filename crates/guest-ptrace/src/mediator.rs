@@ -311,7 +311,12 @@ impl Mediator {
             self.names.forget(former);
             self.names.forget(tid);
         }
+        let tracer = self.machine.tracee(former).map(|tracee| tracee.tracer_process);
         self.machine.executed(tid, former);
+        if let Some(tracer) = tracer.filter(|_| former != tid) {
+            // Whoever waits for the former number waits for nobody.
+            self.look_again(tracer);
+        }
         if let Some(disposition) = self.dispositions.get_mut(&tid) {
             (disposition.handled, disposition.no_stops) = (false, false);
         }

@@ -161,7 +161,8 @@ static void ops(unsigned count, int depth, int thread) {
             poll(NULL, 0, 1);
             break;
         default:
-            syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0);
+            if (!thread)
+                syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0);
         }
     }
 }

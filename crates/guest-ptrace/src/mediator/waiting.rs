@@ -158,6 +158,11 @@ impl Mediator {
     /// A process has a child more: who waits as if it had none is to look again.
     pub(super) fn has_child(&mut self, process: i32) {
         self.childless.remove(&process);
+        self.look_again(process);
+    }
+
+    /// Those of a process that wait in the place of the kernel's wait make it again.
+    pub(super) fn look_again(&mut self, process: i32) {
         for (&tid, wait) in self.waits.iter_mut().filter(|(_, wait)| wait.process == process && wait.poll) {
             wait.kicked = true;
             self.kicks.insert(tid);
