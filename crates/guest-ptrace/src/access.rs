@@ -40,5 +40,5 @@ pub(crate) fn may_be_traced_by(child: i32, parent: i32) -> bool {
     let space = |pid| std::fs::read_link(format!("/proc/{pid}/ns/user")).ok();
     let same = space(parent) == space(child) && space(child).is_some();
     let permitted = |text: &str| mask(text, "CapPrm:");
-    same && permitted(&own) & !permitted(&theirs) == 0 || same && mask(&theirs, "CapEff:") & SYS_PTRACE != 0
+    same && (permitted(&own) & !permitted(&theirs) == 0 || mask(&theirs, "CapEff:") & SYS_PTRACE != 0)
 }

@@ -24,7 +24,7 @@ const fn failed(errno: u16) -> i64 {
 enum Outcome {
     Returns(i64),
     /// The kernel is asked about it first.
-    Asks(Asking),
+    Asks(Box<Asking>),
     /// It returns when another task has stopped.
     Later,
 }
@@ -68,7 +68,7 @@ impl Mediator {
         });
     }
 
-    fn ask(&mut self, caller: i32, asking: Asking, tracer: &mut Tracer) {
+    fn ask(&mut self, caller: i32, asking: Box<Asking>, tracer: &mut Tracer) {
         let mut registers = asking.registers;
         let asked = access::ask(&mut registers, self.arch);
         self.asking.insert(caller, asking);
@@ -102,12 +102,12 @@ impl Mediator {
                 if target.and_then(|tid| tracer.tasks().get(tid)).is_some_and(|task| task.process() == process) {
                     return Outcome::Returns(failed(EPERM));
                 }
-                return Outcome::Asks(Asking {
+                return Outcome::Asks(Box::new(Asking {
                     registers: *registers,
                     target,
                     seize: request == Request::Seize,
                     options,
-                });
+                }));
             }
             _ => {}
         }

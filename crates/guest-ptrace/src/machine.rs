@@ -129,6 +129,17 @@ pub enum Step {
     Kill,
 }
 
+/// A tracee whose tracer is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Orphan {
+    /// Which.
+    pub tid: i32,
+    /// PTRACE_O_EXITKILL.
+    pub killed: bool,
+    /// The stop that it stands in, and the signal with which that ends.
+    pub stop: Option<(Stop, i32)>,
+}
+
 /// Who traces whom.
 #[derive(Debug, Default)]
 pub struct Machine {
@@ -334,8 +345,8 @@ impl Machine {
         }
     }
 
-    /// A thread is no more. If it traced somebody: its tracees, each with whether it is killed, and how its stop ends if it stands in one.
-    pub fn gone(&mut self, tid: i32) -> Vec<(i32, bool, Option<(Stop, i32)>)> {
+    /// A thread is no more. If it traced somebody: its tracees.
+    pub fn gone(&mut self, tid: i32) -> Vec<Orphan> {
         let left: Vec<i32> = self.tracees().filter(|(_, t)| t.tracer == tid).map(|(tid, _)| tid).collect();
         let mut told = Vec::new();
         for target in left {
@@ -345,7 +356,7 @@ impl Machine {
                 (Stop::Signal(signal), Some(_)) => (stop, signal),
                 _ => (stop, 0),
             });
-            told.push((target, tracee.options & EXITKILL != 0, stop));
+            told.push(Orphan { tid: target, killed: tracee.options & EXITKILL != 0, stop });
         }
         self.ended.retain(|ended| ended.tracer != tid);
         told

@@ -27,7 +27,7 @@ pub(crate) enum Todo {
     /// A thread stands at the entry of ptrace(2).
     Request(i32),
     /// The kernel has granted an attach.
-    Granted(i32, Asking),
+    Granted(i32, Box<Asking>),
     /// The call that a thread is held in returns this.
     Reply(i32, i64),
     /// A tracer is gone: what becomes of its tracee.
@@ -66,7 +66,7 @@ pub struct Mediator {
     pub(crate) childless: BTreeMap<i32, u64>,
     /// PTRACE_INTERRUPT of ours that has not come to a stop.
     pub(crate) kicks: BTreeSet<i32>,
-    pub(crate) asking: BTreeMap<i32, Asking>,
+    pub(crate) asking: BTreeMap<i32, Box<Asking>>,
     /// Stopped threads that come into the stop that an attach waits for; who waits.
     pub(crate) trapping: BTreeMap<i32, i32>,
     /// Threads that make a clone with CLONE_UNTRACED: where the call is, and its other flags.

@@ -76,7 +76,7 @@ pub(crate) fn in_group(viewer: i32, tid: i32, group: i32) -> bool {
     let of = |tid| numbers(&status(tid), "NSpgid:");
     let (mine, its) = (of(viewer), of(tid));
     if group == 0 {
-        return mine.first().is_some() && mine.first() == its.first();
+        return !mine.is_empty() && mine.first() == its.first();
     }
     its.get(mine.len().wrapping_sub(1)) == Some(&group)
 }

@@ -287,6 +287,9 @@ static void look(struct tracee *t, unsigned which) {
             long rax = (long)regs.rax;
             if ((id || makes) && rax > 0)
                 rax = name((pid_t)rax);
+            // Nor are addresses.
+            if (rax > 4096 || rax < -4096)
+                rax = 4096;
             int call = (int)regs.orig_rax;
             printf("  regs orig_rax %d rax %ld\n", call, call < 0 ? 0 : rax);
         } else

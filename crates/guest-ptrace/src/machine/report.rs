@@ -148,7 +148,8 @@ impl Machine {
         let tracee = self.tracees.remove(&tid)?;
         let by_kernel = tracee.child && tracee.process == tid;
         let Tracee { process, number, tracer, tracer_process, uid, seized, since, .. } = tracee;
-        let ended = Ended { tid, process, number, tracer, tracer_process, status, uid, usage, seized, since, by_kernel };
+        let ended =
+            Ended { tid, process, number, tracer, tracer_process, status, uid, usage, seized, since, by_kernel };
         self.ended.push(ended.clone());
         Some(ended)
     }

@@ -199,9 +199,11 @@ fn a_tracer_that_ends_lets_go_or_kills() {
     let one = Select { who: Who::Thread(22), ..any() };
     assert!(m.report(&one, false, &nobody).is_some());
     let mut gone = m.gone(TRACER);
-    gone.sort_by_key(|(tid, ..)| *tid);
+    gone.sort_by_key(|orphan| orphan.tid);
     let told = Some((Stop::Signal(12), 0));
-    assert_eq!(gone, [(TID, false, Some((Stop::Signal(10), 10))), (21, true, None), (22, false, told)]);
+    let orphan = |tid, killed, stop| Orphan { tid, killed, stop };
+    let first = orphan(TID, false, Some((Stop::Signal(10), 10)));
+    assert_eq!(gone, [first, orphan(21, true, None), orphan(22, false, told)]);
     assert!(!m.traces(TRACER));
 }
 

@@ -4,7 +4,7 @@ use tipstaff_sys::ptrace;
 use tipstaff_trace::{End, Task};
 
 use super::{Mediator, Todo};
-use crate::machine::{Report, Stop};
+use crate::machine::{Orphan, Report, Stop};
 use crate::names::{self, in_group, mask, status};
 use crate::signals::SIGCHLD;
 use crate::waits::told;
@@ -92,8 +92,8 @@ impl Mediator {
             self.todo.push_back(Todo::Reply(caller, 0));
         }
         self.trapping.retain(|_, caller| *caller != tid);
-        for (target, kill, stop) in self.machine.gone(tid) {
-            if kill {
+        for Orphan { tid: target, killed, stop } in self.machine.gone(tid) {
+            if killed {
                 let _ = tipstaff_sys::signal::kill(target, SIGKILL);
             }
             self.todo.push_back(Todo::Orphan(target, stop));
