@@ -30,6 +30,7 @@ mod throttle;
 mod usage;
 
 pub use account::{Account, Shortage};
+pub use engine::seam;
 pub use engine::{Engine, Notify, Ptrace};
 pub use forks::{Forks, Refused};
 pub use freeze::Frozen;

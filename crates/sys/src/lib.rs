@@ -29,6 +29,7 @@ pub mod pidfd;
 pub mod probe;
 pub mod process_vm;
 pub mod ptrace;
+pub mod ptrace_copy;
 pub mod pty;
 pub mod raw;
 pub mod rlimit;

@@ -8,6 +8,10 @@ use crate::raw::{Errno, addr, addr_mut, call};
 
 const CONT: usize = 7;
 const SYSCALL: usize = 24;
+const SINGLESTEP: usize = 9;
+const SINGLEBLOCK: usize = 33;
+const SYSEMU: usize = 31;
+const SYSEMU_SINGLESTEP: usize = 32;
 const DETACH: usize = 17;
 const SETOPTIONS: usize = 0x4200;
 const GETEVENTMSG: usize = 0x4201;
@@ -70,6 +74,14 @@ pub enum Go {
     Free,
     /// PTRACE_SYSCALL: until the next entry to or exit from a system call, at most.
     Syscall,
+    /// PTRACE_SINGLESTEP: one instruction.
+    Step,
+    /// PTRACE_SINGLEBLOCK: until a branch, where the CPU can.
+    Block,
+    /// PTRACE_SYSEMU: until the next entry; that call is not made.
+    Emulate,
+    /// PTRACE_SYSEMU_SINGLESTEP: both.
+    EmulateStep,
 }
 
 fn request(what: usize, tid: i32, a: usize, data: usize) -> Result<usize, Errno> {
@@ -92,12 +104,16 @@ pub fn listen(tid: i32) -> Result<(), Errno> {
     request(LISTEN, tid, 0, 0).map(drop)
 }
 
-/// PTRACE_CONT or PTRACE_SYSCALL, delivering a signal (0: none). Only a signal-delivery-stop delivers it as it is; from other stops
+/// PTRACE_CONT and its kin, delivering a signal (0: none). Only a signal-delivery-stop delivers it as it is; from other stops
 /// the kernel sends a new one, if at all. EIO: no such signal.
 pub fn resume(tid: i32, go: Go, signal: i32) -> Result<(), Errno> {
     let what = match go {
         Go::Free => CONT,
         Go::Syscall => SYSCALL,
+        Go::Step => SINGLESTEP,
+        Go::Block => SINGLEBLOCK,
+        Go::Emulate => SYSEMU,
+        Go::EmulateStep => SYSEMU_SINGLESTEP,
     };
     request(what, tid, 0, signal as usize).map(drop)
 }

@@ -144,3 +144,17 @@ pub(crate) fn kill_raw(pid: i32, signal: i32) -> Result<(), Errno> {
     unsafe { call(libc::SYS_kill, [pid as isize as usize, signal as usize, 0, 0, 0, 0])? };
     Ok(())
 }
+
+/// rt_sigqueueinfo(2): a signal with a siginfo for a process. EPERM for a si_code that only the kernel may use.
+pub fn queue(pid: i32, info: &crate::ptrace::SigInfo) -> Result<(), Errno> {
+    let args = [pid as usize, info.signal() as usize, info.bytes().as_ptr() as usize, 0, 0, 0];
+    // SAFETY: the kernel reads one siginfo_t, 128 bytes.
+    unsafe { call(libc::SYS_rt_sigqueueinfo, args) }.map(drop)
+}
+
+/// rt_tgsigqueueinfo(2): the same for one thread.
+pub fn queue_thread(tgid: i32, tid: i32, info: &crate::ptrace::SigInfo) -> Result<(), Errno> {
+    let args = [tgid as usize, tid as usize, info.signal() as usize, info.bytes().as_ptr() as usize, 0, 0];
+    // SAFETY: the kernel reads one siginfo_t, 128 bytes.
+    unsafe { call(libc::SYS_rt_tgsigqueueinfo, args) }.map(drop)
+}

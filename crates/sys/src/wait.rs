@@ -65,6 +65,8 @@ pub struct Usage {
     pub system_ns: u64,
     /// Largest resident set of its process, bytes.
     pub max_rss_bytes: u64,
+    /// struct rusage, as the kernel wrote it.
+    pub raw: [u64; 18],
 }
 
 /// Waits for a change of any tracee or child of this very thread (__WALL, __WNOTHREAD); with `usage`, also what the task used so
@@ -89,9 +91,37 @@ pub fn tracee(tid: i32, usage: Option<&mut Usage>) -> Result<(i32, Change), Errn
             user_ns: ns(rusage.ru_utime),
             system_ns: ns(rusage.ru_stime),
             max_rss_bytes: rusage.ru_maxrss as u64 * 1024,
+            raw: words(&rusage),
         };
     }
     let change =
         if status & 0xff == 0x7f { Change::Stopped(status >> 8) } else { Change::Ended(Status::from_wait(status)) };
     Ok((tid as i32, change))
+}
+
+fn words(usage: &libc::rusage) -> [u64; 18] {
+    let seconds = |t: libc::timeval| [t.tv_sec.cast_unsigned(), t.tv_usec.cast_unsigned()];
+    let ([a, b], [c, d]) = (seconds(usage.ru_utime), seconds(usage.ru_stime));
+    let u = usage;
+    let rest = [
+        u.ru_maxrss,
+        u.ru_ixrss,
+        u.ru_idrss,
+        u.ru_isrss,
+        u.ru_minflt,
+        u.ru_majflt,
+        u.ru_nswap,
+        u.ru_inblock,
+        u.ru_oublock,
+        u.ru_msgsnd,
+        u.ru_msgrcv,
+        u.ru_nsignals,
+        u.ru_nvcsw,
+        u.ru_nivcsw,
+    ];
+    let mut words = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    for (word, value) in words[4..].iter_mut().zip(rest) {
+        *word = value.cast_unsigned();
+    }
+    words
 }

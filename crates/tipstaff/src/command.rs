@@ -11,10 +11,12 @@ use std::sync::Arc;
 use tipstaff_abi::Arch;
 use tipstaff_abi::caps::KernelCaps;
 use tipstaff_control::{Place, Server};
+use tipstaff_guest_ptrace::Mediator;
 use tipstaff_launch::{Armed, Failure, Program, RealHost, Request, Tracer, Wiring, launch};
 use tipstaff_policy::lower::{EnginePlan, Plan, ProcessesBy, Surroundings, lower};
 use tipstaff_policy::profile;
 use tipstaff_supervise::handler::provided::PathPolicy;
+use tipstaff_supervise::seam::Seam;
 use tipstaff_supervise::{
     Account, Engine, Forks, Handler, Handlers, Network, Notify, Options, PolicyFn, Ptrace, RawMode, Refused, Restrict,
     Rewriter, Session, Shortage, Tighten, size_of,
@@ -435,7 +437,10 @@ impl Command {
         }
         let engine = match plan.engine {
             EnginePlan::Notify => Engine::Notify(Box::new(Notify::new(handlers)?)),
-            _ => Engine::Ptrace(Ptrace::start(handlers)?),
+            _ => {
+                let seam = plan.mediates.then(|| Box::new(Mediator::new(arch)) as Box<dyn Seam>);
+                Engine::Ptrace(Ptrace::start(handlers, seam)?)
+            }
         };
         Ok((engine, refusals))
     }

@@ -11,16 +11,29 @@ pub struct Config {
     /// CLONE_UNTRACED is taken out of clone(2), and clone3(2) is answered ENOSYS, at their entry or seccomp stops. With
     /// [`Go::Free`] the filter must have both calls traced, on every architecture that it lets through.
     pub no_untraced: bool,
+    /// The filter of every tracee stops each clone(2) with CLONE_UNTRACED: then it is left as it is at entry stops, behind which it may not be
+    /// made after all.
+    pub filtered_untraced: bool,
     /// While stops come thick, run as a SCHED_IDLE thread on the CPU of the tracee, where that can be undone; a stop then costs a tenth.
     /// Tracees are never touched.
     pub follow: bool,
     /// Keep [`Task::usage`](crate::Task::usage). Costs getrusage(2) at each stop.
     pub usage: bool,
+    /// Show also returns of calls whose entry was not shown: a task that is resumed with [`Go::Syscall`] in the middle of one. They have
+    /// no [`Task::call`](crate::Task::call).
+    pub returns: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { start: Go::Syscall, no_untraced: false, follow: true, usage: false }
+        Self {
+            start: Go::Syscall,
+            no_untraced: false,
+            filtered_untraced: false,
+            follow: true,
+            usage: false,
+            returns: false,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The seam: who sees a stop, and who decides how it ends.
 
+use tipstaff_sys::ptrace::Go;
 use tipstaff_sys::wait::Status;
 
 use crate::{Stop, Task};
@@ -11,6 +12,16 @@ pub enum Resume {
     ToSyscall,
     /// PTRACE_CONT: no entries and exits are shown, only what else stops it, a filter's RET_TRACE among it.
     Free,
+    /// With exactly this request, a group-stop too, which all others listen to. In a signal-delivery-stop `signal` (0: none) takes the place of what
+    /// [`SignalDelivery`](crate::SignalDelivery) would deliver; in other stops the kernel does with it what ptrace(2) says.
+    Exactly {
+        /// The request.
+        go: Go,
+        /// The signal.
+        signal: i32,
+    },
+    /// PTRACE_LISTEN, in any stop of PTRACE_EVENT_STOP.
+    Listen,
     /// As the same task was resumed last; a new one as [`Config::start`](crate::Config) says.
     AsBefore,
     /// Not yet: [`Tracer::release`](crate::Tracer::release) ends it.

@@ -376,6 +376,19 @@ impl Stop {
         }
     }
 
+    /// Ends the stop with this request and this signal, whatever it is.
+    pub(crate) fn exactly(self, go: Go, signal: i32) -> Running {
+        let tid = self.tid();
+        // As in `go_on`.
+        let _ = ptrace::resume(tid, go, signal);
+        Running::new(tid)
+    }
+
+    /// PTRACE_LISTEN.
+    pub(crate) fn listen(self) {
+        let _ = ptrace::listen(self.tid());
+    }
+
     /// Ends the stop: the signal of a signal-delivery-stop is delivered, a group-stop is listened to, everything else goes on.
     pub fn resume(self, go: Go) -> Running {
         match self {

@@ -175,6 +175,18 @@ impl Tracer {
         }
     }
 
+    /// Ends a stop that the observer held, as is decided now; [`Resume::Hold`] goes on holding it. Nothing happens if it was not held.
+    pub fn settle(&mut self, tid: i32, decide: impl FnOnce(&Task, &mut Stop) -> Resume) {
+        let Some(task) = self.tasks.get_mut(tid) else { return };
+        match std::mem::replace(&mut task.state, State::Handled) {
+            State::Held(mut stop) => {
+                let resume = decide(task, &mut stop);
+                self.finish(tid, stop, resume, &mut Nobody);
+            }
+            other => task.state = other,
+        }
+    }
+
     /// The stop that the observer holds.
     #[must_use]
     pub fn held(&mut self, tid: i32) -> Option<&mut Stop> {
@@ -238,7 +250,7 @@ impl Tracer {
                 }
             }
             Stop::Left(left) => {
-                shown &= task.call.is_some();
+                shown &= task.call.is_some() || self.config.returns;
                 if self.config.no_untraced && !task.forked && left.returned().value > 0 {
                     self.guard.returned(task, left.returned().value as i32);
                 }
@@ -279,7 +291,11 @@ impl Tracer {
             Resume::Hold if launching => Resume::AsBefore,
             other => other,
         };
-        let calling = stop.call().is_some();
+        let calling = match stop {
+            Stop::Entered(_) => !self.config.filtered_untraced,
+            Stop::Seccomp(_) => true,
+            _ => false,
+        };
         if self.config.no_untraced && calling && !matches!(resume, Resume::Hold) {
             self.guard.entering(&stop);
         }
@@ -289,6 +305,19 @@ impl Tracer {
         match resume {
             Resume::ToSyscall => task.go = Go::Syscall,
             Resume::Free => task.go = Go::Free,
+            Resume::Exactly { go, signal } => {
+                task.go = go;
+                if matches!(go, Go::Free | Go::Step | Go::Block) {
+                    task.call = None;
+                }
+                task.state = State::Running(stop.exactly(go, signal));
+                return;
+            }
+            Resume::Listen => {
+                stop.listen();
+                task.state = State::Listening;
+                return;
+            }
             Resume::AsBefore => {}
             Resume::Hold => {
                 task.state = State::Held(stop);
@@ -306,7 +335,7 @@ impl Tracer {
             }
         }
         let go = if launching { Go::Syscall } else { task.go };
-        if go == Go::Free {
+        if matches!(go, Go::Free | Go::Step | Go::Block) {
             // The return will not be seen.
             task.call = None;
         }

@@ -30,9 +30,18 @@ pub(super) fn available(profile: &Profile, caps: &KernelCaps, around: &Surroundi
         Engine::Native => EnginePlan::Native,
         Engine::Notify if caps.listener => EnginePlan::Notify,
         Engine::Notify => EnginePlan::Native,
-        Engine::Auto if caps.listener && !around.rewrites => EnginePlan::Notify,
+        Engine::Auto if caps.listener && !around.rewrites && !asks_emulation(profile) => EnginePlan::Notify,
         Engine::Auto | Engine::Ptrace => EnginePlan::Ptrace,
     }
+}
+
+fn asks_emulation(profile: &Profile) -> bool {
+    profile.isolation.guest_ptrace == Some(GuestPtrace::Emulate)
+}
+
+/// Whether guests have a ptrace(2) that our tracer plays: wherever it is not denied, since a task has one tracer.
+pub(super) fn mediates(profile: &Profile, engine: EnginePlan) -> bool {
+    engine == EnginePlan::Ptrace && profile.isolation.guest_ptrace != Some(GuestPtrace::Deny)
 }
 
 /// `asked`: the calls that somebody has to be asked about, for the profile's own rules and for the handlers of this box.
@@ -43,10 +52,13 @@ pub(super) fn lower(
     asked: &SyscallSet,
     sink: &mut Sink,
 ) -> EnginePlan {
-    let emulate = profile.isolation.guest_ptrace == Some(GuestPtrace::Emulate);
-    if emulate {
-        let cure = "use `--guest-ptrace native` or `deny`";
-        sink.impossible("guest_ptrace = \"emulate\"", "this version does not emulate ptrace", cure);
+    let emulate = asks_emulation(profile);
+    if let (true, Some(engine @ (Engine::Native | Engine::Notify))) = (emulate, profile.isolation.engine) {
+        let why = format!(
+            "under engine = \"{}\" there is no tracer of ours, and guests have the kernel's own ptrace",
+            engine.as_str()
+        );
+        sink.impossible("guest_ptrace = \"emulate\"", &why, "use `--engine ptrace` or `--guest-ptrace native`");
     }
     match (profile.isolation.engine.unwrap_or(Engine::Auto), available(profile, caps, around)) {
         (Engine::Native, _) if !asked.is_empty() => {
@@ -56,7 +68,7 @@ pub(super) fn lower(
             EnginePlan::Native
         }
         (Engine::Native, _) => EnginePlan::Native,
-        (Engine::Auto, _) if asked.is_empty() => EnginePlan::Native,
+        (Engine::Auto, _) if asked.is_empty() && !emulate => EnginePlan::Native,
         (Engine::Notify, _) if around.rewrites => {
             let why = "a handler changes calls or what they return, which only a tracer can";
             sink.impossible("engine = \"notify\"", why, "use `--engine auto` or `ptrace`");
@@ -75,7 +87,7 @@ pub(super) fn lower(
             EnginePlan::Notify
         }
         (engine, _) => {
-            let tells = if engine == Engine::Auto && !around.rewrites { Some(NO_LISTENER) } else { None };
+            let tells = if engine == Engine::Auto && !around.rewrites && !emulate { Some(NO_LISTENER) } else { None };
             ptrace(profile, asked, tells, sink);
             if around.registers {
                 sink.full(KNOWN, "ptrace events of every task", Cost::Traced);
@@ -102,8 +114,13 @@ fn ptrace(profile: &Profile, asked: &SyscallSet, instead: Option<&str>, sink: &m
         Some(why) => sink.full_but("engine = \"ptrace\"", &mechanism, why, Cost::Traced),
         None => sink.full("engine = \"ptrace\"", &mechanism, Cost::Traced),
     }
-    if profile.isolation.guest_ptrace.unwrap_or(GuestPtrace::Native) == GuestPtrace::Native {
-        let why = "a task has one tracer, and that is ours: ptrace(2) of guests fails with EPERM";
-        sink.note("guest_ptrace = \"native\"", "none", why, Cost::Free);
+    let mechanism = "our tracer plays the kernel's part";
+    match profile.isolation.guest_ptrace.unwrap_or(GuestPtrace::Native) {
+        GuestPtrace::Native => {
+            let why = "a task has one tracer, and that is ours: guests' ptrace(2) is emulated";
+            sink.full_but("guest_ptrace = \"native\"", mechanism, why, Cost::Traced);
+        }
+        GuestPtrace::Emulate => sink.full("guest_ptrace = \"emulate\"", mechanism, Cost::Traced),
+        GuestPtrace::Deny => {}
     }
 }

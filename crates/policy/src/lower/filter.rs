@@ -261,7 +261,7 @@ pub(super) fn lower(
     let arch = caps.arch;
     let syscalls = &profile.syscalls;
     let which = syscalls.base.as_ref().unwrap_or(&Base::Default);
-    let ptrace = profile.isolation.guest_ptrace.unwrap_or(GuestPtrace::Native) == GuestPtrace::Native;
+    let ptrace = profile.isolation.guest_ptrace != Some(GuestPtrace::Deny);
     // Where whom a call reaches is asked, that goes for unix sockets too.
     let asked = network.is_some_and(|plan| plan.mediate_connect);
     let missing = Missing::of(profile, caps, ns, (net, asked), sink);

@@ -81,10 +81,14 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
         asks.extend(births);
         asks.extend(account);
     }
+    let mediates = engine::mediates(profile, engine);
+    if mediates {
+        asks.extend(stops::mediated());
+    }
     let stops = Stops::of(engine, &whole, asks, !counted.is_empty() || around.registers);
     let filter = filter::lower(profile, caps, &namespaces, (net, network.as_ref()), host, stops, &mut sink)?;
     let filter = filter.map(std::sync::Arc::new);
     let rules = sink.finish()?;
     let network = network.map(std::sync::Arc::new);
-    Ok(Plan { engine, asked, namespaces, network, view, landlock, filter, limits, ids, rules })
+    Ok(Plan { engine, mediates, asked, namespaces, network, view, landlock, filter, limits, ids, rules })
 }

@@ -59,6 +59,8 @@ pub struct PlanRule {
 pub struct Plan {
     /// Who decides what the kernel cannot.
     pub engine: EnginePlan,
+    /// Our tracer plays the kernel's part in guests' ptrace(2).
+    pub mediates: bool,
     /// The calls that the engine is asked about; empty where nobody is.
     pub asked: SyscallSet,
     /// Namespaces.

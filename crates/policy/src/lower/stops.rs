@@ -29,6 +29,23 @@ pub(super) fn births() -> Vec<Ask> {
     vec![ask("fork", Vec::new()), ask("vfork", Vec::new()), ask("clone", vec![process])]
 }
 
+/// What our tracer has to see to play the kernel's part in guests' ptrace(2): the calls themselves, what a tracer waits with, what SIGCHLD does
+/// to it, and children that are tracees by a flag.
+pub(super) fn mediated() -> Vec<Ask> {
+    const SIGCHLD: u64 = 17;
+    const CLONE_PTRACE: u64 = 0x2000;
+    let ask = |call, conditions| Ask { call, conditions };
+    let sigchld = Condition { arg: 0, width: Width::W32, op: Op::Eq, value: SIGCHLD };
+    let flag = Condition { arg: 0, width: Width::W64, op: Op::MaskedEq(CLONE_PTRACE), value: CLONE_PTRACE };
+    vec![
+        ask("ptrace", Vec::new()),
+        ask("wait4", Vec::new()),
+        ask("waitid", Vec::new()),
+        ask("rt_sigaction", vec![sigchld]),
+        ask("clone", vec![flag]),
+    ]
+}
+
 impl Stops {
     /// `counts`: an engine counts tasks, or registers processes.
     pub fn of(engine: EnginePlan, calls: &SyscallSet, asks: Vec<Ask>, counts: bool) -> Option<Self> {

@@ -291,11 +291,22 @@ fn here_is_never_everything() {
 }
 
 #[test]
-fn later_engines_are_refused_even_with_best_effort() {
-    let mut profile = preset("default");
-    profile.isolation.best_effort = Some(true);
-    profile.isolation.guest_ptrace = Some(GuestPtrace::Emulate);
-    assert!(plan(&profile, &KernelCaps::full()).is_err());
+fn emulation_is_for_a_tracer() {
+    let with = |engine, guest| {
+        let mut profile = preset("default");
+        (profile.isolation.engine, profile.isolation.guest_ptrace) = (engine, guest);
+        plan(&profile, &KernelCaps::full()).map(|plan| (plan.engine, plan.mediates))
+    };
+    let emulate = Some(GuestPtrace::Emulate);
+    assert_eq!(with(None, emulate).expect("plan"), (EnginePlan::Ptrace, true), "asked for");
+    assert_eq!(with(Some(Engine::Ptrace), emulate).expect("plan"), (EnginePlan::Ptrace, true));
+    assert_eq!(with(Some(Engine::Ptrace), None).expect("plan"), (EnginePlan::Ptrace, true), "there is no other");
+    assert_eq!(with(Some(Engine::Ptrace), Some(GuestPtrace::Deny)).expect("plan"), (EnginePlan::Ptrace, false));
+    assert_eq!(with(None, None).expect("plan"), (EnginePlan::Native, false));
+    for engine in [Engine::Native, Engine::Notify] {
+        let refused = with(Some(engine), emulate).expect_err("no tracer").to_string();
+        assert!(refused.contains("guest_ptrace") && refused.contains("--engine ptrace"), "{refused}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use tipstaff_trace::{Address, Call, End, Halted, Observer, Reason, Resume, Stop,
 use super::exec::{Approved, Runs};
 use super::pool::{Answer, Pool};
 use super::said::{another, refused, ruled};
+use super::seam::{Behind, Engine, Seam, Stopping};
 use super::voice::Voice;
 use crate::handler::{Asked, Entry, Guest, Handlers, Process, Return, Seen, Trap, Verdict};
 
@@ -17,6 +18,13 @@ const ENOSYS: i64 = 38;
 const ERESTART_RESTARTBLOCK: i64 = -516;
 
 pub(super) struct Guide {
+    ask: Asker,
+    /// Who shares the tracer.
+    seam: Option<Box<dyn Seam>>,
+}
+
+/// Who asks the handlers.
+struct Asker {
     handlers: Handlers,
     /// The calls that our filter stops.
     ours: SyscallSet,
@@ -92,6 +100,78 @@ fn trap<'a>(call: &Call, process: i32, guest: &'a Stopped<'a>, seen: Seen) -> Tr
 
 impl Observer for Guide {
     fn on_stop(&mut self, task: &Task, stop: &mut Stop) -> Resume {
+        let Some(seam) = &mut self.seam else { return self.ask.on_stop(task, stop) };
+        if let Stop::Seccomp(seccomp) = stop
+            && !self.ask.is_ours(seccomp.call(), seccomp.data())
+        {
+            let stopping = Stopping { task, awaited: self.ask.awaits(task.tid()) };
+            if let Some(resume) = seam.foreign(stopping, stop) {
+                return resume;
+            }
+        }
+        let resume = self.ask.on_stop(task, stop);
+        let stopping = Stopping { task, awaited: self.ask.awaits(task.tid()) };
+        seam.stopped(stopping, stop, resume)
+    }
+
+    fn on_end(&mut self, task: &Task, end: End) {
+        self.ask.on_end(task);
+        if let Some(seam) = &mut self.seam {
+            seam.ended(task, end);
+        }
+    }
+}
+
+impl Guide {
+    pub fn new(handlers: Handlers, seam: Option<Box<dyn Seam>>, voice: Voice) -> Self {
+        let mut ask = Asker::new(handlers, voice);
+        if let Some(seam) = &seam {
+            ask.ours = ask.ours.union(&seam.wants(ask.ours.arch()));
+        }
+        Self { ask, seam }
+    }
+
+    /// Tells the handlers of a new process, if they want to know.
+    pub fn born(&mut self, pid: i32) {
+        self.ask.born(pid);
+    }
+
+    /// Ends the stops that have been decided.
+    pub fn settle(&mut self, tracer: &mut Tracer) {
+        let seam = &mut self.seam;
+        self.ask.settle(tracer, &mut |tracer, tid, resume, awaited| through(seam, tracer, tid, resume, awaited));
+    }
+
+    /// What the seam has to do between two stops.
+    pub fn act(&mut self, tracer: &mut Tracer) {
+        let Some(mut seam) = self.seam.take() else { return };
+        seam.act(tracer, &mut self.ask);
+        self.seam = Some(seam);
+    }
+}
+
+/// How a stop that was held for a decision ends, after whoever shares the tracer has seen it.
+fn through(seam: &mut Option<Box<dyn Seam>>, tracer: &mut Tracer, tid: i32, resume: Resume, awaited: bool) {
+    let Some(seam) = seam else { return tracer.release(tid, resume) };
+    tracer.settle(tid, |task, stop| seam.stopped(Stopping { task, awaited }, stop, resume));
+}
+
+impl Engine for Asker {
+    fn awaits(&self, tid: i32) -> bool {
+        self.flights.contains_key(&tid)
+    }
+
+    fn judge(&mut self, tracer: &mut Tracer, tid: i32, end: Behind<'_>) {
+        tracer.settle(tid, |task, stop| {
+            let resume = self.judged(task, stop).unwrap_or(Resume::Free);
+            let stopping = Stopping { task, awaited: self.awaits(task.tid()) };
+            end(stopping, stop, resume)
+        });
+    }
+}
+
+impl Asker {
+    fn on_stop(&mut self, task: &Task, stop: &mut Stop) -> Resume {
         match stop {
             Stop::Seccomp(seccomp) if !self.is_ours(seccomp.call(), seccomp.data()) => {
                 // A filter of the guest's own asks for a tracer, and the guest has none: seccomp(2), SECCOMP_RET_TRACE.
@@ -146,7 +226,7 @@ impl Observer for Guide {
         }
     }
 
-    fn on_end(&mut self, task: &Task, _: End) {
+    fn on_end(&mut self, task: &Task) {
         let tid = task.tid();
         self.flights.remove(&tid);
         self.execs.remove(&tid);
@@ -156,8 +236,8 @@ impl Observer for Guide {
     }
 }
 
-impl Guide {
-    pub fn new(handlers: Handlers, voice: Voice) -> Self {
+impl Asker {
+    fn new(handlers: Handlers, voice: Voice) -> Self {
         let arch = Arch::native().unwrap_or(Arch::X86_64);
         // clone(2) stops for CLONE_UNTRACED, which the tracer takes out.
         let ours = handlers.wants(arch).union(&SyscallSet::from_names(arch, ["clone"]));
@@ -165,8 +245,7 @@ impl Guide {
         Self { handlers, ours, voice, flights, execs, pool: None, waiting }
     }
 
-    /// Tells the handlers of a new process, if they want to know.
-    pub fn born(&mut self, pid: i32) {
+    fn born(&mut self, pid: i32) {
         if self.handlers.knows_processes()
             && let Some(fault) = self.handlers.born(&Process::look(pid))
         {
@@ -179,6 +258,20 @@ impl Guide {
         if let Some(fault) = self.handlers.gone(tid) {
             self.voice.fault(fault);
         }
+    }
+
+    /// Decides the call that the registers hold now. None: it is none of ours.
+    fn judged(&mut self, task: &Task, stop: &Stop) -> Option<Resume> {
+        let (registers, known) = (stop.registers().ok()?, *stop.call()?);
+        let number = registers.number().cast_unsigned();
+        let args = std::array::from_fn(|index| registers.arg(known.arch, index));
+        let call = Call { number, args, ..known };
+        if !self.is_ours(&call, TRACE_DATA) {
+            return None;
+        }
+        self.execs.remove(&task.tid());
+        let flight = Flight { asked: call, made: call, returns: Vec::new() };
+        Some(self.ask(flight, task.process(), stop, 0, Seen::default()))
     }
 
     fn is_ours(&self, call: &Call, data: u16) -> bool {
@@ -320,7 +413,7 @@ impl Guide {
     }
 
     /// Ends the stops that have been decided.
-    pub fn settle(&mut self, tracer: &mut Tracer) {
+    fn settle(&mut self, tracer: &mut Tracer, end: &mut dyn FnMut(&mut Tracer, i32, Resume, bool)) {
         while !self.waiting.is_empty() {
             let answers = match (tracer.stopper(), &self.pool) {
                 (Ok(stopper), Some(pool)) => pool.answers(Box::new(move || stopper.stop())),
@@ -339,12 +432,12 @@ impl Guide {
                 return;
             }
             for answer in answers {
-                self.answered(answer, tracer);
+                self.answered(answer, tracer, end);
             }
         }
     }
 
-    fn answered(&mut self, answer: Answer, tracer: &mut Tracer) {
+    fn answered(&mut self, answer: Answer, tracer: &mut Tracer, end: &mut dyn FnMut(&mut Tracer, i32, Resume, bool)) {
         let Some(waiting) = self.waiting.remove(&answer.ticket) else { return };
         let Waiting { tid, flight, seat, seen } = waiting;
         if let Some(words) = answer.fault {
@@ -367,7 +460,7 @@ impl Guide {
                 self.decided(asked, flight, &trap, stop)
             }
         };
-        tracer.release(tid, resume);
+        end(tracer, tid, resume, self.flights.contains_key(&tid));
     }
 
     /// Changes registers. If that fails the guest must not go on as it was.

@@ -11,6 +11,7 @@ mod notify;
 mod pool;
 mod ptrace;
 mod said;
+pub mod seam;
 mod threads;
 mod voice;
 

@@ -17,6 +17,7 @@ use tipstaff_sys::Errno;
 use tipstaff_trace::{Config, Go, Tracer, Turn};
 
 use super::guide::Guide;
+use super::seam::Seam;
 use super::voice::{Said, Voice};
 use crate::handler::{Handlers, caught};
 
@@ -38,14 +39,14 @@ impl fmt::Debug for Ptrace {
 
 impl Ptrace {
     /// Starts the thread. It waits for [`Self::take`], and ends if that does not come.
-    pub fn start(handlers: Handlers) -> std::io::Result<Self> {
+    pub fn start(handlers: Handlers, seam: Option<Box<dyn Seam>>) -> std::io::Result<Self> {
         let (take, taken) = mpsc::channel::<(i32, Sender<Result<(), Errno>>)>();
         let (done, over) = mpsc::channel();
         let voice = Voice::new()?;
         let theirs = voice.clone();
         thread::Builder::new().name("tracer".into()).spawn(move || {
             if let Ok((pid, reply)) = taken.recv()
-                && let Err(words) = caught(|| trace(pid, &reply, handlers, &theirs))
+                && let Err(words) = caught(|| trace(pid, &reply, (handlers, seam), &theirs))
             {
                 // The kernel kills the tracees when this thread ends.
                 theirs.lost(format!("tracer: {words}"));
@@ -79,8 +80,22 @@ impl Ptrace {
     }
 }
 
-fn trace(pid: i32, reply: &Sender<Result<(), Errno>>, mut handlers: Handlers, voice: &Voice) {
-    let mut tracer = Tracer::new(Config { start: Go::Free, no_untraced: true, ..Config::default() });
+fn trace(
+    pid: i32,
+    reply: &Sender<Result<(), Errno>>,
+    (mut handlers, seam): (Handlers, Option<Box<dyn Seam>>),
+    voice: &Voice,
+) {
+    let shared = seam.is_some();
+    let config = Config {
+        start: Go::Free,
+        no_untraced: true,
+        filtered_untraced: shared,
+        usage: shared,
+        returns: shared,
+        ..Config::default()
+    };
+    let mut tracer = Tracer::new(config);
     let taken = tracer.take(pid);
     let failed = taken.is_err();
     let _ = reply.send(taken);
@@ -91,11 +106,12 @@ fn trace(pid: i32, reply: &Sender<Result<(), Errno>>, mut handlers: Handlers, vo
     if let Some(fault) = crate::stat::of(pid).and_then(|stat| handlers.start(stat.ppid)) {
         voice.fault(fault);
     }
-    let mut guide = Guide::new(handlers, voice.clone());
+    let mut guide = Guide::new(handlers, seam, voice.clone());
     guide.born(pid);
     loop {
         // Before the wait: what was decided meanwhile; and from here on an answer ends the wait.
         guide.settle(&mut tracer);
+        guide.act(&mut tracer);
         match tracer.step(&mut guide) {
             Ok(Turn::Empty) => return,
             Ok(_) => {}

@@ -71,6 +71,21 @@ impl Registers {
         }
     }
 
+    /// At the return of a call: makes the program enter a call of this number once more. The first argument is where the result was, so the caller
+    /// sets it again behind this. `svc` is four bytes long.
+    pub fn again(&mut self, number: i32) {
+        match self {
+            Self::Long(r, _) => {
+                r[32] = r[32].wrapping_sub(4);
+                r[8] = i64::from(number).cast_unsigned();
+            }
+            Self::Short(r, _) => {
+                r[15] = r[15].wrapping_sub(4);
+                r[7] = number.cast_unsigned();
+            }
+        }
+    }
+
     /// The call's number (x8, r7), -1 for none.
     pub fn number(&self) -> i32 {
         match self {

@@ -115,6 +115,21 @@ impl Registers {
         }
     }
 
+    /// At the return of a call: makes the program enter a call of this number once more, with the arguments that the registers hold. What the kernel
+    /// does itself after a signal (ERESTARTSYS). `syscall` and `int $0x80` are two bytes long.
+    pub fn again(&mut self, number: i32) {
+        match self {
+            Self::Long(r) => {
+                r[RIP] = r[RIP].wrapping_sub(2);
+                r[RAX] = i64::from(number).cast_unsigned();
+            }
+            Self::Short(r) => {
+                r[EIP] = r[EIP].wrapping_sub(2);
+                r[EAX] = number.cast_unsigned();
+            }
+        }
+    }
+
     /// The result register.
     pub fn result(&self) -> i64 {
         match self {

@@ -21,7 +21,14 @@ pub fn tracing(names: &[&str]) -> Vec<Insn> {
     filter.compile().expect("a filter").insns().to_vec()
 }
 
-pub const FREE: Config = Config { start: Go::Free, no_untraced: false, follow: true, usage: false };
+pub const FREE: Config = Config {
+    start: Go::Free,
+    no_untraced: false,
+    filtered_untraced: false,
+    follow: true,
+    usage: false,
+    returns: false,
+};
 
 /// Shows the return of each wanted call.
 #[derive(Default)]

@@ -1,0 +1,446 @@
+//! Between the engine's loop and the machine: what a real stop means to a guest's tracer.
+
+mod news;
+mod waiting;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use tipstaff_abi::{Arch, SyscallSet};
+use tipstaff_supervise::seam::{Engine, Seam, Stopping};
+use tipstaff_sys::ptrace::{Go, event};
+use tipstaff_trace::{End, ForkKind, Reason, Registers, Resume, Stop as Real, Task, Tracer};
+
+use crate::access;
+use crate::machine::{Fate, Machine, Stop};
+use crate::names::{self, Names};
+use crate::signals::{Disposition, Mark, SI_USER, SIGCHLD, SIGSTOP, SIGTRAP, TRAP_BRKPT};
+use crate::waits::{Numbers, Wait};
+
+const CLONE_PTRACE: u64 = 0x2000;
+const CLONE_UNTRACED: u64 = 0x0080_0000;
+/// si_code of a step: TRAP_TRACE.
+const TRAP_TRACE: i32 = 2;
+
+/// What cannot be done in the stop that caused it.
+#[derive(Debug)]
+pub(crate) enum Todo {
+    /// A thread stands at the entry of ptrace(2).
+    Request(i32),
+    /// The kernel has granted an attach.
+    Granted(i32, Box<Asking>),
+    /// The call that a thread is held in returns this.
+    Reply(i32, i64),
+    /// A tracer is gone: what becomes of its tracee.
+    Orphan(i32, Option<(Stop, i32)>),
+}
+
+/// An attach about which the kernel is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking {
+    pub registers: Registers,
+    pub target: Option<i32>,
+    pub seize: bool,
+    pub options: u32,
+}
+
+/// Plays the kernel's part for the guests of one box.
+#[derive(Debug)]
+pub struct Mediator {
+    pub(crate) arch: Arch,
+    pub(crate) numbers: Numbers,
+    pub(crate) mark: Mark,
+    /// Signals of ours are on their way.
+    pub(crate) sent: bool,
+    sequence: i32,
+    pub(crate) machine: Machine,
+    pub(crate) names: Names,
+    /// Threads in wait4(2) and waitid(2).
+    pub(crate) waits: BTreeMap<i32, Wait>,
+    /// Threads whose next wait is a ppoll.
+    pub(crate) polls: BTreeSet<i32>,
+    /// Numbers of calls that were answered without being made, of threads whose registers somebody may look at.
+    pub(crate) answered: BTreeMap<i32, i32>,
+    /// Threads that enter their wait again, which nobody is shown.
+    pub(crate) redone: BTreeSet<i32>,
+    /// Processes that the kernel has said have no children, in a wait with these flags.
+    pub(crate) childless: BTreeMap<i32, u64>,
+    /// PTRACE_INTERRUPT of ours that has not come to a stop.
+    pub(crate) kicks: BTreeSet<i32>,
+    pub(crate) asking: BTreeMap<i32, Box<Asking>>,
+    /// Stopped threads that come into the stop that an attach waits for; who waits.
+    pub(crate) trapping: BTreeMap<i32, i32>,
+    /// Threads that make a clone with CLONE_UNTRACED: where the call is, and its other flags.
+    cloning: BTreeMap<i32, (u64, u64)>,
+    pub(crate) dispositions: BTreeMap<i32, Disposition>,
+    /// No longer traced by a guest, and still running as their tracer wanted.
+    pub(crate) leftover: BTreeSet<i32>,
+    /// Traced by a parent that is outside the box.
+    pub(crate) lone: BTreeSet<i32>,
+    pub(crate) todo: VecDeque<Todo>,
+}
+
+impl Mediator {
+    /// For a box of this architecture.
+    #[must_use]
+    pub fn new(arch: Arch) -> Self {
+        Self {
+            arch,
+            numbers: Numbers::of(arch),
+            mark: Mark::new(),
+            sent: false,
+            sequence: 0,
+            machine: Machine::default(),
+            names: Names::default(),
+            waits: BTreeMap::new(),
+            polls: BTreeSet::new(),
+            answered: BTreeMap::new(),
+            redone: BTreeSet::new(),
+            childless: BTreeMap::new(),
+            kicks: BTreeSet::new(),
+            asking: BTreeMap::new(),
+            trapping: BTreeMap::new(),
+            cloning: BTreeMap::new(),
+            dispositions: BTreeMap::new(),
+            leftover: BTreeSet::new(),
+            lone: BTreeSet::new(),
+            todo: VecDeque::new(),
+        }
+    }
+
+    /// How a stop ends that no guest is shown.
+    pub(crate) fn go(&mut self, stopping: Stopping<'_>, resume: Resume) -> Resume {
+        let tid = stopping.task.tid();
+        self.interrupt_again(tid);
+        match (self.machine.tracee(tid), resume) {
+            (_, Resume::Kill | Resume::Detach | Resume::Hold | Resume::Exactly { .. } | Resume::Listen) => resume,
+            _ if stopping.awaited => Resume::ToSyscall,
+            (Some(tracee), _) => Resume::Exactly { go: tracee.mode, signal: 0 },
+            (None, Resume::AsBefore) if self.leftover.remove(&tid) => Resume::Free,
+            (None, resume) => resume,
+        }
+    }
+
+    /// Any stop ends what PTRACE_INTERRUPT has asked for: one that nobody is shown has to be followed by another.
+    fn interrupt_again(&self, tid: i32) {
+        if self.machine.tracee(tid).is_some_and(|tracee| tracee.interrupted) {
+            let _ = tipstaff_sys::ptrace::interrupt(tid);
+        }
+    }
+
+    /// A real stop of a virtual tracee, or of anybody: held if a guest is shown it.
+    fn show(&mut self, stopping: Stopping<'_>, stop: Stop, ours: bool, resume: Resume) -> Resume {
+        let (tid, process) = (stopping.task.tid(), stopping.task.process());
+        if self.machine.tracee(tid).is_none() {
+            return self.go(stopping, resume);
+        }
+        let fate = self.machine.stopped(tid, stop, ours);
+        // As the kernel has it, out of nothing: SI_USER, by nobody.
+        if matches!(fate, Fate::FirstStop | Fate::ShowFirst) {
+            self.send_thread(process, tid, SIGSTOP, SI_USER, [0; 2]);
+        }
+        match fate {
+            Fate::Show | Fate::ShowFirst => {
+                if let Some(tracee) = self.machine.tracee_mut(tid) {
+                    tracee.usage = stopping.task.usage().raw;
+                }
+                self.stop_news(tid);
+                return Resume::Hold;
+            }
+            Fate::Pass | Fate::FirstStop => {}
+        }
+        self.go(stopping, resume)
+    }
+
+    /// The call at whose entry a thread stands is not made, and returns this. Who is traced himself has the call's number in his registers behind
+    /// it, as if it had been made: that costs one stop more.
+    pub(crate) fn answer(
+        &mut self,
+        stopping: Stopping<'_>,
+        stop: &Real,
+        mut registers: Registers,
+        value: i64,
+        resume: Resume,
+    ) -> Resume {
+        let (tid, number) = (stopping.task.tid(), registers.number());
+        registers.set_number(-1);
+        registers.set_result(value);
+        let _ = stop.set_registers(&registers);
+        if self.machine.tracee(tid).is_some() {
+            self.answered.insert(tid, number);
+            return Resume::ToSyscall;
+        }
+        self.go(stopping, resume)
+    }
+
+    pub(crate) fn send_thread(&mut self, process: i32, tid: i32, signal: i32, code: i32, rest: [i32; 2]) {
+        self.sent = true;
+        self.sequence = self.sequence.wrapping_add(1);
+        self.mark.thread((process, tid), signal, code, self.sequence, rest);
+    }
+
+    fn called(&mut self, stopping: Stopping<'_>, stop: &Real, resume: Resume) -> Resume {
+        let (tid, process) = (stopping.task.tid(), stopping.task.process());
+        let Some(call) = stop.call().copied().filter(|call| call.arch == self.arch) else {
+            return self.go(stopping, resume);
+        };
+        let numbers = self.numbers;
+        if call.number == numbers.clone {
+            let flags = call.args[0];
+            if flags & CLONE_UNTRACED != 0 && self.machine.tracee(tid).is_some() {
+                // The guard behind us takes it out of the register, where it is missing if the kernel makes the call again. So it is known until
+                // the call has returned.
+                self.cloning.insert(tid, (call.ip.0, flags & !CLONE_UNTRACED));
+                self.interrupt_again(tid);
+                return Resume::ToSyscall;
+            }
+        } else if call.number == numbers.sigaction && call.args[0] as i32 == SIGCHLD && call.args[1] != 0 {
+            let mut action = [0; 16];
+            if crate::moves::read(tid, call.args[1], &mut action).is_ok() {
+                let word = |at: usize| u64::from_ne_bytes(std::array::from_fn(|n| action[at + n]));
+                let (handler, flags) = (word(0), word(8));
+                let to = Disposition { ignored: handler == 1, handled: handler > 1, no_stops: flags & 1 != 0 };
+                self.dispositions.insert(process, to);
+            }
+        } else if call.number == numbers.ptrace || call.number == numbers.wait4 || call.number == numbers.waitid {
+            // Refused by a handler: the number says so.
+            let Ok(registers) = stop.registers() else { return self.go(stopping, resume) };
+            if registers.number() == call.number.cast_signed() {
+                if call.number == numbers.ptrace {
+                    self.todo.push_back(Todo::Request(tid));
+                    return Resume::Hold;
+                }
+                return self.waits(stopping, stop, registers, call.number == numbers.waitid, resume);
+            }
+        }
+        self.go(stopping, resume)
+    }
+
+    fn left(&mut self, stopping: Stopping<'_>, stop: &Real, value: i64, wait: Option<Wait>, resume: Resume) -> Resume {
+        let (tid, process) = (stopping.task.tid(), stopping.task.process());
+        if let Some(number) = self.answered.remove(&tid)
+            && let Ok(mut registers) = stop.registers()
+        {
+            registers.set_number(number);
+            let _ = stop.set_registers(&registers);
+        }
+        if let Some(asking) = self.asking.remove(&tid) {
+            let mut registers = asking.registers;
+            match access::answer(value) {
+                Some(result) => {
+                    registers.set_result(result);
+                    let _ = stop.set_registers(&registers);
+                }
+                None => {
+                    self.todo.push_back(Todo::Granted(tid, asking));
+                    return Resume::Hold;
+                }
+            }
+        }
+        if let Some(wait) = wait.filter(|wait| wait.watched)
+            && self.returned(tid, stop, &wait, value)
+        {
+            // It enters its call again.
+            self.redone.insert(tid);
+            return self.go(stopping, resume);
+        }
+        // PTRACE_SYSEMU_SINGLESTEP traps at no exit: report_single_step().
+        let steps = |go| matches!(go, Go::Step | Go::Block);
+        if self.machine.tracee(tid).is_some_and(|tracee| steps(tracee.mode)) {
+            // The step over a call whose return somebody had to see: the trap that the kernel would have sent.
+            let ip = stop.registers().map_or(0, |registers| registers.ip());
+            self.send_thread(process, tid, SIGTRAP, TRAP_BRKPT, [ip as i32, (ip >> 32) as i32]);
+            self.interrupt_again(tid);
+            return Resume::Free;
+        }
+        self.show(stopping, Stop::Exit, false, resume)
+    }
+
+    /// The return of a call that was answered in a stop of its own.
+    pub(crate) fn shown_exit(&mut self, stopping: Stopping<'_>) -> Resume {
+        self.show(stopping, Stop::Exit, false, Resume::Free)
+    }
+
+    /// The handlers have decided about a call that a guest's tracer was shown at a filter of its own.
+    pub(crate) fn judged(&mut self, stopping: Stopping<'_>, stop: &Real, resume: Resume) -> Resume {
+        if matches!(resume, Resume::Kill | Resume::Detach | Resume::Hold) {
+            return resume;
+        }
+        self.called(stopping, stop, resume)
+    }
+
+    fn forked(&mut self, stopping: Stopping<'_>, stop: &Real, child: i32, kind: ForkKind, resume: Resume) -> Resume {
+        let (tid, process) = (stopping.task.tid(), stopping.task.process());
+        let asked = self.cloning.remove(&tid);
+        let (mut untraced, mut traced) = (false, false);
+        if self.machine.tracee(tid).is_some()
+            && let Ok(registers) = stop.registers()
+            && registers.number() == self.numbers.clone.cast_signed()
+        {
+            let flags = registers.arg(self.arch, 0);
+            (untraced, traced) = (asked == Some((registers.ip(), flags)), flags & CLONE_PTRACE != 0);
+        }
+        let event = match kind {
+            ForkKind::Fork => event::FORK,
+            ForkKind::Vfork => event::VFORK,
+            ForkKind::Clone => event::CLONE,
+        };
+        if let Some(&disposition) = self.dispositions.get(&process) {
+            self.dispositions.insert(child, disposition);
+        }
+        self.has_child(process);
+        let (inherits, told) = self.machine.born(tid, child, event, untraced, traced);
+        let Some(tracer) = self.machine.tracee(tid).map(|tracee| tracee.tracer) else {
+            return self.go(stopping, resume);
+        };
+        let number = self.names.seen(tracer, child);
+        if let Some(tracee) = self.machine.tracee_mut(tid) {
+            tracee.other = number;
+        }
+        if let Some(born) = self.machine.tracee_mut(child).filter(|_| inherits) {
+            born.number = number;
+        }
+        if !told {
+            return self.go(stopping, resume);
+        }
+        self.show(stopping, Stop::Event(event), false, resume)
+    }
+
+    fn executed(&mut self, stopping: Stopping<'_>, former: i32, resume: Resume) -> Resume {
+        let tid = stopping.task.tid();
+        if former != tid {
+            self.names.forget(former);
+            self.names.forget(tid);
+        }
+        let tracer = self.machine.tracee(former).map(|tracee| tracee.tracer_process);
+        self.machine.executed(tid, former);
+        if let Some(tracer) = tracer.filter(|_| former != tid) {
+            // Whoever waits for the former number waits for nobody.
+            self.look_again(tracer);
+        }
+        if let Some(disposition) = self.dispositions.get_mut(&tid) {
+            (disposition.handled, disposition.no_stops) = (false, false);
+        }
+        let Some(tracer) = self.machine.tracee(tid).map(|tracee| tracee.tracer) else {
+            return self.go(stopping, resume);
+        };
+        let (number, own) = (self.names.seen(tracer, tid), self.names.seen(tid, tid));
+        let Some(tracee) = self.machine.tracee_mut(tid) else { return resume };
+        tracee.other = std::mem::replace(&mut tracee.number, number);
+        tracee.uid = names::uid(tracer, tid);
+        if !tracee.seized && tracee.options & tipstaff_sys::ptrace::option::TRACEEXEC == 0 {
+            let uid = names::uid(tid, tid).cast_signed();
+            self.send_thread(tid, tid, SIGTRAP, SI_USER, [own, uid]);
+        }
+        self.show(stopping, Stop::Event(event::EXEC), false, resume)
+    }
+
+    fn interrupted(
+        &mut self,
+        stopping: Stopping<'_>,
+        stop: &Real,
+        reason: Reason,
+        wait: Option<Wait>,
+        resume: Resume,
+    ) -> Resume {
+        let tid = stopping.task.tid();
+        let kicked = self.kicks.remove(&tid);
+        if let Some(wait) = wait.filter(|wait| wait.kicked && !wait.watched) {
+            self.woken(tid, stop, &wait);
+        }
+        if reason == Reason::New {
+            let (process, known) = (stopping.task.process(), self.machine.tracee(tid).is_some());
+            if known {
+                let parent = if process == tid { names::parent(tid) } else { None };
+                if let Some(tracee) = self.machine.tracee_mut(tid) {
+                    tracee.process = process;
+                    tracee.child = parent == Some(tracee.tracer_process);
+                }
+            }
+        }
+        // Its first stop is ours, if it became a tracee in between.
+        self.show(stopping, Stop::Trap, kicked || reason == Reason::New, resume)
+    }
+}
+
+impl Seam for Mediator {
+    fn wants(&self, arch: Arch) -> SyscallSet {
+        SyscallSet::from_names(arch, ["ptrace", "wait4", "waitid", "rt_sigaction", "clone"])
+    }
+
+    fn foreign(&mut self, stopping: Stopping<'_>, _: &mut Real) -> Option<Resume> {
+        let tid = stopping.task.tid();
+        self.machine.tracee(tid)?;
+        match self.show(stopping, Stop::Seccomp, false, Resume::AsBefore) {
+            Resume::Hold => Some(Resume::Hold),
+            _ => None,
+        }
+    }
+
+    fn stopped(&mut self, stopping: Stopping<'_>, stop: &mut Real, resume: Resume) -> Resume {
+        if matches!(resume, Resume::Kill | Resume::Detach | Resume::Hold) {
+            return resume;
+        }
+        let tid = stopping.task.tid();
+        let wait = self.waits.remove(&tid);
+        if !matches!(stop, Real::Interrupted(_)) {
+            self.kicks.remove(&tid);
+        }
+        match stop {
+            Real::Seccomp(_) => self.called(stopping, stop, resume),
+            Real::Entered(_) if self.redone.remove(&tid) => self.go(stopping, resume),
+            Real::Entered(_) => self.show(stopping, Stop::Entry, false, resume),
+            Real::Left(left) => {
+                let value = left.returned().value;
+                if !(-516..=-512).contains(&value) {
+                    self.cloning.remove(&tid);
+                }
+                self.left(stopping, stop, value, wait, resume)
+            }
+            Real::Signal(signal) => {
+                if self.sent {
+                    self.mark.unveil(signal);
+                }
+                let number = signal.signal();
+                let stray = self.leftover.contains(&tid) && number == SIGTRAP;
+                if stray && signal.info().is_ok_and(|info| info.code() == TRAP_TRACE) {
+                    let _ = signal.deliver(None);
+                }
+                self.show(stopping, Stop::Signal(number), false, resume)
+            }
+            Real::Group(group) => {
+                let signal = group.signal();
+                if let Some(caller) = self.trapping.remove(&tid) {
+                    self.todo.push_back(Todo::Reply(caller, 0));
+                }
+                self.show(stopping, Stop::Group(signal), false, resume)
+            }
+            Real::Interrupted(interrupted) => {
+                let reason = interrupted.reason();
+                self.interrupted(stopping, stop, reason, wait, resume)
+            }
+            Real::Forked(forked) => {
+                let (child, kind) = (forked.child(), forked.fork_kind());
+                self.forked(stopping, stop, child, kind, resume)
+            }
+            Real::VforkDone(_) => self.show(stopping, Stop::Event(event::VFORK_DONE), false, resume),
+            Real::Executed(exec) => {
+                let former = exec.former();
+                self.executed(stopping, former, resume)
+            }
+            Real::Exiting(_) => {
+                self.exiting(stopping.task);
+                self.show(stopping, Stop::Event(event::EXIT), false, resume)
+            }
+        }
+    }
+
+    fn ended(&mut self, task: &Task, end: End) {
+        self.end_news(task, end);
+    }
+
+    fn act(&mut self, tracer: &mut Tracer, engine: &mut dyn Engine) {
+        while let Some(todo) = self.todo.pop_front() {
+            self.act_on(todo, tracer, engine);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! A wait from its entry to its return.
+
+use tipstaff_supervise::seam::Stopping;
+use tipstaff_sys::ptrace_copy::{Fetch, fetch};
+use tipstaff_trace::{Registers, Resume, Stop as Real};
+
+use super::Mediator;
+use crate::machine::Who;
+use crate::names::in_group;
+use crate::signals::SIGCHLD;
+use crate::waits::{ECHILD, ERESTARTNOHAND, ERESTARTSYS, Wait};
+
+const FLAGS: u64 = 0xc000_0000;
+
+impl Mediator {
+    /// A wait is entered.
+    pub(super) fn waits(
+        &mut self,
+        stopping: Stopping<'_>,
+        stop: &Real,
+        registers: Registers,
+        by_id: bool,
+        resume: Resume,
+    ) -> Resume {
+        let (tid, process) = (stopping.task.tid(), stopping.task.process());
+        let poll = self.polls.remove(&tid);
+        self.redone.remove(&tid);
+        let entered = Wait::entered((tid, process), by_id, registers, self.arch);
+        let Some(mut wait) = entered else { return self.go(stopping, resume) };
+        if !self.machine.traces(process) {
+            self.waits.insert(tid, wait);
+            return self.go(stopping, resume);
+        }
+        let grouped = |target, group| in_group(tid, target, group);
+        if let Some(report) = self.machine.report(&wait.select, wait.keeps(), &grouped) {
+            return self.answer(stopping, stop, registers, wait.tell(tid, &report), resume);
+        }
+        if !self.machine.waits(&wait.select, &grouped) {
+            self.waits.insert(tid, wait);
+            return self.go(stopping, resume);
+        }
+        let alone = match wait.select.who {
+            // A thread, or a process that is somebody else's child.
+            Who::One(number) => self.machine.known_to(process, number).is_some_and(|target| !self.is_child(target)),
+            Who::Thread(target) => !self.is_child(target),
+            Who::Any => wait.select.thread.is_none() && self.childless.get(&process) == Some(&(wait.flags & FLAGS)),
+            Who::Group(_) => false,
+        };
+        if poll || alone {
+            if !wait.hangs() {
+                return self.answer(stopping, stop, registers, wait.nothing(tid), resume);
+            }
+            let mut registers = registers;
+            registers.set_number(self.numbers.ppoll.cast_signed());
+            for index in 0..5 {
+                registers.set_arg(self.arch, index, 0);
+            }
+            if stop.set_registers(&registers).is_err() {
+                return self.go(stopping, resume);
+            }
+            wait.poll = true;
+        }
+        wait.watched = true;
+        self.waits.insert(tid, wait);
+        Resume::ToSyscall
+    }
+
+    /// A watched wait returns. True: it enters again.
+    pub(super) fn returned(&mut self, tid: i32, stop: &Real, wait: &Wait, value: i64) -> bool {
+        if let Some((code, rest)) = wait.owed
+            && let Ok(mask) = fetch(tid, Fetch::SigMask, 8)
+            && mask[2] & 1 << ((SIGCHLD - 1) % 8) != 0
+        {
+            self.sent = true;
+            self.mark.process(wait.process, SIGCHLD, code, rest);
+        }
+        let grouped = |target, group| in_group(tid, target, group);
+        let mut registers = wait.registers;
+        let number = registers.number();
+        let interrupted = matches!(value, ERESTARTSYS | ERESTARTNOHAND);
+        let nothing = !wait.hangs() && value == 0 && (!wait.by_id || self.found_nobody(tid, wait));
+        if value == ECHILD && !wait.poll && wait.select.who == Who::Any && wait.select.thread.is_none() {
+            self.childless.insert(wait.process, wait.flags & FLAGS);
+            self.machine.childless(wait.process);
+        }
+        if let Some(child) = wait.ended_child(tid, value).filter(|&child| self.machine.tells(wait.process, child))
+            && !wait.keeps()
+        {
+            // An end before that one, of a thread of its process, which is told first.
+            let early = self.machine.is_early(wait.process, child);
+            let earlier = self.machine.report(&wait.select, false, &grouped);
+            self.machine.told(wait.process, child, early || earlier.is_some());
+            if let Some(report) = earlier {
+                registers.set_result(wait.tell(tid, &report));
+                let _ = stop.set_registers(&registers);
+            } else if early {
+                registers.again(number);
+                return stop.set_registers(&registers).is_ok();
+            }
+            return false;
+        }
+        if interrupted || nothing || value == ECHILD {
+            if let Some(report) = self.machine.report(&wait.select, wait.keeps(), &grouped) {
+                registers.set_result(wait.tell(tid, &report));
+                let _ = stop.set_registers(&registers);
+                return false;
+            }
+            if value == ECHILD && self.machine.waits(&wait.select, &grouped) {
+                if !wait.hangs() {
+                    registers.set_result(wait.nothing(tid));
+                    let _ = stop.set_registers(&registers);
+                    return false;
+                }
+                registers.again(number);
+                self.polls.insert(tid);
+                return stop.set_registers(&registers).is_ok();
+            }
+            if wait.poll {
+                // The kernel makes it again, or fails it with EINTR, as SA_RESTART says.
+                registers.set_result(if value == ERESTARTNOHAND { ERESTARTSYS } else { value });
+                let _ = stop.set_registers(&registers);
+            }
+            return false;
+        }
+        // A stopped child of its own, which as a tracee it is told of otherwise: wait_consider_task() does not look at group-stops of tracees.
+        if let Some(child) = wait.stopped_child(tid, value)
+            && self.machine.known_to(wait.process, child).is_some()
+        {
+            registers.again(number);
+            return stop.set_registers(&registers).is_ok();
+        }
+        false
+    }
+
+    /// A process whose real parent is its tracer: the kernel knows it as that one's child.
+    fn is_child(&self, target: i32) -> bool {
+        self.machine.tracee(target).is_some_and(|tracee| tracee.child && tracee.process == target)
+    }
+
+    fn found_nobody(&self, tid: i32, wait: &Wait) -> bool {
+        let mut pid = [0; 4];
+        wait.result == 0 || crate::moves::read(tid, wait.result + 16, &mut pid).is_ok() && pid == [0; 4]
+    }
+
+    /// A wait that nobody watched has been interrupted by us: its process had no tracees when it was entered.
+    pub(super) fn woken(&mut self, tid: i32, stop: &Real, wait: &Wait) {
+        let Ok(mut registers) = stop.registers() else { return };
+        if registers.number() != wait.registers.number() || registers.result() != ERESTARTSYS {
+            return;
+        }
+        let grouped = |target, group| in_group(tid, target, group);
+        if let Some(report) = self.machine.report(&wait.select, wait.keeps(), &grouped) {
+            registers.set_result(wait.tell(tid, &report));
+            let _ = stop.set_registers(&registers);
+        }
+    }
+
+    /// A process has a child more: who waits as if it had none is to look again.
+    pub(super) fn has_child(&mut self, process: i32) {
+        self.childless.remove(&process);
+        self.look_again(process);
+    }
+
+    /// Those of a process that wait in the place of the kernel's wait make it again.
+    pub(super) fn look_again(&mut self, process: i32) {
+        for (&tid, wait) in self.waits.iter_mut().filter(|(_, wait)| wait.process == process && wait.poll) {
+            wait.kicked = true;
+            self.kicks.insert(tid);
+            let _ = tipstaff_sys::ptrace::interrupt(tid);
+        }
+    }
+}

@@ -1,0 +1,633 @@
+/* ptracerows [ROW]: one fact of ptrace(2) per row, in words that do not differ from run to run. Without a name: the names. */
+#include "guest.h"
+
+#include <elf.h>
+#include <poll.h>
+#include <stddef.h>
+#include <pthread.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+
+#define REQ(r, pid, a, d) syscall(SYS_ptrace, (long)(r), (long)(pid), (long)(a), (long)(d))
+#define SAY(what, result) printf("%s %s\n", what, errname(result))
+
+static void hold(void) {
+  for (;;) pause();
+}
+
+static int next(pid_t pid) {
+  int status = 0;
+  pid_t got = waitpid(pid, &status, __WALL);
+  printf("status %x\n", got == pid ? (unsigned)status : 0xdead);
+  return status;
+}
+
+/* A child that asks to be traced and stops. */
+static pid_t child(void (*then)(void)) {
+  pid_t pid = fork();
+  if (pid == 0) {
+    REQ(PTRACE_TRACEME, 0, 0, 0);
+    raise(SIGSTOP);
+    then();
+    _exit(5);
+  }
+  next(pid);
+  return pid;
+}
+
+static pid_t running(void (*then)(void)) {
+  pid_t pid = fork();
+  if (pid == 0) {
+    then();
+    _exit(5);
+  }
+  return pid;
+}
+
+static void nothing(void) {}
+static void twice(void) {
+  syscall(SYS_getppid);
+  syscall(SYS_getuid);
+}
+static void forks(void) {
+  pid_t pid = fork();
+  if (pid == 0) _exit(6);
+  waitpid(pid, NULL, 0);
+}
+static void vforks(void) {
+  pid_t pid = vfork();
+  if (pid == 0) _exit(6);
+  waitpid(pid, NULL, 0);
+}
+static void executes(void) { execl("/proc/self/exe", "ptracerows", "exit", (char *)NULL); }
+static void *thread_exec(void *arg) {
+  executes();
+  return arg;
+}
+static void executes_elsewhere(void) {
+  pthread_t thread;
+  pthread_create(&thread, NULL, thread_exec, NULL);
+  hold();
+}
+static void signals(void) {
+  signal(SIGUSR1, SIG_IGN);
+  raise(SIGUSR1);
+  raise(SIGUSR2);
+}
+static void *leaver(void *arg) {
+  syscall(SYS_exit, 3);
+  return arg;
+}
+static void makes_thread(void) {
+  pthread_t thread;
+  pthread_create(&thread, NULL, leaver, NULL);
+  pthread_join(thread, NULL);
+}
+
+/* ---- requests */
+static void r1_unknown(void) {
+  pid_t pid = child(nothing);
+  SAY("in a stop", REQ(9999, pid, 0, 0));
+  SAY("nobody", REQ(9999, 1 << 22, 0, 0));
+  REQ(PTRACE_CONT, pid, 0, 0);
+  SAY("running", REQ(9999, pid, 0, 0));
+  next(pid);
+}
+static void *asks(void *arg) {
+  struct user_regs_struct regs;
+  SAY("another thread", REQ(PTRACE_GETREGS, *(pid_t *)arg, 0, &regs));
+  return NULL;
+}
+static void r2_state_and_thread(void) {
+  struct user_regs_struct regs;
+  pid_t pid = running(hold);
+  SAY("not ours", REQ(PTRACE_GETREGS, pid, 0, &regs));
+  SAY("seize", REQ(PTRACE_SEIZE, pid, 0, 0));
+  SAY("running", REQ(PTRACE_GETREGS, pid, 0, &regs));
+  SAY("interrupt", REQ(PTRACE_INTERRUPT, pid, 0, 0));
+  next(pid);
+  SAY("stopped", REQ(PTRACE_GETREGS, pid, 0, &regs));
+  pthread_t thread;
+  pthread_create(&thread, NULL, asks, &pid);
+  pthread_join(thread, NULL);
+  kill(pid, SIGKILL);
+  next(pid);
+  SAY("gone", REQ(PTRACE_GETREGS, pid, 0, &regs));
+}
+static void r3_traceme(void) {
+  pid_t pid = fork();
+  if (pid == 0) {
+    SAY("first", REQ(PTRACE_TRACEME, 0, 0, 0));
+    SAY("second", REQ(PTRACE_TRACEME, 0, 0, 0));
+    fflush(stdout);
+    _exit(0);
+  }
+  next(pid);
+}
+static void r4_attach(void) {
+  SAY("self", REQ(PTRACE_ATTACH, getpid(), 0, 0));
+  SAY("nobody", REQ(PTRACE_ATTACH, 1 << 22, 0, 0));
+  pid_t pid = running(hold);
+  SAY("child", REQ(PTRACE_ATTACH, pid, 0, 0));
+  SAY("again", REQ(PTRACE_ATTACH, pid, 0, 0));
+  next(pid);
+  siginfo_t info;
+  SAY("siginfo", REQ(PTRACE_GETSIGINFO, pid, 0, &info));
+  printf("signo %d code %d pid %d\n", info.si_signo, info.si_code, info.si_pid);
+  SAY("detach", REQ(PTRACE_DETACH, pid, 0, SIGKILL));
+  next(pid);
+}
+static void r5_seize(void) {
+  pid_t pid = running(hold);
+  SAY("address", REQ(PTRACE_SEIZE, pid, 1, 0));
+  SAY("options", REQ(PTRACE_SEIZE, pid, 0, 1 << 8));
+  SAY("seize", REQ(PTRACE_SEIZE, pid, 0, PTRACE_O_EXITKILL));
+  int status;
+  printf("no stop %d\n", (int)waitpid(pid, &status, WNOHANG | __WALL));
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void r6_interrupt(void) {
+  pid_t pid = child(nothing);
+  SAY("not seized", REQ(PTRACE_INTERRUPT, pid, 0, 0));
+  kill(pid, SIGKILL);
+  next(pid);
+  pid = running(hold);
+  REQ(PTRACE_SEIZE, pid, 0, 0);
+  SAY("seized", REQ(PTRACE_INTERRUPT, pid, 0, 0));
+  next(pid);
+  SAY("in a stop", REQ(PTRACE_INTERRUPT, pid, 0, 0));
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void r7_listen(void) {
+  pid_t pid = running(hold);
+  REQ(PTRACE_SEIZE, pid, 0, 0);
+  kill(pid, SIGSTOP);
+  next(pid);
+  SAY("in a signal stop", REQ(PTRACE_LISTEN, pid, 0, 0));
+  REQ(PTRACE_CONT, pid, 0, SIGSTOP);
+  next(pid);
+  SAY("in a group stop", REQ(PTRACE_LISTEN, pid, 0, 0));
+  SAY("then", REQ(PTRACE_CONT, pid, 0, 0));
+  kill(pid, SIGCONT);
+  next(pid);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void r8_signals(void) {
+  pid_t pid = child(signals);
+  SAY("no signal", REQ(PTRACE_CONT, pid, 0, 65));
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+  REQ(PTRACE_CONT, pid, 0, SIGUSR1);
+  next(pid);
+  REQ(PTRACE_SYSCALL, pid, 0, SIGWINCH);
+  next(pid);
+  REQ(PTRACE_CONT, pid, 0, SIGWINCH);
+  next(pid);
+  siginfo_t info = {0};
+  REQ(PTRACE_GETSIGINFO, pid, 0, &info);
+  printf("signo %d code %d pid %d\n", info.si_signo, info.si_code, info.si_pid);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+}
+static void r9_singleblock(void) {
+  pid_t pid = child(twice);
+  for (int i = 0; i < 3; i++) {
+    SAY("block", REQ(33, pid, 0, 0));
+    next(pid);
+  }
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void r10_detach(void) {
+  pid_t pid = child(nothing);
+  SAY("no signal", REQ(PTRACE_DETACH, pid, 0, 99));
+  SAY("detach", REQ(PTRACE_DETACH, pid, 0, SIGTERM));
+  next(pid);
+}
+static void r11_kill(void) {
+  pid_t pid = running(hold);
+  SAY("not ours", REQ(PTRACE_KILL, pid, 0, 0));
+  REQ(PTRACE_SEIZE, pid, 0, 0);
+  SAY("running", REQ(PTRACE_KILL, pid, 0, 0));
+  next(pid);
+}
+static long word = 77;
+static void r12_peek_poke(void) {
+  pid_t pid = child(nothing);
+  long seen = 0;
+  SAY("peek", REQ(PTRACE_PEEKDATA, pid, &word, &seen));
+  printf("%ld\n", seen);
+  SAY("text", REQ(PTRACE_POKETEXT, pid, (unsigned long)nothing & ~7ul, 0x1122334455667788));
+  REQ(PTRACE_PEEKTEXT, pid, (unsigned long)nothing & ~7ul, &seen);
+  printf("%lx\n", seen);
+  SAY("nowhere", REQ(PTRACE_PEEKDATA, pid, 8, &seen));
+  SAY("to nowhere", REQ(PTRACE_PEEKDATA, pid, &word, 8));
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void writes(void) { *(volatile long *)&word = 5; }
+static void r13_debug_registers(void) {
+  pid_t pid = child(writes);
+  SAY("address", REQ(PTRACE_POKEUSER, pid, offsetof(struct user, u_debugreg[0]), &word));
+  SAY("control", REQ(PTRACE_POKEUSER, pid, offsetof(struct user, u_debugreg[7]), 0xd0001));
+  SAY("unaligned", REQ(PTRACE_PEEKUSER, pid, 3, &word));
+  SAY("beyond", REQ(PTRACE_PEEKUSER, pid, sizeof(struct user) + 8, &word));
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+  siginfo_t info;
+  REQ(PTRACE_GETSIGINFO, pid, 0, &info);
+  printf("code %d\n", info.si_code);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+}
+static void r14_registers(void) {
+  struct user_regs_struct regs;
+  struct user_fpregs_struct fp;
+  pid_t pid = child(nothing);
+  SAY("get", REQ(PTRACE_GETREGS, pid, 0, &regs));
+  SAY("set", REQ(PTRACE_SETREGS, pid, 0, &regs));
+  regs.fs_base = -1ul;
+  SAY("bad base", REQ(PTRACE_SETREGS, pid, 0, &regs));
+  SAY("get", REQ(PTRACE_GETFPREGS, pid, 0, &fp));
+  SAY("set", REQ(PTRACE_SETFPREGS, pid, 0, &fp));
+  SAY("to nowhere", REQ(PTRACE_GETREGS, pid, 0, 8));
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void r15_sets(void) {
+  static char bytes[1 << 16];
+  pid_t pid = child(nothing);
+  const long sets[] = {NT_PRSTATUS, NT_PRFPREG, NT_X86_XSTATE, 0x1234};
+  const size_t sizes[] = {sizeof bytes, 216, 64, 7, 0};
+  for (int s = 0; s < 4; s++)
+    for (int n = 0; n < 5; n++) {
+      struct iovec iov = {bytes, sizes[n]};
+      SAY("get", REQ(PTRACE_GETREGSET, pid, sets[s], &iov));
+      printf("%zu\n", iov.iov_len);
+      SAY("set", REQ(PTRACE_SETREGSET, pid, sets[s], &iov));
+      printf("%zu\n", iov.iov_len);
+    }
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void r16_siginfo(void) {
+  siginfo_t info;
+  pid_t pid = child(signals);
+  SAY("signal", REQ(PTRACE_GETSIGINFO, pid, 0, &info));
+  REQ(PTRACE_CONT, pid, 0, SIGSTOP);
+  next(pid);
+  SAY("group", REQ(PTRACE_GETSIGINFO, pid, 0, &info));
+  SAY("group", REQ(PTRACE_SETSIGINFO, pid, 0, &info));
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void r17_mask(void) {
+  unsigned long mask = 0;
+  pid_t pid = child(signals);
+  SAY("size", REQ(PTRACE_GETSIGMASK, pid, 4, &mask));
+  mask = -1ul;
+  SAY("set", REQ(PTRACE_SETSIGMASK, pid, 8, &mask));
+  SAY("get", REQ(PTRACE_GETSIGMASK, pid, 8, &mask));
+  printf("%lx\n", mask);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+}
+static void r18_peeksiginfo(void) {
+  struct { unsigned long off; unsigned flags; int nr; } args = {0, 0, 4};
+  siginfo_t many[4];
+  pid_t pid = child(nothing);
+  syscall(SYS_tgkill, pid, pid, SIGUSR1);
+  kill(pid, SIGUSR2);
+  printf("own %ld\n", REQ(PTRACE_PEEKSIGINFO, pid, &args, many));
+  args.flags = 1;
+  printf("shared %ld\n", REQ(PTRACE_PEEKSIGINFO, pid, &args, many));
+  args.flags = 2;
+  SAY("flags", REQ(PTRACE_PEEKSIGINFO, pid, &args, many));
+  args.nr = -1;
+  SAY("negative", REQ(PTRACE_PEEKSIGINFO, pid, &args, many));
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void info_of(pid_t pid) {
+  unsigned char info[88] = {0};
+  long size = REQ(0x420e, pid, sizeof info, info);
+  unsigned long message = 0;
+  REQ(PTRACE_GETEVENTMSG, pid, 0, &message);
+  printf("op %d size %ld message %lu short %ld\n", info[0], size, message, REQ(0x420e, pid, 4, info));
+}
+static void r19_r20_messages(void) {
+  pid_t pid = child(twice);
+  info_of(pid);
+  REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXIT);
+  for (int i = 0; i < 4; i++) {
+    REQ(PTRACE_SYSCALL, pid, 0, 0);
+    next(pid);
+    info_of(pid);
+  }
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+  info_of(pid);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+}
+static void r21_set_syscall_info(void) {
+  unsigned char info[88] = {0};
+  pid_t pid = child(twice);
+  REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD);
+  do REQ(PTRACE_SYSCALL, pid, 0, 0);
+  while (next(pid) >> 8 != (SIGTRAP | 0x80));
+  REQ(0x420e, pid, sizeof info, info);
+  SAY("same", REQ(0x4212, pid, sizeof info, info));
+  SAY("size", REQ(0x4212, pid, 8, info));
+  info[0] = 2;
+  SAY("another op", REQ(0x4212, pid, sizeof info, info));
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void r23_r24_configurations(void) {
+  unsigned char bytes[64] = {0};
+  pid_t pid = child(nothing);
+  SAY("rseq", REQ(0x420f, pid, 24, bytes));
+  SAY("rseq size", REQ(0x420f, pid, 8, bytes));
+  SAY("dispatch", REQ(0x4211, pid, 32, bytes));
+  SAY("dispatch size", REQ(0x4211, pid, 8, bytes));
+  SAY("set dispatch", REQ(0x4210, pid, 32, bytes));
+  SAY("base", REQ(30, pid, bytes, 0x1003));
+  SAY("no such", REQ(30, pid, bytes, 0x1009));
+  SAY("area", REQ(25, pid, 12, bytes));
+  kill(pid, SIGKILL);
+  next(pid);
+}
+/* ---- options */
+static void events_of(void (*what)(void), long options, int turns) {
+  pid_t pid = child(what);
+  SAY("options", REQ(PTRACE_SETOPTIONS, pid, 0, options));
+  pid_t made = 0;
+  int signal = 0;
+  for (int i = 0; i < turns; i++) {
+    REQ(PTRACE_CONT, pid, 0, signal);
+    int status = next(pid);
+    signal = 0;
+    if (!WIFSTOPPED(status)) break;
+    int event = status >> 16;
+    unsigned long message = 0;
+    SAY("message", REQ(PTRACE_GETEVENTMSG, pid, 0, &message));
+    if (event >= 1 && event <= 3) {
+      made = (pid_t)message;
+      printf("child %d\n", made > 0);
+      next(made);
+      siginfo_t info;
+      REQ(PTRACE_GETSIGINFO, made, 0, &info);
+      printf("signo %d code %d pid %d\n", info.si_signo, info.si_code, info.si_pid);
+      REQ(PTRACE_CONT, made, 0, 0);
+      next(made);
+    } else if (event == 4)
+      printf("former %s\n", (pid_t)message == pid ? "the same" : "another");
+    else if (event == 5)
+      printf("done %s\n", (pid_t)message == made || made == 0 ? "right" : "wrong");
+    else if (event == 0)
+      signal = WSTOPSIG(status) == SIGCHLD ? 0 : WSTOPSIG(status) == SIGTRAP ? 0 : WSTOPSIG(status);
+  }
+}
+static void o2_fork(void) { events_of(forks, PTRACE_O_TRACEFORK, 8); }
+static void o2_vfork(void) { events_of(vforks, PTRACE_O_TRACEVFORK | PTRACE_O_TRACEVFORKDONE, 8); }
+static void o2_clone(void) { events_of(makes_thread, PTRACE_O_TRACECLONE, 8); }
+static void o3_vforkdone(void) { events_of(vforks, PTRACE_O_TRACEVFORKDONE, 8); }
+static void o4_exec(void) { events_of(executes, PTRACE_O_TRACEEXEC, 4); }
+static void o4_exec_without(void) { events_of(executes, 0, 4); }
+static void o5_exit(void) { events_of(nothing, PTRACE_O_TRACEEXIT, 4); }
+static void o_bad(void) {
+  pid_t pid = child(nothing);
+  SAY("bit 8", REQ(PTRACE_SETOPTIONS, pid, 0, 1 << 8));
+  SAY("bit 33", REQ(PTRACE_SETOPTIONS, pid, 0, 1ul << 33));
+  SAY("old number", REQ(21, pid, 0, 1));
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void o7_tracer_dies(int options) {
+  pid_t pid = running(hold);
+  pid_t tracer = fork();
+  if (tracer == 0) {
+    REQ(PTRACE_SEIZE, pid, 0, options);
+    _exit(0);
+  }
+  waitpid(tracer, NULL, 0);
+  usleep(50000);
+  int status = 0;
+  printf("alive %d\n", waitpid(pid, &status, WNOHANG) == 0);
+  kill(pid, SIGKILL);
+}
+static void o7_exitkill(void) { o7_tracer_dies(PTRACE_O_EXITKILL); }
+static void o7_no_exitkill(void) { o7_tracer_dies(0); }
+/* ---- stops and waits */
+static void w4_group_stop(void) {
+  pid_t pid = child(nothing);
+  REQ(PTRACE_CONT, pid, 0, SIGSTOP);
+  next(pid);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+}
+static void w5_attach_to_stopped(void) {
+  pid_t pid = running(hold);
+  kill(pid, SIGSTOP);
+  int status;
+  waitpid(pid, &status, WUNTRACED);
+  SAY("attach", REQ(PTRACE_ATTACH, pid, 0, 0));
+  printf("at once %d\n", waitpid(pid, &status, WNOHANG) == pid);
+  printf("status %x\n", status);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+  kill(pid, SIGCONT);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static pid_t waited;
+static void *waits(void *arg) {
+  int status = 0;
+  printf("any thread %d\n", waitpid(waited, &status, __WALL) == waited);
+  printf("own only %d %s\n", (int)waitpid(waited, &status, __WALL | __WNOTHREAD | WNOHANG), errname(-1));
+  return arg;
+}
+static void w6_threads_wait(void) {
+  pid_t pid = child(nothing);
+  waited = pid;
+  REQ(PTRACE_SINGLESTEP, pid, 0, 0);
+  pthread_t thread;
+  pthread_create(&thread, NULL, waits, NULL);
+  pthread_join(thread, NULL);
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void w7_selection(void) {
+  pid_t pid = child(nothing);
+  setpgid(pid, pid);
+  int status = 0;
+  siginfo_t info = {0};
+  int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+  for (int way = 0; way < 7; way++) {
+    REQ(PTRACE_SINGLESTEP, pid, 0, 0);
+    usleep(20000);
+    long got = 0;
+    switch (way) {
+    case 0: got = waitpid(-1, &status, WNOHANG); break;
+    case 1: got = waitpid(pid, &status, WNOHANG); break;
+    case 2: got = waitpid(-pid, &status, WNOHANG); break;
+    case 3: got = waitpid(0, &status, WNOHANG); break;
+    case 4: got = waitid(P_PIDFD, (id_t)fd, &info, WSTOPPED | WNOHANG); break;
+    case 5: got = waitid(P_PGID, (id_t)pid, &info, WEXITED | WNOHANG); break;
+    default: got = waitid(P_ALL, 0, &info, WSTOPPED | WNOWAIT | WNOHANG);
+    }
+    printf("way %d %s code %d status %x\n", way, got < 0 ? errname(-1) : got == pid ? "pid" : got == 0 ? "0" : "?", info.si_code,
+           (unsigned)info.si_status);
+  }
+  SAY("flags", waitid(P_ALL, 0, &info, WNOHANG));
+  SAY("flags", waitpid(-1, &status, 0x100000));
+  kill(pid, SIGKILL);
+  waitpid(pid, &status, 0);
+}
+static void w8_told_once(void) {
+  pid_t pid = child(nothing);
+  int status;
+  REQ(PTRACE_SINGLESTEP, pid, 0, 0);
+  next(pid);
+  printf("again %d\n", (int)waitpid(pid, &status, WNOHANG));
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void w9_waitid(void) {
+  siginfo_t info = {0};
+  struct rusage usage;
+  pid_t pid = child(twice);
+  REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEEXIT);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  SAY("waitid", syscall(SYS_waitid, P_PID, pid, &info, WEXITED, &usage));
+  printf("signo %d code %d status %x pid %d uid %d rss %d\n", info.si_signo, info.si_code, (unsigned)info.si_status, info.si_pid == pid,
+         info.si_uid == getuid(), usage.ru_maxrss > 0);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+}
+static volatile int told[3];
+static void tell(int signal, siginfo_t *info, void *context) {
+  (void)signal;
+  (void)context;
+  told[0]++;
+  told[1] = info->si_code;
+  told[2] = info->si_status;
+}
+static void w10_sigchld_with(int flags) {
+  struct sigaction action = {.sa_sigaction = tell, .sa_flags = SA_SIGINFO | SA_RESTART | flags};
+  sigaction(SIGCHLD, &action, NULL);
+  pid_t pid = child(signals);
+  printf("told %d code %d status %d\n", told[0], told[1], told[2]);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+  printf("told %d code %d status %d\n", told[0], told[1], told[2]);
+  kill(pid, SIGKILL);
+  next(pid);
+  printf("told %d code %d status %d\n", told[0], told[1], told[2]);
+}
+static void w10_sigchld(void) { w10_sigchld_with(0); }
+static void w10_no_stops(void) { w10_sigchld_with(SA_NOCLDSTOP); }
+static void w13_a_signal_that_nobody_waited_for(void) {
+  pid_t pid = running(hold);
+  pid_t tracer = fork();
+  if (tracer == 0) {
+    REQ(PTRACE_SEIZE, pid, 0, 0);
+    kill(pid, SIGTERM);
+    usleep(50000);
+    _exit(0);
+  }
+  waitpid(tracer, NULL, 0);
+  next(pid);
+}
+static void w14_exec_of_a_thread(void) {
+  events_of(executes_elsewhere, PTRACE_O_TRACEEXEC, 4);
+}
+static void w15_kill(void) {
+  pid_t pid = child(nothing);
+  REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEEXIT);
+  kill(pid, SIGKILL);
+  next(pid);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+}
+static void alarmed(int signal) { (void)signal; }
+static void w_interrupted_wait(void) {
+  struct sigaction action = {.sa_handler = alarmed};
+  sigaction(SIGALRM, &action, NULL);
+  pid_t pid = running(hold);
+  pid_t other = fork();
+  if (other == 0) {
+    /* A tracer without children of its own. */
+    REQ(PTRACE_SEIZE, pid, 0, 0);
+    ualarm(30000, 0);
+    int status;
+    SAY("wait", waitpid(-1, &status, __WALL));
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGALRM, &action, NULL);
+    ualarm(30000, 0);
+    usleep(1);
+    REQ(PTRACE_INTERRUPT, pid, 0, 0);
+    printf("wait %d\n", waitpid(-1, &status, __WALL) == pid);
+    printf("poll %d\n", (int)waitpid(-1, &status, __WALL | WNOHANG));
+    SAY("children", waitpid(-1, &status, WNOHANG | __WALL | __WNOTHREAD));
+    fflush(stdout);
+    _exit(0);
+  }
+  waitpid(other, NULL, 0);
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void sysemu(void) {
+  struct user_regs_struct regs;
+  pid_t pid = child(twice);
+  for (int i = 0; i < 4; i++) {
+    REQ(31, pid, 0, 0);
+    next(pid);
+    REQ(PTRACE_GETREGS, pid, 0, &regs);
+    printf("call %lld rax %lld\n", (long long)regs.orig_rax, (long long)regs.rax);
+  }
+  kill(pid, SIGKILL);
+  next(pid);
+}
+
+static const struct { const char *name; void (*run)(void); } rows[] = {
+#define ROW(name) {#name, name}
+    ROW(r1_unknown), ROW(r2_state_and_thread), ROW(r3_traceme), ROW(r4_attach), ROW(r5_seize), ROW(r6_interrupt), ROW(r7_listen),
+    ROW(r8_signals), ROW(r9_singleblock), ROW(r10_detach), ROW(r11_kill), ROW(r12_peek_poke), ROW(r13_debug_registers),
+    ROW(r14_registers), ROW(r15_sets), ROW(r16_siginfo), ROW(r17_mask), ROW(r18_peeksiginfo), ROW(r19_r20_messages),
+    ROW(r21_set_syscall_info), ROW(r23_r24_configurations), ROW(o2_fork), ROW(o2_vfork), ROW(o2_clone), ROW(o3_vforkdone), ROW(o4_exec),
+    ROW(o4_exec_without), ROW(o5_exit), ROW(o_bad), ROW(o7_exitkill), ROW(o7_no_exitkill), ROW(w4_group_stop), ROW(w5_attach_to_stopped),
+    ROW(w6_threads_wait), ROW(w7_selection), ROW(w8_told_once), ROW(w9_waitid), ROW(w10_sigchld), ROW(w10_no_stops),
+    ROW(w13_a_signal_that_nobody_waited_for), ROW(w14_exec_of_a_thread), ROW(w15_kill), ROW(w_interrupted_wait), ROW(sysemu),
+};
+
+int main(int argc, char **argv) {
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  if (argc < 2) {
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) puts(rows[i].name);
+    return 0;
+  }
+  if (strcmp(argv[1], "exit") == 0) return 8;
+  signal(SIGALRM, SIG_DFL);
+  alarm(5);
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    if (strcmp(rows[i].name, argv[1]) == 0) {
+      rows[i].run();
+      puts("done");
+      return 0;
+    }
+  die(2, "no row %s", argv[1]);
+}
