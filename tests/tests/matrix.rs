@@ -163,7 +163,8 @@ mod children_ignored {
             skip!("{why}");
         }
         for (how, ms) in [("ignored", "20"), ("nocldwait", "3")] {
-            let ran = limited(["burners", how, ms]).as_user(user).on(machine).go();
+            let ran = limited(["burners", how, ms]).wall("90s").patience(std::time::Duration::from_secs(100));
+            let ran = ran.as_user(user).on(machine).go();
             if ran.refused() {
                 ran.expect_refused(machine);
                 return;

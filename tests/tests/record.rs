@@ -466,3 +466,72 @@ both!(a_store_keeps_every_run_and_merging_counts_them, |user| {
     let text = |name: &str| fs::read_to_string(place.join(name)).expect("a recording");
     assert_eq!(text("all.rec"), text("again.rec"));
 });
+
+/// A control group of a test, removed at its end.
+struct Group(std::path::PathBuf);
+
+impl Group {
+    fn new(name: &str) -> Option<Self> {
+        let roots = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(Path::new);
+        let root = roots.into_iter().find(|root| root.join("cgroup.procs").exists())?;
+        let path = root.join(format!("{name}-{}", std::process::id()));
+        fs::create_dir(&path).ok()?;
+        Some(Self(path))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Its processes are children of the test, and have been waited for; the kernel lets go of them a moment later.
+        for _ in 0..100 {
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn a_control_group_is_recorded_and_who_joins_it() {
+    if let Some(why) = Machine::Full.unavailable(User::Root) {
+        skip!("{why}");
+    }
+    for backend in ["ebpf", "ptrace"] {
+        let Some(group) = Group::new("tipstaff-record") else { skip!("no control group can be made here") };
+        let place = Scratch::new(User::Root);
+        let file = place.join("seen.rec");
+        let join = format!("echo $$ >{}/cgroup.procs", group.0.display());
+        let mut first =
+            Command::new("sh").args(["-c", &format!("{join}; while :; do sleep 0.02; done")]).spawn().expect("sh");
+        std::thread::sleep(Duration::from_millis(200));
+        let path = group.0.to_str().expect("text").to_owned();
+        let options =
+            ["--backend", backend, "--recording", file.to_str().expect("text"), "--flush", "100ms", "--cgroup", &path];
+        let recorder = record(&options, &[]).start();
+        let waited = std::time::Instant::now();
+        while !file.exists() && waited.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let joiner = format!("{join}; mkdir {0}/d; rmdir {0}/d; sleep 0.7", place.path().display());
+        let mut second = Command::new("sh").args(["-c", &joiner]).spawn().expect("sh");
+        std::thread::sleep(Duration::from_millis(400));
+        recorder.signal(Signal::TERM);
+        recorder.finish().expect_exit(0);
+        let run = read(&file);
+        first.kill().expect("kill");
+        first.wait().expect("wait");
+        second.wait().expect("wait");
+        assert_eq!(run["target"]["path"], path.as_str());
+        assert!(names(&run).contains("x86_64:clock_nanosleep"), "{backend}: who was there: {:?}", names(&run));
+        let joined = names(&run).contains("x86_64:mkdir");
+        match backend {
+            "ebpf" => assert!(joined, "who joins: {:?}", names(&run)),
+            _ => assert!(
+                !joined && reasons(&run).contains(&"threads_missed".to_owned()),
+                "it is said: {:?}",
+                reasons(&run)
+            ),
+        }
+    }
+}

@@ -83,6 +83,8 @@ constants! {
     RSH: u8 = 0x70;
     /// −x.
     NEG: u8 = 0x80;
+    /// ^.
+    XOR: u8 = 0xa0;
     /// =.
     MOV: u8 = 0xb0;
     /// >>, signed.
@@ -114,6 +116,13 @@ constants! {
     JLE: u8 = 0xb0;
     /// Jump if less, signed.
     JSLT: u8 = 0xc0;
+
+    /// Operation of [`ATOMIC`]: the sum; with [`FETCH`] the register gets what was there.
+    ATOMIC_ADD: i32 = 0x00;
+    /// Operation of [`ATOMIC`]: if it is R0, then the register; R0 gets what was there (Linux 5.12).
+    ATOMIC_CMPXCHG: i32 = 0xf1;
+    /// See [`ATOMIC_ADD`] (Linux 5.12).
+    FETCH: i32 = 0x01;
 
     /// The source register of a constant that is a map's descriptor.
     PSEUDO_MAP_FD: u8 = 1;

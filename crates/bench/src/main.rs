@@ -8,7 +8,8 @@
 //! tipstaff-bench kill [N=1000]   SIGKILL of the supervisor at N random points leaves nothing
 //! tipstaff-bench network         calls and a server under network rules by address
 //! tipstaff-bench trace           the table of tracing
-//! tipstaff-bench record          the table of recording
+//! tipstaff-bench record [WORD]   the table of recording, or its programs with that word
+//! tipstaff-bench quality [NAME…]  how good the profiles of real programs are
 //! tipstaff-bench notify        the table of notifications
 //! tipstaff-bench notify storm [N=1000000]      N calls of 64 processes, and another box beside them
 //! tipstaff-bench notify eintr [N=20000]        what N calls of each kind are told under a timer signal
@@ -37,6 +38,7 @@ mod measure;
 mod network;
 mod notify;
 mod phases;
+mod quality;
 mod raw;
 mod record;
 mod system;
@@ -73,7 +75,9 @@ fn run() -> anyhow::Result<bool> {
         ["kill", n] => kill::drill(count(n)?),
         ["network"] => network::table(measure::Effort::from_env()).map(|()| true),
         ["trace"] => trace::table().map(|()| true),
-        ["record"] => record::table().map(|()| true),
+        ["record"] => record::table(None).map(|()| true),
+        ["record", only] => record::table(Some(only)).map(|()| true),
+        ["quality", ref names @ ..] => quality::table(names),
         ["notify"] => notify::run("table", None),
         ["notify", name] => notify::run(name, None),
         ["notify", name, n] => notify::run(name, Some(count(n)?)),
@@ -86,7 +90,7 @@ fn run() -> anyhow::Result<bool> {
         [network::HELPER, call, port] => network::helper(call, port).map(|()| true),
         [filter::HELPER, which] => filter::helper(which).map(|()| true),
         _ => bail!(
-            "usage: tipstaff-bench [table | phases | loop floor|light|floor-full|floor-whole|full [N] | leak [N] | kill [N] | network | trace | record | drill exec|pipelines|kill|threads [N] | \
+            "usage: tipstaff-bench [table | phases | loop floor|light|floor-full|floor-whole|full [N] | leak [N] | kill [N] | network | trace | quality [NAME...] | record [WORD] | drill exec|pipelines|kill|threads [N] | \
              notify [storm|eintr|pipelines|race|kill|leak [N]]]"
         ),
     }

@@ -199,12 +199,17 @@ impl Asm {
 
     /// `*(base + off) += src`, in one piece; 64 bits.
     pub fn atomic_add(&mut self, base: Reg, off: i16, src: Reg) {
-        self.push(e::STX | e::ATOMIC | e::DW, base, src, off, i32::from(e::ADD));
+        self.push(e::STX | e::ATOMIC | e::DW, base, src, off, e::ATOMIC_ADD);
     }
 
     /// `src = *(base + off)`, which becomes the sum; in one piece; 32 bits.
     pub fn fetch_add32(&mut self, base: Reg, off: i16, src: Reg) {
-        self.push(e::STX | e::ATOMIC | e::W, base, src, off, i32::from(e::ADD) | 1);
+        self.push(e::STX | e::ATOMIC | e::W, base, src, off, e::ATOMIC_ADD | e::FETCH);
+    }
+
+    /// If `*(base + off)` is R0 it becomes `src`; R0 becomes what was there; in one piece; 64 bits.
+    pub fn compare_exchange(&mut self, base: Reg, off: i16, src: Reg) {
+        self.push(e::STX | e::ATOMIC | e::DW, base, src, off, e::ATOMIC_CMPXCHG);
     }
 
     /// Jumps always.

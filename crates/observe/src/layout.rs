@@ -1,6 +1,6 @@
 //! Where the running kernel keeps what the programs read: looked up in its type information, nothing assumed.
 
-use tipstaff_sys::bpf::KernelTypes;
+use tipstaff_sys::btf::KernelTypes;
 
 use crate::Unavailable;
 use crate::btf::{Btf, Wanted};
@@ -139,6 +139,12 @@ impl Kernel {
         structs.dedup();
         let btf = Btf::new(blob, Wanted { structs: &structs, typedefs: &TRACEPOINTS, functions: &FUNCTIONS })?;
         Ok(Self { layout: look_up(&btf)?, task_from_pid: btf.id(FUNCTIONS[0]).zip(btf.id(FUNCTIONS[1])) })
+    }
+
+    /// As if the kernel had it not.
+    #[cfg(test)]
+    pub(crate) fn lose(&mut self, which: Tracepoint) {
+        self.layout.tracepoints[which as usize] = None;
     }
 
     /// The id of a tracepoint's type.

@@ -12,12 +12,13 @@
 //! * **Everything else** (argument tuples, results, refusals, paths, addresses, capabilities) are sets in hash tables; what finds no room is
 //!   counted in [`Completeness`].
 //!
-//! Needs CAP_BPF and CAP_PERFMON, type information of the kernel (BTF), and Linux 5.11, and works under lockdown=integrity. [`probe`] says
+//! Needs CAP_BPF and CAP_PERFMON, type information of the kernel (BTF), and Linux 5.17, and works under lockdown=integrity. [`probe`] says
 //! whether it can be had.
 #![forbid(unsafe_code)]
 
 mod asm;
 mod btf;
+mod cgroup;
 mod error;
 mod layout;
 mod maps;

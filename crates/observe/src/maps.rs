@@ -123,6 +123,17 @@ pub(crate) mod spec {
     pub(crate) const BEHIND: usize = 7;
 }
 
+/// Tuples in plain memory before the hash table: what a hash of the tuple leads to, if it is free or the same. An entry is a tuple's key and its count;
+/// once taken it is kept as long as its page, so nothing is ever moved.
+pub(crate) mod memo {
+    pub(crate) const ENTRIES: usize = 4096;
+    pub(crate) const SHIFT: i32 = 6;
+    pub(crate) const WORDS: usize = 8;
+    pub(crate) const COUNT: i16 = super::size::TUPLE as i16;
+    /// In the place of the key's first word while the rest is being written; no id is that small.
+    pub(crate) const BUSY: i32 = 1;
+}
+
 /// Keys and values of hash tables, in bytes.
 pub(crate) mod size {
     /// id, table, number.
@@ -165,10 +176,8 @@ pub(crate) mod class {
 pub(crate) struct Maps {
     /// Pages, a power of two.
     pub(crate) pages: u32,
-    /// Copies of the counts, a power of two: with one per CPU the programs need no atomic addition.
+    /// Copies of the counts, a power of two: CPUs do not wait for each other's cache lines.
     pub(crate) shards: u32,
-    /// There are fewer copies than CPUs.
-    pub(crate) atomic: bool,
     pub(crate) state: Map,
     /// u64 per page: the id that is in use, 0 for none; then u64 per page: the id that it gets when it is taken.
     pub(crate) live: Map,
@@ -177,6 +186,7 @@ pub(crate) struct Maps {
     pub(crate) counts: Map,
     pub(crate) specs: Map,
     pub(crate) infos: Map,
+    pub(crate) memo: Map,
     pub(crate) free: Map,
     pub(crate) scratch: Map,
     pub(crate) exes: Map,
@@ -199,6 +209,7 @@ pub(crate) struct Memories {
     pub(crate) counts: Memory,
     pub(crate) specs: Memory,
     pub(crate) infos: Memory,
+    pub(crate) memo: Memory,
 }
 
 impl Maps {
@@ -218,13 +229,13 @@ impl Maps {
         Ok(Self {
             pages,
             shards,
-            atomic: shards < cpus,
             state: make(Kind::TaskStorage, "ts_state", 4, state::SIZE, 0)?,
             live: memory("ts_live", all_pages * 16)?,
             slots: memory("ts_slots", (SLOTS as usize + 1) * slot::WORDS * 8)?,
             counts: memory("ts_counts", all_pages * shards as usize * 2 * CALLS as usize * 8)?,
             specs: memory("ts_specs", 2 * CALLS as usize * spec::WORDS * 8)?,
             infos: memory("ts_infos", all_pages * info::SIZE)?,
+            memo: memory("ts_memo", memo::ENTRIES * memo::WORDS * 8)?,
             free: make(Kind::Queue, "ts_free", 0, 4, pages)?,
             scratch: make(Kind::Scratch, "ts_scratch", 4, size::PATH + size::BASE_VALUE, 1)?,
             exes: hash("ts_exes", size::EXE, 4)?,
@@ -248,6 +259,7 @@ impl Maps {
             counts: map(&self.counts, "ts_counts")?,
             specs: map(&self.specs, "ts_specs")?,
             infos: map(&self.infos, "ts_infos")?,
+            memo: map(&self.memo, "ts_memo")?,
         })
     }
 }

@@ -17,9 +17,9 @@ use crate::{Error, Options, Phase, Recording, Setup, Target, Unavailable, probe,
 /// Bits of an id below its generation: the page.
 pub(crate) const PAGE_BITS: u32 = 11;
 
-/// The loaded programs, shared by all recordings of this process. While nobody records, they are not attached and cost nothing.
+/// The loaded programs, shared by all recordings of this process. They are attached when the first recording needs them, and stay so.
 ///
-/// Cheap to clone; with the last clone and the last recording everything is gone from the kernel.
+/// Cheap to clone; with the last clone and the last recording everything is gone from the kernel, and no call of anybody costs more than before.
 #[derive(Clone, Debug)]
 pub struct Observer(pub(crate) Arc<Inner>);
 
@@ -61,8 +61,11 @@ impl Observer {
             return Err(Unavailable::NoBpf);
         }
         // Permission first: it is what is missing most often, and says so best.
-        let maps = Maps::new(setup, cpus())?;
-        let kernel = Kernel::read()?;
+        let maps = Maps::new(setup, tipstaff_sys::affinity::cpus())?;
+        Self::on(Kernel::read()?, maps, setup)
+    }
+
+    fn on(kernel: Kernel, maps: Maps, setup: &Setup) -> Result<Self, Unavailable> {
         let memory = maps.memories()?;
         specs::fill(&memory.specs, &setup.arguments)?;
         for page in 0..setup.pages {
@@ -84,17 +87,10 @@ impl Observer {
         self.0.kernel.tracepoint(Tracepoint::CapCapable).is_ok()
     }
 
-    /// Begins to record. When it returns, every task of the target is being recorded; what they do before is not.
+    /// Begins to record. Errors leave nothing behind. When it returns, every task of the target is being recorded; what they do before is not.
     pub fn record(&self, target: &Target, options: &Options) -> Result<Recording, Error> {
         Recording::begin(self, target, options)
     }
-}
-
-/// CPUs that this machine can have: the number of possible ones, which is the highest number that a program can run on.
-fn cpus() -> u32 {
-    let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
-    let last = text.trim().rsplit(['-', ',']).next().and_then(|last| last.parse::<u32>().ok());
-    last.map_or(8, |last| last + 1)
 }
 
 impl Inner {
@@ -131,8 +127,9 @@ impl Inner {
         Ok(taken)
     }
 
-    /// Attaches what the recordings need, and lets go what none needs any more.
-    pub(crate) fn attach(&self, shared: &mut Shared) -> Result<(), Unavailable> {
+    /// Attaches what the recordings need. What is attached stays so as long as the observer lives: a link is gone with the last descriptor of it, and
+    /// another thread's fork may hold one for a moment longer. Attached anew meanwhile, a program would run twice for each call.
+    fn attach(&self, shared: &mut Shared) -> Result<(), Unavailable> {
         let flags = shared.slots.values().fold(0, |all, flags| all | flags).cast_signed();
         for tracepoint in tracepoints() {
             let wanted = match tracepoint {
@@ -140,9 +137,7 @@ impl Inner {
                 Tracepoint::CapCapable => flags & flag::CAPABILITIES != 0 && self.kernel.tracepoint(tracepoint).is_ok(),
                 _ => !shared.slots.is_empty(),
             };
-            if !wanted {
-                shared.links.remove(&tracepoint);
-            } else if !shared.links.contains_key(&tracepoint) {
+            if wanted && !shared.links.contains_key(&tracepoint) {
                 let program = match shared.programs.entry(tracepoint) {
                     Entry::Occupied(loaded) => loaded.into_mut(),
                     Entry::Vacant(empty) => empty.insert(Program::load(&self.kernel, &self.maps, tracepoint)?),
@@ -207,5 +202,45 @@ impl Inner {
         let per_page = self.maps.shards as usize * 2 * crate::maps::CALLS as usize;
         self.memory.counts[page as usize * per_page..][..per_page].iter().for_each(|count| count.store(0, Relaxed));
         self.push_page(page);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An observer of a kernel that lacks something.
+    fn poorer(change: impl FnOnce(&mut Kernel)) -> Option<Result<Observer, Unavailable>> {
+        let setup = Setup { pages: 64, entries: 64, paths: 64, ..Setup::default() };
+        let maps = Maps::new(&setup, 1).inspect_err(|error| tipstaff_testkit::note_skip(&error.to_string())).ok()?;
+        let mut kernel = Kernel::read().expect("the kernel's types");
+        change(&mut kernel);
+        Some(Observer::on(kernel, maps, &setup))
+    }
+
+    #[test]
+    fn without_the_tracepoint_of_capabilities_everything_else_is_recorded() {
+        let Some(observer) = poorer(|kernel| kernel.lose(Tracepoint::CapCapable)) else { return };
+        let observer = observer.expect("loaded");
+        assert!(!observer.sees_capabilities());
+        let mut child = std::process::Command::new("/bin/sleep").arg("100").spawn().expect("sleep");
+        let options = Options { capabilities: true, ..Options::default() };
+        let recording = observer.record(&Target::Tree(child.id().cast_signed()), &options).expect("recording");
+        child.kill().expect("kill");
+        child.wait().expect("wait");
+        assert!(recording.stop().expect("observed").capabilities.is_empty());
+    }
+
+    #[test]
+    fn without_a_way_from_a_number_to_a_task_it_loads() {
+        let Some(observer) = poorer(|kernel| kernel.task_from_pid = None) else { return };
+        observer.expect("loaded");
+    }
+
+    #[test]
+    fn without_a_tracepoint_that_is_needed_the_reason_is_said() {
+        let Some(observer) = poorer(|kernel| kernel.lose(Tracepoint::SchedProcessExec)) else { return };
+        let error = observer.expect_err("not loaded");
+        assert_eq!(error.to_string(), "the kernel has no tracepoint sched_process_exec");
     }
 }

@@ -44,13 +44,14 @@ pub enum Target {
     },
 }
 
-/// When returns of calls are looked at. That doubles what a call costs, also for bystanders.
+/// When returns of calls are looked at. A recorded call then costs some 70 ns instead of 25, a stranger's 34 instead of 18.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Returns {
     /// Never: no results, and of refused calls only those with a signal.
     #[default]
     Never,
-    /// Only if a member is under a seccomp filter when the recording begins: then refused calls are told.
+    /// Only if a member is under a seccomp filter when the recording begins: then refused calls are told. A filter that comes later is not
+    /// noticed so, as that of a container at its hook: [`Returns::Always`] is for these.
     WhenFiltered,
     /// Always: results and refused calls.
     Always,
@@ -70,10 +71,10 @@ pub struct Options {
     pub arguments: bool,
     /// Distinct tuples of one call before it is [`crate::Arguments::Any`].
     pub tuples_per_call: u32,
-    /// Paths that are opened, executed, looked at. Needs the returns of calls ([`Returns`]): a path is read when the call returns, when
+    /// Paths that are opened, executed, looked at. The returns of calls are looked at for it: a path is read when the call returns, when
     /// its memory is there and its result is known.
     pub files: bool,
-    /// Addresses of sockets; needs the returns as well.
+    /// Addresses of sockets, in the same way.
     pub sockets: bool,
     /// Capabilities, where the kernel has the tracepoint (Linux 6.14).
     pub capabilities: bool,

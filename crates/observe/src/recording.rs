@@ -9,7 +9,7 @@ use tipstaff_sys::{clock, pidfd};
 use crate::maps::{SLOTS, flag, size, slot};
 use crate::observer::Inner;
 use crate::seed::{self, Seeds};
-use crate::{Error, Observed, Observer, Options, Phase, Returns, Target, read};
+use crate::{Error, Observed, Observer, Options, Phase, Returns, Target, cgroup, read};
 
 /// PROC_PID_INIT_INO: the PID namespace of the machine.
 const MACHINE: u32 = 0xefff_fffc;
@@ -109,7 +109,7 @@ impl Recording {
     }
 
     fn add_cgroup(&mut self, inner: &Inner, directory: &std::path::Path) -> Result<(), Error> {
-        let key = seed::cgroup_key(directory)?;
+        let key = cgroup::key(directory)?;
         seed::stock(inner);
         add(&inner.maps.cgroups, &key, self.slot, "ts_cgroups")?;
         self.cgroups.push(key);
@@ -168,10 +168,8 @@ impl Recording {
             let _ = inner.maps.pidnses.remove(&inum.to_ne_bytes());
             inner.word(SLOTS, slot::PIDNSES).fetch_sub(1, Relaxed);
         }
-        shared.slots.remove(&self.slot);
-        // Letting go of programs cannot fail; attaching is not what happens here.
-        let _ = inner.attach(&mut shared);
         read::forget(inner, self.slot);
+        shared.slots.remove(&self.slot);
     }
 }
 

@@ -1,8 +1,10 @@
 //! Why a document does with a call what it does: which entries name it, which of them count here, which decides.
 
 use tipstaff_abi::Sysno;
+use tipstaff_seccomp as seccomp;
 
 use crate::meaning::Meaning;
+use crate::region::Plain;
 use crate::{Condition, Document, Env, Error, Form, Syscall, evaluate, import};
 
 /// Why a document does with a call what it does.
@@ -50,8 +52,17 @@ pub fn explain(document: &Document, call: &str, env: &Env<'_>) -> Result<Explain
         }
         let place = format!("syscalls[{at}]");
         let (_, action) = import::entry_action(entry, &place)?;
-        let region = import::region(entry, &place)?;
-        let says = if region.is_all() { action.to_string() } else { format!("{action} if {region}") };
+        let rules = import::alternatives(entry, &place)?;
+        let said = |conditions: &Vec<seccomp::Condition>| {
+            let words: Vec<String> = conditions.iter().map(|condition| Plain(condition).to_string()).collect();
+            words.join(" and ")
+        };
+        let said: Vec<String> = rules.iter().map(said).collect();
+        let says = if entry.args.as_ref().is_none_or(Vec::is_empty) {
+            action.to_string()
+        } else {
+            format!("{action} if {}", said.join(" or "))
+        };
         let idle = if import::counts(entry, &place, env, form)? { None } else { Some(why_not(entry, env, form)) };
         entries.push(Reason { place, says, idle, comment: entry.comment.clone().filter(|text| !text.is_empty()) });
     }

@@ -221,19 +221,12 @@ fn entry_rules(
         return Err(Error::value(format!("{path}.names[{at}]"), "an empty name"));
     }
     let (_, action) = entry_action(entry, path)?;
-    let mut conditions = Vec::new();
-    for (at, arg) in entry.args.iter().flatten().enumerate() {
-        conditions.push(condition(arg, &format!("{path}.args[{at}]"))?);
-    }
+    let alternatives = alternatives(entry, path)?;
     let counts = counts(entry, path, env, form)?;
     if !counts || action == default {
         return Ok(Vec::new());
     }
-    let alternatives: Vec<Rule> = if repeats(entry) {
-        conditions.into_iter().map(|condition| Rule { conditions: vec![condition], action }).collect()
-    } else {
-        vec![Rule { conditions, action }]
-    };
+    let alternatives: Vec<Rule> = alternatives.into_iter().map(|conditions| Rule { conditions, action }).collect();
     let each = |name: &String| alternatives.iter().map(|rule| (name.clone(), rule.clone())).collect::<Vec<_>>();
     Ok(names.into_iter().flat_map(each).collect())
 }
@@ -244,17 +237,24 @@ pub(crate) fn repeats(entry: &Syscall) -> bool {
     args.iter().enumerate().any(|(at, one)| args[..at].iter().any(|two| one.index == two.index))
 }
 
-/// The arguments that an entry is for.
-pub(crate) fn region(entry: &Syscall, path: &str) -> Result<Region, Error> {
-    let wrong = |e: crate::region::TooMany| Error::value(path, e.to_string());
+/// The conditions of an entry: one list of which all must hold, or several of which one must.
+pub(crate) fn alternatives(entry: &Syscall, path: &str) -> Result<Vec<Vec<seccomp::Condition>>, Error> {
     let mut conditions = Vec::new();
     for (at, arg) in entry.args.iter().flatten().enumerate() {
         conditions.push(condition(arg, &format!("{path}.args[{at}]"))?);
     }
-    if !repeats(entry) {
-        return Region::of_conditions(&conditions).map_err(wrong);
-    }
-    let each = conditions.into_iter().map(|condition| Region::of_conditions(&[condition]));
+    // runc makes a rule of each, where one argument is compared twice.
+    Ok(if repeats(entry) {
+        conditions.into_iter().map(|condition| vec![condition]).collect()
+    } else {
+        vec![conditions]
+    })
+}
+
+/// The arguments that an entry is for.
+pub(crate) fn region(entry: &Syscall, path: &str) -> Result<Region, Error> {
+    let wrong = |e: crate::region::TooMany| Error::value(path, e.to_string());
+    let each = alternatives(entry, path)?.into_iter().map(|conditions| Region::of_conditions(&conditions));
     each.into_iter().try_fold(Region::none(), |all, one| all.join(&one?)).map_err(wrong)
 }
 

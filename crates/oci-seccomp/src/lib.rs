@@ -41,6 +41,7 @@ pub mod merge;
 mod of_filter;
 pub mod region;
 mod resolve;
+pub mod runtimes;
 pub mod systemd;
 mod words;
 mod write;

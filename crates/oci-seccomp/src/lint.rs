@@ -58,13 +58,14 @@ pub fn filter(filter: &Filter) -> Result<Vec<Finding>, Error> {
             );
             found.push(Finding { place: format!("{arch} default action"), what });
         }
-        dangerous(filter, table.arch, &mut found)?;
         clones(filter, table.arch, &mut found)?;
         if table.arch == Arch::I386 {
             socketcall(filter, &mut found)?;
         }
     }
-    Ok(merged(found))
+    let mut found = merged(found);
+    dangerous(filter, &mut found)?;
+    Ok(found)
 }
 
 /// The same finding on several architectures is one.
@@ -92,27 +93,25 @@ fn only(filter: &Filter, arch: Arch, name: &str) -> Result<Option<Option<Action>
 }
 
 /// Dangerous calls that are allowed, by the reason why they are.
-fn dangerous(filter: &Filter, arch: Arch, found: &mut Vec<Finding>) -> Result<(), Error> {
+fn dangerous(filter: &Filter, found: &mut Vec<Finding>) -> Result<(), Error> {
+    let mut by_reason: BTreeMap<&str, (Vec<&str>, Vec<&str>)> = BTreeMap::new();
     // Of a deny list this would say again what its default action says.
-    if filter.table(arch).is_some_and(|table| passes(table.default)) {
-        return Ok(());
-    }
-    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for name in danger::all() {
-        let Some(action) = only(filter, arch, name)? else { continue };
-        if action.is_some_and(passes)
-            && let Some(why) = danger::why(name)
-        {
-            let names = by_reason.entry(why).or_default();
-            if !names.contains(&name) {
-                names.push(name);
+    for table in filter.tables.iter().filter(|table| !passes(table.default)) {
+        for name in danger::all() {
+            let allowed = only(filter, table.arch, name)?.flatten().is_some_and(passes);
+            let Some(why) = danger::why(name).filter(|_| allowed) else { continue };
+            let (arches, names) = by_reason.entry(why).or_default();
+            for (list, word) in [(arches, table.arch.name()), (names, name)] {
+                if !list.contains(&word) {
+                    list.push(word);
+                }
             }
         }
     }
-    for (why, names) in by_reason {
+    for (why, (arches, names)) in by_reason {
         let what =
             format!("allowed with any arguments; {why}; take it out, or limit it to the arguments that are needed");
-        found.push(Finding { place: format!("{} {}", arch.name(), names.join(", ")), what });
+        found.push(Finding { place: format!("{} {}", arches.join(","), names.join(", ")), what });
     }
     Ok(())
 }
@@ -199,12 +198,15 @@ fn entries(document: &Document, env: &Env<'_>, found: &mut Vec<Finding>) -> Resu
             }
             let hidden = region.is_within(&others).map_err(|e| Error::value(&path, e.to_string()))?;
             if hidden && !before.is_empty() {
-                let (first, same, _) = &before[0];
-                let how = if *same == action { "says it already" } else { "decides first" };
-                found.push(Finding {
-                    place: path.clone(),
-                    what: format!("{name} is never reached: syscalls[{first}] {how}; remove it here"),
-                });
+                let says = |(_, theirs, other): &&(usize, Action, Region)| {
+                    *theirs == action && region.is_within(other) == Ok(true)
+                };
+                let (first, how) = match before.iter().find(says) {
+                    Some((first, ..)) => (*first, "says it already"),
+                    None => (before[0].0, "decides first"),
+                };
+                let what = format!("{name} is never reached: syscalls[{first}] {how}; remove it here");
+                found.push(Finding { place: path.clone(), what });
             }
             before.push((at, action, region.clone()));
         }

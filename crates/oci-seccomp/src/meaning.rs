@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use tipstaff_abi::{Arch, Sysno};
-use tipstaff_seccomp::{Action, Filter};
+use tipstaff_seccomp::{Action, Filter, Rule};
 
-use crate::region::{Cube, Region, Steps, TooMany};
+use crate::region::{Cube, Plain, Region, Steps, TooMany};
 
 /// What happens to one call: of the cubes that hold its arguments the first one decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meaning {
     rules: Vec<(Cube, Action)>,
     rest: Action,
+    /// The rules as they were written, for people.
+    said: Vec<Rule>,
 }
 
 /// Whether a call that meets this action is made.
@@ -30,6 +32,7 @@ impl Meaning {
         let Some(table) = filter.table(arch) else { return Ok(Self::always(filter.foreign)) };
         let fallback = if Sysno(nr).name(arch).is_some() { table.default } else { table.unknown };
         let mut meaning = Self::always(fallback);
+        meaning.said = table.rules.get(&nr).cloned().unwrap_or_default();
         for rule in table.rules.get(&nr).into_iter().flatten() {
             if rule.conditions.is_empty() {
                 meaning.rest = rule.action;
@@ -45,7 +48,7 @@ impl Meaning {
     /// One action for all arguments.
     #[must_use]
     pub const fn always(action: Action) -> Self {
-        Self { rules: Vec::new(), rest: action }
+        Self { rules: Vec::new(), rest: action, said: Vec::new() }
     }
 
     /// The cubes with their actions, first match first.
@@ -179,7 +182,10 @@ impl Meaning {
         // Each piece has one action, from whichever rule it was cut, so that their order says nothing.
         let mut union = Self::always(rest);
         for (action, cubes) in by_action {
-            union.rules.extend(Region::of(cubes).cubes().iter().map(|cube| (*cube, action)));
+            let region = Region::of(cubes);
+            let rule = |cube: &Cube| Rule { conditions: cube.conditions(), action };
+            union.said.extend(region.clone().joined().cubes().iter().map(rule));
+            union.rules.extend(region.cubes().iter().map(|cube| (*cube, action)));
         }
         Ok(union)
     }
@@ -226,19 +232,26 @@ fn cut(
 
 impl fmt::Display for Meaning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut said: Vec<Action> = Vec::new();
-        for (_, action) in &self.rules {
-            if said.contains(action) {
-                continue;
-            }
-            let cubes = self.rules.iter().filter(|(_, other)| other == action).map(|(cube, _)| *cube);
-            let region = Region::of(cubes.collect()).joined();
-            if region.is_all() {
-                return write!(f, "{}{action}", if said.is_empty() { "" } else { ", else " });
-            }
-            write!(f, "{}{action} if {region}", if said.is_empty() { "" } else { ", " })?;
-            said.push(*action);
+        let mut rules = &self.said[..];
+        if let Some(last) = rules.iter().position(|rule| rule.conditions.is_empty()) {
+            rules = &rules[..last];
         }
-        write!(f, "{}{}", if said.is_empty() { "" } else { ", else " }, self.rest)
+        // What says the rest at the end says nothing.
+        while let Some((_, before)) = rules.split_last().filter(|(last, _)| last.action == self.rest) {
+            rules = before;
+        }
+        let mut action = None;
+        for rule in rules {
+            if action == Some(rule.action) {
+                f.write_str(" or ")?;
+            } else {
+                write!(f, "{}{} if ", if action.is_some() { ", " } else { "" }, rule.action)?;
+                action = Some(rule.action);
+            }
+            for (at, condition) in rule.conditions.iter().enumerate() {
+                write!(f, "{}{}", if at > 0 { " and " } else { "" }, Plain(condition))?;
+            }
+        }
+        write!(f, "{}{}", if action.is_some() { ", else " } else { "" }, self.rest)
     }
 }

@@ -49,6 +49,9 @@ struct Tuples {
     any: bool,
 }
 
+/// So many different files and addresses are kept; what comes then is counted as dropped.
+const MOST_RESOURCES: usize = 65_536;
+
 /// No call has more.
 pub(crate) const MOST_PICKS: usize = 3;
 
@@ -155,7 +158,11 @@ impl Book {
     pub(crate) fn file(&mut self, path: Bytes, access: Access, failed: Option<bool>) {
         let first_ns = self.now();
         let row = FileUse { path, access, count: 0, failed: failed.map(|_| 0), first_ns };
-        let row = self.files.entry(row.key(), || row);
+        let key = row.key();
+        if self.files.len() >= MOST_RESOURCES && self.files.get(&key).is_none() {
+            return self.completeness.lacks(Reason::DetailsDropped, 1);
+        }
+        let row = self.files.entry(key, || row);
         row.count += 1;
         row.failed = row.failed.zip(failed).map(|(count, failed)| count + u64::from(failed));
     }
@@ -164,7 +171,11 @@ impl Book {
     pub(crate) fn socket(&mut self, mut used: SocketUse) {
         used.first_ns = self.now();
         used.count = 0;
-        self.sockets.entry(used.key(), || used).count += 1;
+        let key = used.key();
+        if self.sockets.len() >= MOST_RESOURCES && self.sockets.get(&key).is_none() {
+            return self.completeness.lacks(Reason::DetailsDropped, 1);
+        }
+        self.sockets.entry(key, || used).count += 1;
     }
 
     /// The run as it is now.
@@ -236,6 +247,48 @@ mod tests {
     use tipstaff_abi::enumerable;
 
     use super::*;
+
+    #[test]
+    fn what_finds_no_room_is_counted() {
+        let machine = tipstaff_recording::Machine { kernel: String::new(), arch: Arch::X86_64 };
+        let target = tipstaff_recording::Target::Process { pids: Vec::new() };
+        let run = Run::new(String::new(), tipstaff_recording::Backend::Ptrace, machine, target, 0);
+        let mut book = Book::new(run, Options { files: true, ..Options::default() });
+        for at in 0..MOST_RESOURCES + 3 {
+            book.file(format!("/{at}").as_str().into(), Access::Read, Some(false));
+        }
+        book.file("/0".into(), Access::Read, Some(true));
+        let run = book.run();
+        let files = run.files.expect("files");
+        assert_eq!(files.len(), MOST_RESOURCES);
+        let first = files.get(&("/0".into(), Access::Read)).expect("the first");
+        assert_eq!((first.count, first.failed), (2, Some(1)), "what is there already is counted on");
+        let dropped = run.completeness.shortfalls().find(|s| s.reason == Reason::DetailsDropped).expect("a shortfall");
+        assert_eq!(dropped.count, 3);
+    }
+
+    #[test]
+    fn more_combinations_than_are_kept_are_any() {
+        let machine = tipstaff_recording::Machine { kernel: String::new(), arch: Arch::X86_64 };
+        let target = tipstaff_recording::Target::Process { pids: Vec::new() };
+        let run = Run::new(String::new(), tipstaff_recording::Backend::Ptrace, machine, target, 0);
+        let mut book = Book::new(run, Options::default());
+        let exe = book.executable("/bin/x".into(), true);
+        let ioctl = |book: &mut Book, request| {
+            book.made(exe, Phase::Workload, Arch::X86_64, 16, &[3, request, 0, 0, 0, 0], |_| None);
+        };
+        let arguments = |book: &Book| {
+            book.run().calls.get(&(Arch::X86_64, 16)).and_then(|call| call.arguments.clone()).expect("arguments")
+        };
+        (0..MOST_TUPLES as u64).for_each(|request| ioctl(&mut book, request));
+        // The high half is no int's.
+        ioctl(&mut book, 1 << 32);
+        assert_eq!((arguments(&book).demoted, arguments(&book).values.len()), (false, MOST_TUPLES));
+        ioctl(&mut book, 1000);
+        assert_eq!((arguments(&book).demoted, arguments(&book).values.len()), (true, 0));
+        let run = book.run();
+        assert!(run.completeness.is_complete() && run.completeness.shortfalls().len() == 1);
+    }
 
     #[test]
     fn a_tuple_has_room_for_every_call() {

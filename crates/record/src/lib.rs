@@ -10,7 +10,9 @@
 mod book;
 mod container;
 mod ebpf;
+mod enforce;
 mod error;
+mod judge;
 mod learned;
 mod limits;
 mod look;
@@ -24,7 +26,9 @@ mod session;
 pub mod words;
 
 pub use container::container;
+pub use enforce::{Enforced, Refusal, enforce};
 pub use error::{Error, PassedOver};
+pub use judge::{Judgement, WouldDeny, judge};
 pub use learned::{LearnOptions, Limits, learn};
 pub use options::{Command, ContainerTarget, Options, Target};
 pub use profile::{Generalised, heading, profile};

@@ -16,7 +16,7 @@ use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tipstaff_abi::{Arch, SyscallSet, Sysno};
 use tipstaff_decode::World;
 use tipstaff_notify::{Filter, Listener, Next, Notification, Program, Running};
@@ -36,14 +36,28 @@ const UNASKED: [&str; 2] = ["rt_sigreturn", "sigreturn"];
 
 const PATH_MAX: usize = 4096;
 
+const SIGKILL: i32 = 9;
+
 pub(crate) struct Notify {
     book: Arc<Mutex<Book>>,
     command: OwnedFd,
-    /// Everybody has ended.
-    over: Arc<AtomicBool>,
+    flags: Arc<Flags>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// What both sides know.
+#[derive(Default)]
+struct Flags {
+    /// Everybody has ended.
+    over: AtomicBool,
+    /// Everybody is to end: under a filter whose listener is gone every call is ENOSYS.
+    stopping: AtomicBool,
+}
+
+/// How long a stop goes unnoticed at most, once the command itself has ended.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// Starts recording.
 pub(crate) fn start(command: Command, options: Options, run: Run, events: Sender<Event>) -> Result<Notify, Refused> {
     // What is not seen is not written as if nothing had come of it.
     let options = Options { results: false, ..options };
@@ -53,14 +67,14 @@ pub(crate) fn start(command: Command, options: Options, run: Run, events: Sender
     }
     let book = Arc::new(Mutex::new(book));
     let (begun, begins) = sync_channel(1);
-    let over = Arc::new(AtomicBool::new(false));
-    let theirs = (Arc::clone(&book), Arc::clone(&over));
+    let flags = Arc::<Flags>::default();
+    let theirs = (Arc::clone(&book), Arc::clone(&flags));
     let thread = std::thread::Builder::new()
         .name("listener".into())
         .spawn(move || listen(&command, theirs.0, options, &begun, &events, &theirs.1))
         .map_err(|e| Refused::Backend(format!("no thread for the listener: {e}")))?;
     let command = begins.recv().unwrap_or_else(|_| Err(Refused::Backend("the listener ended early".into())))?;
-    Ok(Notify { book, command, over, thread: Some(thread) })
+    Ok(Notify { book, command, flags, thread: Some(thread) })
 }
 
 impl Session for Notify {
@@ -70,9 +84,9 @@ impl Session for Notify {
 
     fn stop(&mut self) -> Run {
         if let Some(thread) = self.thread.take() {
-            if !self.over.load(SeqCst) {
+            if !self.flags.over.load(SeqCst) {
                 lock(&self.book).completeness.lacks(Reason::StillRunning, 1);
-                const SIGKILL: i32 = 9;
+                self.flags.stopping.store(true, SeqCst);
                 self.signal(SIGKILL);
             }
             let _ = thread.join();
@@ -113,9 +127,9 @@ fn listen(
     options: Options,
     begun: &SyncSender<Result<OwnedFd, Refused>>,
     events: &Sender<Event>,
-    over: &AtomicBool,
+    flags: &Flags,
 ) {
-    let started = start_program(command);
+    let started = start_program(command, &filter());
     let (running, listener, program) = match started {
         Ok((running, listener, pidfd, program)) => {
             let _ = begun.send(Ok(pidfd));
@@ -130,7 +144,7 @@ fn listen(
             let exit = match ended.wait() {
                 Ok(status) => exit(status),
                 Err(e) => {
-                    over.store(true, SeqCst);
+                    flags.over.store(true, SeqCst);
                     let errno = Errno(e.raw_os_error().unwrap_or(0));
                     return drop(events.send(Event::NotExecuted(errno)));
                 }
@@ -140,20 +154,32 @@ fn listen(
         }
         let mut fds = vec![PollFd::new(&listener, PollFlags::IN)];
         fds.extend(running.as_ref().map(|running| PollFd::new(running, PollFlags::IN)));
-        match poll(&mut fds, None) {
+        match poll(&mut fds, running.is_none().then_some(&LOOK)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return broken(&watch, events, &e.to_string()),
         }
-        if fds[0].revents().is_empty() {
+        let asked = !fds[0].revents().is_empty();
+        drop(fds);
+        if flags.stopping.load(SeqCst) && running.as_ref().is_none_or(is_ready) {
+            watch.kill_all();
+        }
+        if !asked {
             continue;
         }
-        drop(fds);
         match listener.next() {
+            // It is being killed: no code of it runs any more.
+            Ok(Next::Call(call)) if flags.stopping.load(SeqCst) => {
+                if let Some(tid) = call.pid() {
+                    watch.process_of(tid.cast_signed());
+                    watch.kill_all();
+                }
+                call.leave_to_die();
+            }
             Ok(Next::Call(call)) => watch.called(call),
             Ok(Next::Nothing) => {}
             Ok(Next::Ended) if running.is_none() => {
                 watch.finish();
-                over.store(true, SeqCst);
+                flags.over.store(true, SeqCst);
                 return drop(events.send(Event::Empty));
             }
             // Its zombie is still to be reaped: the pidfd says so now.
@@ -172,12 +198,15 @@ fn broken(watch: &Watch, events: &Sender<Event>, why: &str) {
     let _ = events.send(Event::Broken(format!("the listener: {why}")));
 }
 
-fn start_program(command: &Command) -> Result<(Running, Listener, OwnedFd, OsString), Refused> {
+pub(crate) fn start_program(
+    command: &Command,
+    filter: &Filter,
+) -> Result<(Running, Listener, OwnedFd, OsString), Refused> {
     let wrong = |errno| Refused::Target(Error::Exec { program: command.program.clone(), errno });
     let path = std::env::var_os("PATH");
     let path = tipstaff_trace::search(&command.program, path.as_deref()).map_err(wrong)?;
     let program = Program::new(&path).name(&command.program).args(&command.args).mask(command.mask);
-    let (running, listener) = program.start(&filter()).map_err(|e| match e.raw_os_error() {
+    let (running, listener) = program.start(filter).map_err(|e| match e.raw_os_error() {
         Some(16) => Refused::Backend("seccomp: another listener is in force already (EBUSY)".into()),
         _ => Refused::Backend(format!("seccomp with a listener (Linux 5.5): {e}")),
     })?;
@@ -185,13 +214,13 @@ fn start_program(command: &Command) -> Result<(Running, Listener, OwnedFd, OsStr
     Ok((running, listener, pidfd, path))
 }
 
-fn is_ready(fd: impl AsFd) -> bool {
-    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+pub(crate) fn is_ready(fd: impl AsFd) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     let mut fds = [PollFd::new(&fd, PollFlags::IN)];
     poll(&mut fds, Some(&now)).is_ok() && !fds[0].revents().is_empty()
 }
 
-fn exit(status: Status) -> Option<Exit> {
+pub(crate) fn exit(status: Status) -> Option<Exit> {
     Some(match status {
         Status::Exited(code) => Exit::Code(code as u8),
         Status::Signaled { signal, .. } => Exit::Signal(Signal::new(signal)),
@@ -352,6 +381,17 @@ impl Watch {
         // A caller that is gone has used nothing.
         if call.is_waiting() {
             lock(&self.book).completeness.lacks(Reason::PathsUnread, uses.unread);
+        }
+    }
+
+    /// Kills every process that has called and lives, if it is under a filter: a number may be another's by now, but hardly such a one's.
+    fn kill_all(&self) {
+        for &pid in self.threads.values().chain(self.processes.keys()) {
+            if let Ok(pidfd) = pidfd::open(pid)
+                && process::is_filtered(pid)
+            {
+                let _ = pidfd::send_signal(pidfd.as_fd(), SIGKILL);
+            }
         }
     }
 

@@ -61,3 +61,12 @@ pub struct ContainerTarget {
     /// Its program has not been executed yet: what comes before is its runtime's.
     pub starting: bool,
 }
+
+impl ContainerTarget {
+    /// A container whose runtime has made it and not let it go yet: at its hooks prestart and createRuntime. To be called in a control group of the
+    /// caller's or the runtime's: groups that the container shares with this process are not its alone.
+    #[must_use]
+    pub fn starting(about: Container, init: i32) -> Self {
+        Self { about, init, cgroups: crate::process::own_cgroups(init), starting: true }
+    }
+}

@@ -29,7 +29,8 @@ impl Recorder {
     /// Begins to record. What happens to it is told to `events`: once, whoever receives them may be gone.
     ///
     /// # Errors
-    /// If the target is not there, or no backend can record it here: each says what is missing.
+    /// If the target is not there, or no backend can record it here: each says what is missing. That a program cannot be executed is told so, or a
+    /// moment later by [`Event::NotExecuted`].
     pub fn start(target: &Target, options: Options, events: &Sender<Event>) -> Result<Self, Error> {
         let mut passed_over = Vec::new();
         let wanted = Backend::ALL.into_iter().filter(|&backend| options.backend.is_none_or(|only| only == backend));
@@ -161,8 +162,12 @@ fn session(
         Backend::Ptrace => {
             let whom = match target.target {
                 Target::Command(command) => Whom::Command(command.clone()),
-                Target::Container(container) if container.starting => Whom::Running(target.pids.clone(), Phase::Setup),
-                _ => Whom::Running(target.pids.clone(), Phase::Workload),
+                Target::Container(container) => {
+                    let phase = if container.starting { Phase::Setup } else { Phase::Workload };
+                    Whom::Running(target.pids.clone(), phase, container.cgroups.clone())
+                }
+                Target::Cgroup(path) => Whom::Running(target.pids.clone(), Phase::Workload, vec![path.clone()]),
+                Target::Processes(_) => Whom::Running(target.pids.clone(), Phase::Workload, Vec::new()),
             };
             Ok(Box::new(ptrace::start(whom, options, run, events.clone())?))
         }

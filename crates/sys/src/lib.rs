@@ -12,9 +12,11 @@
 pub mod affinity;
 pub mod arch;
 pub mod bpf;
+pub mod btf;
 pub mod capability;
 pub mod child;
 pub mod clock;
+pub mod close_range;
 pub mod ids;
 pub mod inherited;
 pub mod kcmp;

@@ -1,6 +1,7 @@
 /* observed WORD...: does what the words say, one after the other, and nothing else that could be mistaken for it. Proves that an observer counts every call and no
  * other. `wait`: reads a byte from standard input. `ppid=N`: N getppid. `odd=N`: N calls of number 1000. `int80=N`: N getpid by the 32-bit
- * gate. `fork`, `clone3`, `pidns`: the words that follow are the child's (in a new PID namespace), the parent waits. `vfork=N`: N getppid of a vforked child.
+ * gate. `fork`, `clone3`, `pidns`, `cgroup=PATH`: the words that follow
+ * are the child's (in a new PID namespace, in that control group), the parent waits. `vfork=N`: N getppid of a vforked child.
  * `threads=N`: N threads with 10 getppid each. `hold=N`: N threads, and all wait. `prctls=N`: N prctl with different operations. `errno=N`, `trap=N`, `kill`, `killthread`: a filter
  * refuses getuid, which is then called (N times). `filter`: a filter that refuses nothing. `notify=N`: a filter sends getuid to a listener that a child thread
  * answers with EACCES. `threadexec`: 64 threads, one of which executes this program with the words that follow. `open=PATH`, `unread`: opens a path that lies in a
@@ -102,6 +103,12 @@ int main(int argc, char **argv) {
     } else if (!strcmp(word, "pidns")) {
       if (unshare(CLONE_NEWPID)) return 77;
       parent(fork());
+    } else if (!strcmp(word, "cgroup")) {
+      int group = open(value, O_PATH | O_DIRECTORY);
+      struct clone_args args = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)group};
+      pid_t child = group < 0 ? -1 : (pid_t)syscall(SYS_clone3, &args, sizeof args);
+      if (child < 0) return 77;
+      parent(child);
     } else if (!strcmp(word, "vfork")) {
       pid_t child = vfork();
       if (child == 0) {

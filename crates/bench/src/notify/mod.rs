@@ -34,13 +34,14 @@ pub fn run(name: &str, n: Option<usize>) -> anyhow::Result<bool> {
     println!("{}", system::line());
     match name {
         "table" => table().map(|()| true),
+        "room" => room::rows(&Programs::build()?).map(|()| true),
         "storm" => storm::drill(n.unwrap_or(1_000_000)),
         "eintr" => eintr::table(n.unwrap_or(20_000)).map(|()| true),
         "pipelines" => eintr::pipelines(n.unwrap_or(100_000)),
         "race" => race::drill(n.unwrap_or(1_000_000)),
         "kill" => end::kill(n.unwrap_or(1000)),
         "leak" => end::leak(n.unwrap_or(10_000)),
-        _ => bail!("no {name:?}; there are table, storm, eintr, pipelines, race, kill, leak"),
+        _ => bail!("no {name:?}; there are table, room, storm, eintr, pipelines, race, kill, leak"),
     }
 }
 
@@ -114,6 +115,10 @@ fn each(cpu: Option<&str>, words: &[std::ffi::OsString]) -> anyhow::Result<f64> 
 /// Our side of the first row, in a process of its own, so that it can be kept on one CPU.
 pub fn helper(how: &str, dir: &str) -> anyhow::Result<bool> {
     let dir = Path::new(dir);
+    if how == "hot" {
+        println!("{}", room::hot(dir)?);
+        return Ok(true);
+    }
     let mut command = boxed(&[dir.join("asks").as_os_str(), CALLS.as_ref()], profile(dir)?)?;
     command.handler(|| Echo);
     let report = match how {

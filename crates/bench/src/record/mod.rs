@@ -16,8 +16,8 @@ const GETPPID: u32 = 2_000_000;
 const BYSTANDER: u32 = 1_000_000;
 const STRACED: u32 = 20_000;
 
-/// The table of `tipstaff-bench record`.
-pub fn table() -> anyhow::Result<()> {
+/// The table of `tipstaff-bench record`; with a word only the rows of programs that have it in their names.
+pub fn table(only: Option<&str>) -> anyhow::Result<()> {
     println!("{}", system::line());
     let rounds =
         std::env::var("TIPSTAFF_BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8usize).max(1);
@@ -26,14 +26,11 @@ pub fn table() -> anyhow::Result<()> {
     );
     println!();
     println!("{:58} {:>9} {:>9} {:>6} {:>6}", "", "bare ms", "ours ms", "ratio", "goal");
-    let observer = match Observer::load(&Setup::default()) {
-        Ok(observer) => observer,
-        Err(error) => {
-            measure::skip("recording by eBPF", &error.to_string());
-            return backends::rows(&Programs::build()?, rounds);
-        }
-    };
-    let bench = Bench { programs: Programs::build()?, observer, rounds };
+    if let Err(error) = tipstaff_observe::probe() {
+        measure::skip("recording by eBPF", &error.to_string());
+        return backends::rows(&Programs::build()?, rounds);
+    }
+    let bench = Bench { programs: Programs::build()?, rounds, only: only.map(str::to_owned) };
     let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
     let calls = |count: u32| vec![bench.programs.path("getppid"), count.to_string().into()];
     let forks = vec![bench.programs.path("forkexec"), "300".into(), "/bin/true".into()];
@@ -45,25 +42,31 @@ pub fn table() -> anyhow::Result<()> {
     lost += bench.row("dd bs=1, 2 million calls", &dd, &plain, Some(1.33))?;
     lost += bench.row("find /usr", &find, &plain, Some(1.06))?;
     lost += bench.row("300 fork and exec", &forks, &plain, Some(1.02))?;
+    if only.is_none() {
+        bench.bystanders()?;
+        bench.beside_strace(&plain)?;
+        println!();
+    }
     let returns = Options { returns: Returns::Always, ..plain.clone() };
     lost += bench.row("getppid, with results and refused calls", &calls(GETPPID), &returns, None)?;
     let all = Options { files: true, sockets: true, capabilities: true, ..returns };
+    let counts = Options { arguments: false, ..plain.clone() };
+    lost += bench.row("find /usr, counts alone", &find, &counts, None)?;
     lost += bench.row("find /usr, with paths, sockets, capabilities", &find, &all, None)?;
-    println!();
-    for (recordings, name) in [(1, "a bystander's call beside 1 recording"), (20, "a bystander's call beside 20")] {
-        let ns = bench.bystander(recordings)?;
-        measure::figure(name, &format!("+{ns:.0} ns"), Some(ns <= 45.0));
+    if only.is_none() {
+        let ns = bench.bystander(1, &all)?;
+        measure::figure("a bystander's call beside such a recording", &format!("+{ns:.0} ns"), None);
+        println!();
+        bench.start()?;
     }
-    bench.beside_strace(&plain)?;
-    bench.start()?;
     measure::figure("lost in all rounds", &lost.to_string(), Some(lost == 0));
-    backends::rows(&bench.programs, rounds)
+    if only.is_none() { backends::rows(&bench.programs, rounds) } else { Ok(()) }
 }
 
 struct Bench {
     programs: Programs,
-    observer: Observer,
     rounds: usize,
+    only: Option<String>,
 }
 
 impl Bench {
@@ -71,16 +74,19 @@ impl Bench {
         self.programs.start(words)?.run()
     }
 
-    /// CPU time of a recorded command, and how much was lost.
+    /// CPU time of a recorded command, and how much was lost. The observer goes with it: attached programs would make the next bare run dearer.
     fn recorded(&self, words: &[OsString], options: &Options) -> anyhow::Result<(f64, u64)> {
         let waiting = self.programs.start(words)?;
-        let recording = self.observer.record(&Target::Tree(waiting.pid()), options)?;
+        let recording = Observer::load(&Setup::default())?.record(&Target::Tree(waiting.pid()), options)?;
         let us = waiting.run()?;
         let observed = recording.stop()?;
         Ok((us, u64::from(!observed.completeness.complete())))
     }
 
     fn row(&self, name: &str, words: &[OsString], options: &Options, goal: Option<f64>) -> anyhow::Result<u64> {
+        if self.only.as_ref().is_some_and(|only| !name.contains(only)) {
+            return Ok(0);
+        }
         let (mut bare, mut ours, mut ratios, mut lost) = (Vec::new(), Vec::new(), Vec::new(), 0);
         self.bare(words)?;
         for _ in 0..self.rounds {
@@ -103,20 +109,28 @@ impl Bench {
         Ok(lost)
     }
 
+    fn bystanders(&self) -> anyhow::Result<()> {
+        for (recordings, name) in [(1, "a bystander's call beside 1 recording"), (20, "a bystander's call beside 20")] {
+            let ns = self.bystander(recordings, &Options::default())?;
+            measure::figure(name, &format!("+{ns:.0} ns"), Some(ns <= 45.0));
+        }
+        Ok(())
+    }
+
     /// What a call of somebody costs more, in nanoseconds, whom none of so many recordings is about.
-    fn bystander(&self, recordings: usize) -> anyhow::Result<f64> {
+    fn bystander(&self, recordings: usize, options: &Options) -> anyhow::Result<f64> {
         let words = [self.programs.path("getppid"), BYSTANDER.to_string().into()];
         let idle = ["sleep".into(), "0".into()];
         let mut more = Vec::new();
         self.bare(&words)?;
         for _ in 0..self.rounds {
             let before = self.bare(&words)?;
+            let observer = Observer::load(&Setup::default())?;
             let targets = (0..recordings).map(|_| self.programs.start(&idle)).collect::<anyhow::Result<Vec<_>>>()?;
-            let recording =
-                |target: &programs::Waiting| self.observer.record(&Target::Tree(target.pid()), &Options::default());
+            let recording = |target: &programs::Waiting| observer.record(&Target::Tree(target.pid()), options);
             let recordings = targets.iter().map(recording).collect::<Result<Vec<_>, _>>()?;
             let ours = self.bare(&words)?;
-            drop(recordings);
+            drop((recordings, observer));
             for target in targets {
                 target.run()?;
             }

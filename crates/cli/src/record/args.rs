@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::{TypedValueParser, ValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 use tipstaff::policy::value::Setting;
+use tipstaff_oci_seccomp::runtimes::Runtime;
 use tipstaff_record::{Backend, Limits};
 
 /// `tipstaff record …`
@@ -74,6 +75,9 @@ pub struct ProfileOptions {
     /// Which parts of a container's life count: setup, runtime, workload.
     #[arg(long, value_name = "PHASE", value_delimiter = ',', default_values = ["runtime", "workload"], help_heading = "Profile")]
     pub phases: Vec<PhaseName>,
+    /// Let these container runtimes start the program under the profile: runc, crun; what they call for that is allowed, too.
+    #[arg(long = "runtime", value_name = "NAME", value_delimiter = ',', value_parser = ValueParser::new(str::parse::<Runtime>), help_heading = "Profile")]
+    pub runtimes: Vec<Runtime>,
 }
 
 /// `tipstaff recording …`
@@ -117,6 +121,8 @@ pub enum Format {
     Toml,
     /// The compiled filter, as the kernel takes it (.bpf).
     Bpf,
+    /// The same in base64: what crun takes in the annotation run.oci.seccomp_bpf_data.
+    BpfBase64,
     /// SystemCallFilter= lines of a systemd unit (.conf, .service).
     Systemd,
     /// What was seen (.rec, .recording.json).

@@ -1,9 +1,9 @@
 //! `tipstaff record`, `tipstaff recording`: from what a program does to the smallest profile that runs it.
 
 pub mod args;
-mod outputs;
-mod recordings;
-mod session;
+pub mod outputs;
+pub mod recordings;
+pub mod session;
 mod summary;
 
 use crate::say;

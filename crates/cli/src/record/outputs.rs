@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use tipstaff_abi::Arch;
 use tipstaff_artifact::Target;
 use tipstaff_oci_seccomp::learn::{ExportOptions, Learned};
-use tipstaff_oci_seccomp::{Env, Form, floor};
+use tipstaff_oci_seccomp::runtimes::Runtime;
+use tipstaff_oci_seccomp::{Env, Form, floor, systemd};
 use tipstaff_record::{LearnOptions, Limits, learn};
 use tipstaff_recording::{Phase, Recording};
 use tipstaff_seccomp::Filter;
@@ -28,6 +29,7 @@ enum Place {
 pub struct Profiles {
     phases: Vec<Phase>,
     limits: Limits,
+    runtimes: Vec<Runtime>,
     floor: Option<(String, Filter)>,
 }
 
@@ -39,7 +41,7 @@ pub struct Made {
 }
 
 /// The form that a file's ending asks for.
-fn by_ending(path: &Path) -> Option<Format> {
+pub fn by_ending(path: &Path) -> Option<Format> {
     let name = path.file_name()?.to_str()?;
     let ends = |ending: &str| name.ends_with(ending);
     Some(match () {
@@ -106,7 +108,7 @@ impl Profiles {
     pub fn new(options: &ProfileOptions) -> Result<Self, String> {
         let floor = options.floor.as_ref().map(|floor| floor_of(floor)).transpose()?;
         let phases = options.phases.iter().map(|&phase| phase.into()).collect();
-        Ok(Self { phases, limits: options.limits.into(), floor })
+        Ok(Self { phases, limits: options.limits.into(), runtimes: options.runtimes.clone(), floor })
     }
 
     /// What counts of a recording.
@@ -118,13 +120,14 @@ impl Profiles {
         if format == Format::Recording {
             return Ok(recording.to_json().into_bytes());
         }
-        let learned = learn(recording, self.learn_options()).ok_or("the recording has no run")?;
+        let mut learned = learn(recording, self.learn_options()).ok_or("the recording has no run")?;
         if learned.calls.is_empty() {
             return Err("nothing was recorded, and a profile that allows nothing is not written".into());
         }
+        // A runtime starts programs under filters that we did not make; where we start them ourselves, nothing more is needed.
+        learned.add_runtimes(&self.runtimes, false);
         match format {
             Format::Toml => self.toml(recording, made),
-            Format::Systemd => Err("this form is not there yet".into()),
             _ => self.oci(&learned, format, made),
         }
     }
@@ -142,17 +145,27 @@ impl Profiles {
                 made.note(format!("needed, and refused by --floor {name}: {beyond}"));
             }
         }
-        if format != Format::Bpf {
-            exported.warnings.into_iter().for_each(|warning| made.note(warning));
-            return Ok(exported.document.to_json().into_bytes());
-        }
         // Exact for each architecture; a floor is met by the document only.
-        let filter = match floor {
-            Some(_) => exported.filter,
-            None => learned.filter().map_err(|e| e.to_string())?,
+        let exact = || match floor {
+            Some(_) => Ok(exported.filter.clone()),
+            None => learned.filter().map_err(|e| e.to_string()),
         };
-        let program = filter.compile().map_err(|e| e.to_string())?;
-        Ok(program.insns().iter().flat_map(|insn| insn_bytes(*insn)).collect())
+        match format {
+            Format::Bpf | Format::BpfBase64 => {
+                let env = Env { arch: learned.arch, kernel: tipstaff_sys::ids::release(), caps: &[], form: None };
+                Ok(crate::profile::output::of_filter(&exact()?, format, &env)?.bytes)
+            }
+            Format::Systemd => {
+                let unit = systemd::unit(&exact()?).map_err(|e| e.to_string())?;
+                unit.warnings.into_iter().for_each(|warning| made.note(warning));
+                let about: String = learned.about.iter().map(|line| format!("# {}\n", one_line(line))).collect();
+                Ok(format!("{about}[Service]\n{}", unit.text).into_bytes())
+            }
+            _ => {
+                exported.warnings.into_iter().for_each(|warning| made.note(warning));
+                Ok(exported.document.to_json().into_bytes())
+            }
+        }
     }
 
     fn toml(&self, recording: &Recording, made: &mut Made) -> Result<Vec<u8>, String> {
@@ -168,19 +181,17 @@ impl Profiles {
     }
 }
 
+/// A comment ends with its line.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
+}
+
 impl Made {
     fn note(&mut self, note: String) {
         if !self.notes.contains(&note) {
             self.notes.push(note);
         }
     }
-}
-
-/// struct sock_filter, as the machine has it.
-fn insn_bytes(insn: tipstaff_abi::bpf::Insn) -> [u8; 8] {
-    let [a, b] = insn.code.to_ne_bytes();
-    let [c, d, e, f] = insn.k.to_ne_bytes();
-    [a, b, insn.jt, insn.jf, c, d, e, f]
 }
 
 /// A default of an engine by name, or a file.

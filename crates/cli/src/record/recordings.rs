@@ -39,7 +39,7 @@ pub fn run(action: &RecordingAction) -> Result<u8, String> {
 }
 
 /// The recordings of these files, and of these directories' files, as one.
-fn read_all(files: &[PathBuf]) -> Result<Recording, String> {
+pub fn read_all(files: &[PathBuf]) -> Result<Recording, String> {
     let mut all = Recording::default();
     for path in files {
         all = all.merge(if path.is_dir() { read_store(path)? } else { read(path)? });

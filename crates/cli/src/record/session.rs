@@ -1,10 +1,11 @@
 //! One recording, from its start to its end.
 
+use std::ffi::OsString;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use tipstaff_record::{Command, Error, Event, Options, Recorder, Target};
+use tipstaff_record::{Backend, Command, Error, Event, Options, Recorder, Target};
 use tipstaff_recording::{Exit, Recording, Run};
 use tipstaff_sys::Errno;
 use tipstaff_sys::signal::{self, SigSet};
@@ -65,7 +66,10 @@ pub fn run(args: &Record) -> Result<u8, String> {
             ));
         }
     }
-    let ended = follow(&plan, &recorder, &told, launched)?;
+    if args.results && recorder.backend() == Backend::Notify {
+        say::note("notifications do not show how calls return: results are not recorded");
+    }
+    let ended = follow(args.flush, &recorder, &told, launched, &|run| plan.flush(run))?;
     let run = recorder.stop();
     match ended {
         End::NotExecuted(errno) => {
@@ -89,6 +93,42 @@ pub fn run(args: &Record) -> Result<u8, String> {
     }
 }
 
+/// One run of a program, or of a container until it ends or somebody asks to stop; for `verify` and `heal`.
+pub fn once(argv: &[OsString], container: Option<&str>, backend: Option<Backend>) -> Result<Run, String> {
+    let all = SigSet::of(&[SIGHUP, SIGINT, SIGQUIT, SIGTERM]);
+    let mask = signal::block(all);
+    let target = match (argv.split_first(), container) {
+        (Some(_), Some(_)) => {
+            return Err("--container: the container is what is looked at; leave the program out".into());
+        }
+        (Some((program, rest)), None) => {
+            Target::Command(Command { program: program.clone(), args: rest.to_vec(), mask })
+        }
+        (None, Some(id)) => Target::Container(tipstaff_record::container(id).map_err(|e| format!("--container {e}"))?),
+        (None, None) => {
+            return Err(
+                "nothing to look at: name a program after `--`, or use --recording FILE or --container ID".into()
+            );
+        }
+    };
+    let launched = container.is_none();
+    let (events, told) = mpsc::channel();
+    watch_signals(if launched { SigSet::of(&[SIGTERM, SIGHUP]) } else { all }, events.clone())?;
+    let options = Options { backend, ..Options::default() };
+    let recorder = Recorder::start(&target, options, &events).map_err(|e| e.to_string())?;
+    let ended = follow(None, &recorder, &told, launched, &|_| ())?;
+    let run = recorder.stop();
+    signal::set_mask(mask);
+    match ended {
+        End::Over => Ok(run),
+        End::NotExecuted(errno) => {
+            let text = tipstaff_abi::errno::text(errno.0).unwrap_or("unknown error");
+            Err(format!("{:?}: {text}", argv.first().map(|program| program.to_string_lossy()).unwrap_or_default()))
+        }
+        End::Broken(why) => Err(format!("the recording was broken off: {why}")),
+    }
+}
+
 enum End {
     Over,
     NotExecuted(Errno),
@@ -96,8 +136,14 @@ enum End {
 }
 
 /// Until there is nothing left to record, or somebody asks to stop.
-fn follow(plan: &Plan<'_>, recorder: &Recorder, told: &Receiver<Event>, launched: bool) -> Result<End, String> {
-    let mut flush = plan.args.flush.map(|every| Instant::now() + every);
+fn follow(
+    every: Option<Duration>,
+    recorder: &Recorder,
+    told: &Receiver<Event>,
+    launched: bool,
+    keep: &dyn Fn(Run),
+) -> Result<End, String> {
+    let mut flush = every.map(|every| Instant::now() + every);
     let mut asked = false;
     loop {
         let event = match flush {
@@ -115,8 +161,8 @@ fn follow(plan: &Plan<'_>, recorder: &Recorder, told: &Receiver<Event>, launched
             }
             Ok(_) => {}
             Err(RecvTimeoutError::Timeout) => {
-                plan.flush(recorder.snapshot());
-                flush = plan.args.flush.map(|every| Instant::now() + every);
+                keep(recorder.snapshot());
+                flush = every.map(|every| Instant::now() + every);
             }
             Err(RecvTimeoutError::Disconnected) => return Ok(End::Over),
         }

@@ -43,15 +43,8 @@ pub(super) fn write(g: &mut Gen<'_>) {
     g.a.address(R1, &g.m.counts, 0);
     g.a.add(R1, R3);
     g.a.load(Size::D, R2, R1, 0);
-    if g.m.atomic {
-        g.a.mov(R5, 1);
-        g.a.atomic_add(R1, 0, R5);
-    } else {
-        // Nobody else writes it: a program at a tracepoint is not preempted.
-        g.a.mov(R5, R2);
-        g.a.add(R5, 1);
-        g.a.store(Size::D, R1, 0, R5);
-    }
+    g.a.mov(R5, 1);
+    g.a.atomic_add(R1, 0, R5);
     g.a.jump_if(If::Eq, R2, 0, first);
     let again = g.a.label();
     g.a.bind(again);

@@ -103,3 +103,22 @@ fn load(name: &'static str, insns: &[Insn], functions: &[u32], tracepoint: u32) 
         Unavailable::Rejected { name, errno: rejected.errno, log: excerpt }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_verifier_refuses_is_told_with_its_reason() {
+        let mut a = Asm::new();
+        a.exit();
+        let (insns, functions) = a.finish();
+        let Ok(kernel) = Kernel::read() else { tipstaff_testkit::skip!("no type information") };
+        let id = kernel.tracepoint(Tracepoint::SysEnter).expect("a tracepoint");
+        match load("ts_broken", &insns, &functions, id) {
+            Err(Unavailable::Rejected { name: "ts_broken", log, .. }) => assert!(log.contains("R0 !read_ok"), "{log}"),
+            Err(error @ Unavailable::Permission { .. }) => tipstaff_testkit::skip!("{error}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -79,6 +79,21 @@ fn all_threads_of_a_joiner_are_recorded() {
 }
 
 #[test]
+fn whoever_is_born_into_a_control_group_is_recorded() {
+    let observer = observer!();
+    let Some(group) = Group::new("born") else { tipstaff_testkit::skip!("no control group can be made") };
+    let recording = observer.record(&Target::Cgroup(group.0.clone()), &Options::default()).expect("recording");
+    let mut outside = Waiting::new(&format!("ppid=100 cgroup={} ppid=6", group.0.display()));
+    let status = outside.end();
+    let observed = recording.stop().expect("observed");
+    if status == 77 {
+        tipstaff_testkit::skip!("CLONE_INTO_CGROUP needs a group of the unified hierarchy and Linux 5.7");
+    }
+    assert_eq!((status, count(&observed, "getppid")), (0, 6));
+    complete(&observed);
+}
+
+#[test]
 fn a_missing_group_and_a_directory_that_is_none_are_refused() {
     let observer = observer!();
     for path in ["/sys/fs/cgroup/no-such-group", "/tmp"] {

@@ -21,6 +21,27 @@ fn twenty_recordings_each_see_their_own() {
 }
 
 #[test]
+fn recordings_begin_and_end_in_any_thread() {
+    fn any_thread<T: Send + Sync>(_: &T) {}
+    let observer = observer!();
+    any_thread(&observer);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let observer = observer.clone();
+            scope.spawn(move || {
+                for n in 0..10 {
+                    let expected = 100 * (thread + 1) + n;
+                    let words = format!("ppid={expected} threads=2");
+                    let (status, observed) = crate::kit::recorded(&observer, &words, &crate::kit::all());
+                    assert_eq!((status, count(&observed, "getppid")), (0, expected + 20));
+                    complete(&observed);
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn slots_and_pages_are_given_back() {
     let observer = observer!(&crate::kit::small());
     for n in 1..=200 {

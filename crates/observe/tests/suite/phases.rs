@@ -1,5 +1,8 @@
 //! Set-up, runtime, workload; and which program it was.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 use tipstaff_observe::{Options, Phase};
 use tipstaff_testkit::guest;
 
@@ -53,6 +56,43 @@ fn each_program_has_its_own_calls() {
     let mut expected = vec![(shell, 1), ("observed".to_owned(), 1), ("true".to_owned(), 2)];
     expected.sort();
     assert_eq!(exits, expected);
+}
+
+/// Paths of the programs that made a number of getppid.
+fn programs_of(observed: &tipstaff_observe::Observed, times: u64) -> Vec<PathBuf> {
+    let calls = calls(observed, "getppid").filter(|call| call.count == times);
+    calls.filter_map(|call| observed.executables[call.key.executable.0 as usize].path.clone()).collect()
+}
+
+#[test]
+fn a_path_goes_across_mounts() {
+    let observer = observer!();
+    // A mount of its own on every Linux.
+    let dir = tempfile::tempdir_in("/dev/shm").expect("directory");
+    let program = dir.path().join("deep/er");
+    std::fs::create_dir_all(program.parent().expect("parent")).expect("directory");
+    std::fs::copy(guest("observed"), &program).expect("copy");
+    let words = [program.clone().into_os_string(), "ppid=17".into()];
+    let mut waiting = Waiting::to_execute(&words);
+    let recording = observer.record(&waiting.tree(), &launch()).expect("recording");
+    if waiting.end() == 126 {
+        tipstaff_testkit::skip!("/dev/shm is mounted noexec");
+    }
+    let observed = recording.stop().expect("observed");
+    assert_eq!(programs_of(&observed, 17), [program]);
+}
+
+#[test]
+fn a_path_ends_at_the_root_directory_of_its_task() {
+    let observer = observer!();
+    let dir = tempfile::tempdir().expect("directory");
+    std::fs::copy(guest("observed"), dir.path().join("inside")).expect("copy");
+    let words = ["chroot".into(), dir.path().into(), OsString::from("/inside"), "ppid=19".into()];
+    let mut waiting = Waiting::to_execute(&words);
+    let recording = observer.record(&waiting.tree(), &launch()).expect("recording");
+    assert_eq!(waiting.end(), 0);
+    let observed = recording.stop().expect("observed");
+    assert_eq!(programs_of(&observed, 19), [PathBuf::from("/inside")]);
 }
 
 #[test]

@@ -7,7 +7,6 @@ mod convert;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tipstaff_abi::Arch;
@@ -36,7 +35,6 @@ pub(crate) enum Whom {
 pub(crate) struct Ebpf {
     live: Arc<Live>,
     command: Option<OwnedFd>,
-    thread: Option<JoinHandle<()>>,
 }
 
 /// A recording, and what of it is known besides.
@@ -73,12 +71,13 @@ pub(crate) fn start(whom: Whom, options: Options, run: Run, events: Sender<Event
     let live = Arc::new(Live { options, launched, state });
     let (begun, begins) = sync_channel(1);
     let theirs = Arc::clone(&live);
-    let thread = std::thread::Builder::new()
+    // It is not waited for: while a command runs it goes on waiting, or nobody would reap it.
+    std::thread::Builder::new()
         .name("observer".into())
         .spawn(move || watch(&observer, whom, &theirs, &begun, &events))
         .map_err(|e| Refused::Backend(format!("no thread for the observer: {e}")))?;
     let command = begins.recv().unwrap_or_else(|_| Err(Refused::Backend("the observer ended early".into())))?;
-    Ok(Ebpf { live, command, thread: Some(thread) })
+    Ok(Ebpf { live, command })
 }
 
 impl Live {
@@ -124,9 +123,6 @@ impl Session for Ebpf {
         // Dropped, they end.
         state.recordings.clear();
         state.run = run.clone();
-        drop(state);
-        // A thread that waits for a command goes on waiting, or nobody would reap it.
-        self.thread = None;
         run
     }
 
@@ -135,6 +131,14 @@ impl Session for Ebpf {
             // ESRCH: it has ended.
             let _ = pidfd::send_signal(command.as_fd(), signal);
         }
+    }
+}
+
+impl Drop for Ebpf {
+    fn drop(&mut self) {
+        let mut state = self.live.lock();
+        state.stopped = true;
+        state.recordings.clear();
     }
 }
 

@@ -27,7 +27,7 @@ pub fn profile(recording: &Recording, options: LearnOptions<'_>) -> Option<Gener
     let mut notes = Vec::new();
     let mut profile = Profile::default();
     if let Target::Command { argv, .. } = &first.target {
-        profile.program.argv = Some(argv.iter().map(|word| words(word)).collect());
+        profile.program.argv = Some(argv.iter().map(words).collect());
     }
     let directories = recording.runs().filter_map(|run| match &run.target {
         Target::Command { directory, .. } => Some(directory.clone()),

@@ -12,6 +12,8 @@
 
 mod follow;
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,8 +39,8 @@ const DATA: u16 = 0x7472;
 /// Who is traced.
 pub(crate) enum Whom {
     Command(Command),
-    /// Running processes, and the phase that they are in.
-    Running(Vec<i32>, Phase),
+    /// Running processes, the phase that they are in, and the control groups whose processes they are: who joins these is not followed.
+    Running(Vec<i32>, Phase, Vec<PathBuf>),
 }
 
 pub(crate) struct Ptrace {
@@ -125,9 +127,9 @@ fn trace(
     let launched = matches!(whom, Whom::Command(_));
     let start = if launched { Go::Free } else { Go::Syscall };
     let mut tracer = Tracer::new(Config { start, ..Config::default() });
-    let phase = match &whom {
-        Whom::Command(_) => Phase::Workload,
-        Whom::Running(_, phase) => *phase,
+    let (phase, groups) = match &whom {
+        Whom::Command(_) => (Phase::Workload, Vec::new()),
+        Whom::Running(_, phase, groups) => (*phase, groups.clone()),
     };
     let mut follow = Follow::new(Arc::clone(&book), options, phase, launched);
     let first = match begin(&mut tracer, whom, &mut follow) {
@@ -159,6 +161,9 @@ fn trace(
                 return drop(events.send(Event::Empty));
             }
             Ok(Turn::Asked) if stopping.load(SeqCst) => {
+                let inside = groups.iter().flat_map(|group| process::in_cgroup(group).unwrap_or_default());
+                let joined: BTreeSet<i32> = inside.filter(|&pid| tracer.tasks().get(pid).is_none()).collect();
+                lock(&book).completeness.lacks(Reason::ThreadsMissed, joined.len() as u64);
                 if !tracer.tasks().is_empty() {
                     lock(&book).completeness.lacks(Reason::StillRunning, 1);
                 }
@@ -194,7 +199,7 @@ fn begin(tracer: &mut Tracer, whom: Whom, follow: &mut Follow) -> Result<Option<
             })?;
             Ok(Some(launched.pid))
         }
-        Whom::Running(pids, _) => {
+        Whom::Running(pids, ..) => {
             let mut attached = 0;
             for &pid in &pids {
                 let in_flight = follow.in_flight(pid);

@@ -1,4 +1,4 @@
-//! The notify engine: handlers are asked in the session's own loop.
+//! The notify engine: handlers are asked in the session's own loop, or by the thread that receives for it.
 //!
 //! Each notification is answered once, by its type. What takes time is deferred to the pool, and the call waits with its
 //! notification; what a handler has looked at of an exec is compared when it has happened ([`super::guard`]). A caller whose deferred call a signal would have

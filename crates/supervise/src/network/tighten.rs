@@ -4,7 +4,7 @@
 //! or found among the sockets of the box. A descriptor that is in flight (SCM_RIGHTS, not yet received) is in nobody's table, but in the receive queue of
 //! a unix socket of the box; what waits there and cannot be looked at is thrown away. Not found is what waits in a connection that nobody has accepted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,12 @@ pub struct Tighten {
     dropped: Arc<AtomicBool>,
     /// Wakes who makes calls for the box.
     bell: Arc<Mutex<Option<Arc<OwnedFd>>>>,
+    /// Names that the box has asked its name server for in vain, and how often.
+    unknown: Arc<Mutex<BTreeMap<String, u64>>>,
 }
+
+/// Names of which is told that they were asked for.
+const NAMES: usize = 256;
 
 impl Tighten {
     /// From now on nobody can be reached, and nobody can listen. Of the processes that `processes` names (all of the box, by their ids here; asked
@@ -48,6 +53,25 @@ impl Tighten {
 
     pub(crate) fn is_dropped(&self) -> bool {
         self.dropped.load(Ordering::SeqCst)
+    }
+
+    /// A name was asked for that no rule names. Of what no host is called nothing is told: a guest chooses these bytes.
+    pub(super) fn unknown(&self, name: &str) {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        if name.is_empty() || !name.bytes().all(plain) {
+            return;
+        }
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(times) = unknown.get_mut(name) {
+            *times += 1;
+        } else if unknown.len() < NAMES {
+            unknown.insert(name.to_owned(), 1);
+        }
+    }
+
+    /// The names that were asked for in vain, and how often. They are told once.
+    pub(crate) fn unknown_names(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut self.unknown.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn wakes(&self, bell: &Arc<OwnedFd>) {

@@ -1,5 +1,6 @@
 //! Taking things away from a box that runs. There is no way to give anything back.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
@@ -156,6 +157,11 @@ impl Restrict {
     /// For the session's loop, which does not wait for somebody who is at work on the box.
     fn peek<T>(&self, what: impl FnOnce(&Surface) -> Option<T>) -> Option<T> {
         self.0.state.try_lock().ok()?.surface.as_ref().and_then(what)
+    }
+
+    /// Names that the box has asked for in vain, and how often.
+    pub(crate) fn unknown_names(&self) -> BTreeMap<String, u64> {
+        self.lock().network.as_ref().map(Tighten::unknown_names).unwrap_or_default()
     }
 
     /// What was taken, as the report wants it.

@@ -64,7 +64,7 @@ impl Pace {
         let now = clock::monotonic_ns();
         self.calls = 0;
         // How long the first ones took nobody knows.
-        let since = std::mem::replace(&mut self.since, Some(now));
+        let since = self.since.replace(now);
         since.map(|since| now - since)
     }
 

@@ -101,18 +101,21 @@ fn the_thread_ends_when_the_calls_do() {
     no_receiver_is_left(0);
 }
 
+/// The answer to the n-th call.
+type Decide = fn(u64) -> Action;
+
 fn late() -> Action {
     Action::defer(Duration::from_secs(10), 13, || Action::Return(1))
 }
 
 #[test]
 fn it_refuses_defers_and_kills_as_the_loop_does() {
-    let places: [(&str, fn(u64) -> Action); 3] = [
+    let ways: [(&str, Decide); 3] = [
         ("refuses", |n| if n % 100 == 7 { Action::Errno(13) } else { Action::Return(1) }),
         ("defers", |n| if n % 100 == 7 { late() } else { Action::Return(1) }),
         ("kills", |n| if n == 9000 { Action::Kill } else { Action::Return(1) }),
     ];
-    for (what, decide) in places {
+    for (what, decide) in ways {
         let (asked, threads) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(BTreeSet::new())));
         let mut command = boxed("asks", &["10000"]);
         let (counter, names) = (Arc::clone(&asked), Arc::clone(&threads));
@@ -138,6 +141,26 @@ fn it_refuses_defers_and_kills_as_the_loop_does() {
             }
         }
     }
+    no_receiver_is_left(0);
+}
+
+#[test]
+fn decisions_that_come_later_get_through_a_storm() {
+    let mut command = boxed("crowd", &["64", "64000"]);
+    command.handler(|| {
+        let mut asked = 0u64;
+        closure(&["getppid"], move |trap| {
+            let token = trap.args()[0].cast_signed();
+            asked += 1;
+            match asked % 97 {
+                // The session's loop settles these, while the receiver has its hands full.
+                0 => Action::defer(Duration::from_secs(30), 13, move || Action::Return(token)),
+                _ => Action::Return(token),
+            }
+        })
+    });
+    let output = command.stdin(Stdio::null()).output().expect("output");
+    assert_eq!((output.report.verdict, text(&output).as_str()), (Verdict::Ok, "begun\ncalls 64000, wrong 0\n"));
     no_receiver_is_left(0);
 }
 
