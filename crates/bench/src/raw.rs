@@ -26,13 +26,17 @@ struct Call {
     patch: Option<(usize, usize)>,
 }
 
+/// A control group: its directory, what is written when it is made, what is read in the end.
+type Group = (PathBuf, Files, &'static [&'static str]);
+type Files = &'static [(&'static str, &'static str)];
+
 /// System calls in their order, with everything that they lead to.
 #[derive(Default)]
 pub struct Script {
     calls: Vec<Call>,
     texts: Vec<CString>,
     blocks: Vec<Box<[u64]>>,
-    groups: Vec<(PathBuf, &'static [(&'static str, &'static str)], &'static [&'static str])>,
+    groups: Vec<Group>,
 }
 
 const NOWHERE: usize = 0;
@@ -272,8 +276,8 @@ impl Script {
     }
 }
 
-const MEMORY: &[(&str, &str)] = &[("memory.limit_in_bytes", "268435456")];
+const MEMORY: Files = &[("memory.limit_in_bytes", "268435456")];
 const MEMORY_READ: &[&str] = &["memory.stat", "memory.max_usage_in_bytes", "memory.oom_control"];
-const PIDS: &[(&str, &str)] = &[("pids.max", "64")];
+const PIDS: Files = &[("pids.max", "64")];
 const PIDS_READ: &[&str] = &["pids.peak", "pids.events"];
 const CPU_READ: &[&str] = &["cpuacct.usage"];

@@ -455,7 +455,7 @@ impl Command {
         let network = prepared.armed.plan.network.as_ref().filter(|network| network.mediate_connect);
         let restrict = Restrict::default().with_network(network.map(|_| tighten.clone()));
         let (engine, refusals) = self.engine(prepared, &restrict, &tighten)?;
-        let started = self.from_ahead(prepared);
+        let started = self.start_ahead(prepared);
         let (wires, launched) = match started {
             Some(started) => started,
             None => {

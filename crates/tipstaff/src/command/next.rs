@@ -56,7 +56,7 @@ impl Command {
     }
 
     /// Starts the box that was prepared for this moment, if there is one and it is what would be started now.
-    pub(super) fn from_ahead(&mut self, prepared: &Arc<Prepared>) -> Option<(Wires, Launched)> {
+    pub(super) fn start_ahead(&mut self, prepared: &Arc<Prepared>) -> Option<(Wires, Launched)> {
         if !self.can_be_ahead(prepared) {
             return None;
         }
