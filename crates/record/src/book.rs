@@ -49,7 +49,7 @@ struct Tuples {
     any: bool,
 }
 
-/// So many different files and addresses are kept; what comes then is counted as dropped.
+/// So many different files and addresses are kept, and so many different calls by executable; what comes then is counted as dropped.
 const MOST_RESOURCES: usize = 65_536;
 
 /// No call has more.
@@ -101,8 +101,13 @@ impl Book {
         words: &[u64; 6],
         behind: impl Fn(u64) -> Option<u64>,
     ) {
+        let full = self.tallies.len() >= MOST_RESOURCES;
         match self.tallies.get_mut(&(by, phase, arch, number)) {
             Some(tally) => tally.count += 1,
+            // A program can ask for any number, and be many executables.
+            None if full => {
+                return self.completeness.lacks(Reason::Dropped, 1);
+            }
             None => {
                 let first_ns = self.now();
                 self.tallies.insert((by, phase, arch, number), Tally { count: 1, first_ns });
@@ -258,6 +263,10 @@ mod tests {
             book.file(format!("/{at}").as_str().into(), Access::Read, Some(false));
         }
         book.file("/0".into(), Access::Read, Some(true));
+        let exe = book.executable("/bin/x".into(), true);
+        for number in 0..MOST_RESOURCES as u32 + 2 {
+            book.made(exe, Phase::Workload, Arch::X86_64, number, &[0; 6], |_| None);
+        }
         let run = book.run();
         let files = run.files.expect("files");
         assert_eq!(files.len(), MOST_RESOURCES);
@@ -265,6 +274,8 @@ mod tests {
         assert_eq!((first.count, first.failed), (2, Some(1)), "what is there already is counted on");
         let dropped = run.completeness.shortfalls().find(|s| s.reason == Reason::DetailsDropped).expect("a shortfall");
         assert_eq!(dropped.count, 3);
+        let dropped = run.completeness.shortfalls().find(|s| s.reason == Reason::Dropped).expect("a shortfall");
+        assert_eq!((dropped.count, run.calls.len()), (2, MOST_RESOURCES));
     }
 
     #[test]
