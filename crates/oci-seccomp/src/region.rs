@@ -244,7 +244,7 @@ pub(crate) struct Steps(usize);
 
 impl Steps {
     pub(crate) const fn new() -> Self {
-        Self(4 * MOST)
+        Self(16 * MOST)
     }
 
     pub(crate) fn take(&mut self) -> Result<(), TooMany> {

@@ -51,6 +51,8 @@ fn plain_value() -> impl Strategy<Value = u64> {
 
 fn condition(op: impl Strategy<Value = Op>) -> impl Strategy<Value = Condition> {
     (0..3_u8, any::<bool>(), op, plain_value()).prop_map(|(arg, half, op, value)| {
+        // Ranges of 32 bits have half the cubes.
+        let half = half || !matches!(op, Op::Eq | Op::MaskedEq(_));
         let value = if half { value & u64::from(u32::MAX) } else { value };
         let value = if let Op::MaskedEq(mask) = op { value & mask } else { value };
         Condition { arg, width: if half { Width::W32 } else { Width::W64 }, op, value }
