@@ -3,6 +3,7 @@
 
 mod account;
 mod bad_input;
+mod containers;
 mod control;
 mod env;
 mod exits;
@@ -23,7 +24,9 @@ mod network_names;
 mod network_send;
 mod network_unix;
 mod notify;
+mod profile_tools;
 mod programs;
+mod record;
 mod report;
 mod resources;
 mod review;

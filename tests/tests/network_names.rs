@@ -16,6 +16,12 @@ both!(the_boxs_name_server_knows_allowed_names_only, |user| {
             .as_user(user)
             .go();
         ran.expect_ok();
+        let denied = ran.report["denials"].as_array().expect("a list").iter();
+        let told: Vec<_> = denied.filter(|d| d["allow_with"] == "--net tcp://secret.elsewhere.test").collect();
+        ran.check(
+            told.len() == 1 && told[0]["count"].as_u64() >= Some(3),
+            "the name is told, with what would allow it",
+        );
         let answers = ran.json();
         for how in ["connected", "unconnected", "many", "mapped", "stream"] {
             assert_eq!(answers[format!("{how} localhost")], "0/1", "{how}: {answers:#}");

@@ -2,7 +2,7 @@
 use std::io::Read;
 use std::net::TcpListener;
 
-use tipstaff_testkit::{plain, run};
+use tipstaff_testkit::{Machine, User, Without, guest, plain, run, skip};
 
 use crate::both;
 
@@ -17,6 +17,36 @@ both!(what_waits_is_held_within_a_budget, |user| {
     assert_eq!(outside["refused"], 0, "outside they wait: {outside}");
     assert!(inside["refused"].as_i64().is_some_and(|n| n >= 22), "{inside}");
 });
+
+/// Limits that the supervisor keeps by looking, and what it holds meanwhile.
+fn limits_hold(user: User, machine: Machine) {
+    if let Some(why) = machine.unavailable(user) {
+        skip!("{why}");
+    }
+    let bomb = |program: &str, args: &[&str]| {
+        let program = guest(program).display().to_string();
+        let dir = program.rsplit_once('/').map_or("/", |(dir, _)| dir).to_owned();
+        let words = ["netsend", "bomb", program.as_str()].into_iter().chain(args.iter().copied());
+        let run = run(words).option("--exec", &dir).option("--net", "udp://127.0.0.1:9");
+        run.as_user(user).on(machine).memory("96MiB").processes(40).wall("30s")
+    };
+    let hog = bomb("memhog", &["anonymous", "400", "20000"]).start();
+    hog.await_output("held", 1);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", hog.pid())).expect("the supervisor");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+    let resident: u64 = resident.expect("a figure").parse().expect("a number");
+    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", hog.pid())).expect("the supervisor").count();
+    assert!(resident < 40 << 10 && descriptors < 400, "{resident} KiB, {descriptors} descriptors");
+    hog.finish().expect_verdict("memory_limit");
+    let forks = bomb("forkroads", &["fork"]).go();
+    let count = forks.out().lines().find_map(|line| line.strip_suffix(" EAGAIN")?.parse::<u32>().ok());
+    // 25 tasks hold messages, or try to.
+    forks.check(count == Some(15), "the limit holds");
+}
+
+both!(what_waits_blinds_no_limit, |user| limits_hold(user, Machine::Full));
+
+both!(what_waits_blinds_no_limit_without_control_groups, |user| limits_hold(user, Without::Cgroup.into()));
 
 both!(a_signal_finds_a_part_sent, |user| {
     let sends = |boxed: bool| {

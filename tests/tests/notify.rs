@@ -57,6 +57,17 @@ both!(a_box_within_a_box, |user| {
     ran.check(ran.code() == 125 && ran.err().contains("listener"), "no reason");
 });
 
+both!(three_boxes_in_each_other, |user| {
+    let inner = tipstaff_testkit::tipstaff().display().to_string();
+    let program = guest("exit").display().to_string();
+    let dirs = [&inner, &program].map(|path| path.rsplit_once('/').map_or("/", |(dir, _)| dir).to_owned());
+    let [first, second] = &dirs;
+    let boxed = [inner.as_str(), "run", "--quiet", "--exec", first, "--exec", second, "--"];
+    let words: Vec<&str> = boxed.iter().chain(&boxed).copied().chain([program.as_str(), "7"]).collect();
+    let ran = run(words).option("--exec", first).option("--exec", second).as_user(user).go();
+    ran.check(ran.code() == 7, "the innermost program has run");
+});
+
 both!(what_the_default_profile_does_not_notify_is_not_interrupted, |user| {
     // natively none of these ever returns EINTR; a call that waits for its notification to be received would.
     for call in ["fork", "vfork", "openat", "connect", "close"] {

@@ -124,8 +124,13 @@ both_without!(system_v_segments_cannot_hide_from_samples, |user, machine| {
     }
 });
 
-both_without!(pages_that_nobody_maps_cannot_wait_in_pipes_and_sockets, |user, machine| {
-    for (kind, call, errno) in [("spliced", "vmsplice", "ENOSYS"), ("zerocopy", "setsockopt", "ENOPROTOOPT")] {
+both_without!(kernel_memory_that_no_sample_sees_is_not_to_be_had, |user, machine| {
+    let kinds = [
+        ("spliced", "vmsplice", "ENOSYS"),
+        ("zerocopy", "setsockopt", "ENOPROTOOPT"),
+        ("rulesets", "landlock_create_ruleset", "ENOSYS"),
+    ];
+    for (kind, call, errno) in kinds {
         let ran = hog(kind, 256, 500).as_user(user).on(machine).go();
         if ran.report["memory_source"] != "pss_sampling" {
             skip!("this user has a memory control group");
@@ -229,7 +234,7 @@ roads!(the_limit_is_exact_on_every_road, exact_on_every_road);
 
 fn nothing_drifts(user: User, machine: Machine, by: &str) {
     let count = if full_drill() { "100000" } else { "1500" };
-    for how in ["wait", "nohang", "ignored", "crash", "orphan", "thread"] {
+    for how in ["wait", "nohang", "ignored", "crash", "orphan", "thread", "alarm"] {
         let ran = tasks(&["shortlived", count, how], 12).wall("600s").patience(std::time::Duration::from_secs(600));
         let ran = ran.as_user(user).on(machine).go();
         takes_road!(ran, by);

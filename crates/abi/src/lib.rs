@@ -7,7 +7,10 @@
 
 mod arch;
 pub mod bpf;
+pub mod capability;
 pub mod caps;
+pub mod ebpf;
+pub mod enumerable;
 pub mod errno;
 pub mod family;
 mod nearest;

@@ -7,6 +7,8 @@
 //! tipstaff-bench kill [N=1000]   SIGKILL of the supervisor at N random points leaves nothing
 //! tipstaff-bench network         calls and a server under network rules by address
 //! tipstaff-bench trace           the table of tracing
+//! tipstaff-bench record [WORD]   the table of recording, or its programs with that word
+//! tipstaff-bench quality [NAME…]  how good the profiles of real programs are
 //! tipstaff-bench notify        the table of notifications
 //! tipstaff-bench notify storm [N=1000000]      N calls of 64 processes, and another box beside them
 //! tipstaff-bench notify eintr [N=20000]        what N calls of each kind are told under a timer signal
@@ -35,6 +37,8 @@ mod measure;
 mod network;
 mod notify;
 mod phases;
+mod quality;
+mod record;
 mod system;
 mod trace;
 
@@ -67,6 +71,9 @@ fn run() -> anyhow::Result<bool> {
         ["kill", n] => kill::drill(count(n)?),
         ["network"] => network::table(measure::Effort::from_env()).map(|()| true),
         ["trace"] => trace::table().map(|()| true),
+        ["record"] => record::table(None).map(|()| true),
+        ["record", only] => record::table(Some(only)).map(|()| true),
+        ["quality", ref names @ ..] => quality::table(names),
         ["notify"] => notify::run("table", None),
         ["notify", name] => notify::run(name, None),
         ["notify", name, n] => notify::run(name, Some(count(n)?)),
@@ -79,7 +86,7 @@ fn run() -> anyhow::Result<bool> {
         [network::HELPER, call, port] => network::helper(call, port).map(|()| true),
         [filter::HELPER, which] => filter::helper(which).map(|()| true),
         _ => bail!(
-            "usage: tipstaff-bench [table | phases | leak [N] | kill [N] | network | trace | drill exec|pipelines|kill|threads [N] | \
+            "usage: tipstaff-bench [table | phases | leak [N] | kill [N] | network | trace | quality [NAME...] | record [WORD] | drill exec|pipelines|kill|threads [N] | \
              notify [storm|eintr|pipelines|race|kill|leak [N]]]"
         ),
     }

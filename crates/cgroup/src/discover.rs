@@ -146,16 +146,16 @@ fn unified(found: &mut Hierarchies, own: &Path, writable: &dyn Fn(&Path) -> bool
     }
 }
 
-struct Mount {
+pub(crate) struct Mount {
     root: String,
     point: PathBuf,
-    kind: String,
+    pub(crate) kind: String,
     options: String,
 }
 
 impl Mount {
     /// `36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
-    fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let (left, right) = line.split_once(" - ")?;
         let left: Vec<&str> = left.split(' ').collect();
         let right: Vec<&str> = right.split(' ').collect();
@@ -167,13 +167,13 @@ impl Mount {
         })
     }
 
-    fn has_option(&self, name: &str) -> bool {
+    pub(crate) fn has_option(&self, name: &str) -> bool {
         self.options.split(',').any(|o| o == name)
     }
 
     /// The directory of a group's path, seen through this mount. Inside a container the mount shows only part of the
     /// hierarchy (`root`), or the path is outside of what is shown (`/../..`).
-    fn locate(&self, path: &str) -> Option<PathBuf> {
+    pub(crate) fn locate(&self, path: &str) -> Option<PathBuf> {
         let below = if self.root == "/" { path } else { path.strip_prefix(&self.root)? };
         if below.split('/').any(|part| part == "..") {
             return None;

@@ -10,9 +10,11 @@ mod control;
 mod discover;
 mod files;
 mod group;
+mod leave;
 mod memory;
 mod sweep;
 
 pub use discover::{Hierarchies, Place, Version, discover};
 pub use group::{Cgroup, CpuReading, Entry, Error, Limiter, Reserved, Wanted};
+pub use leave::leave;
 pub use memory::MemoryReading;

@@ -10,7 +10,7 @@ use tipstaff::control::Request;
 use tipstaff::policy::profile::{Engine, GuestPtrace, MemoryAccount, PathRule, Profile};
 use tipstaff::policy::value::{NetRule, NetSpec, PortRange, Setting, parse_ports};
 
-use crate::{boxes, doctor, explain, generate, profiles, run, say, trace, usage};
+use crate::{boxes, doctor, explain, generate, hook, profile, record, run, say, trace, usage, verify};
 
 /// Takes programs into custody: runs them confined, limited and judged.
 #[derive(Debug, Parser)]
@@ -39,6 +39,13 @@ pub enum Command {
     Run(Box<Run>),
     /// Show what a program does, system call by system call, with everything that it starts.
     Trace(Box<trace::args::Trace>),
+    /// Record what a program does, and write the smallest profile that runs it.
+    Record(Box<record::args::Record>),
+    /// Look at recordings, put them together, make profiles of them.
+    Recording {
+        #[command(subcommand)]
+        action: record::args::RecordingAction,
+    },
     /// List running boxes that have a name (`run --name`).
     Ps {
         /// Print a JSON array.
@@ -65,15 +72,20 @@ pub enum Command {
     Hold(Names),
     /// Let processes and threads begin again.
     Release(Names),
+    /// Hold a profile against what a program does: what it would refuse, and what it does refuse. Exit status: 0 nothing, 1 something.
+    Verify(Box<verify::args::Verify>),
+    /// Add to a profile what it lacks for what a program does.
+    Heal(Box<verify::args::Heal>),
     /// Show what would be enforced, rule by rule, and how; nothing is run.
     Explain(Box<Explain>),
     /// Say what this kernel and this user can enforce, with the cure for what is missing.
     Doctor,
-    /// List, show or check profiles.
+    /// List, show, check, compare, merge, convert and explain profiles.
     Profile {
         #[command(subcommand)]
-        action: ProfileAction,
+        action: profile::args::ProfileAction,
     },
+    Hook(Box<hook::Hook>),
     /// Write man pages and shell completions into a directory.
     Generate {
         /// The directory; made if it is not there.
@@ -97,23 +109,6 @@ pub struct Whose {
     /// Boxes of this user; for root.
     #[arg(long, value_name = "UID")]
     pub user: Option<u32>,
-}
-
-/// `tipstaff profile …`
-#[derive(Debug, Subcommand)]
-pub enum ProfileAction {
-    /// The presets and your own profiles, a line each.
-    List,
-    /// The profile with everything it extends, as TOML.
-    Show {
-        /// A name or a file.
-        name: OsString,
-    },
-    /// Say whether a profile can be read.
-    Check {
-        /// A name or a file.
-        name: OsString,
-    },
 }
 
 const STATUSES: &str = "\
@@ -368,6 +363,8 @@ impl Command {
         match self {
             Self::Run(run) => run::call(&run),
             Self::Trace(trace) => trace::call(&trace),
+            Self::Record(record) => record::call(&record),
+            Self::Recording { action } => record::recording(&action),
             Self::Ps { json, whose } => boxes::ps(json, &whose),
             Self::Inspect(names) => boxes::inspect(&names),
             Self::Kill { signal, names } => boxes::kill(&names, signal),
@@ -375,9 +372,12 @@ impl Command {
             Self::Resume(names) => boxes::order(&names, Request::Resume),
             Self::Hold(names) => boxes::order(&names, Request::Hold),
             Self::Release(names) => boxes::order(&names, Request::Release),
+            Self::Verify(verify) => verify::call(&verify),
+            Self::Heal(heal) => verify::heal(&heal),
             Self::Explain(explain) => explain::call(&explain),
             Self::Doctor => doctor::call(),
-            Self::Profile { action } => profiles::call(&action),
+            Self::Profile { action } => profile::call(&action),
+            Self::Hook(hook) => hook::call(&hook),
             Self::Generate { directory } => generate::call(&directory),
         }
     }

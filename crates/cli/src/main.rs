@@ -8,11 +8,14 @@ mod boxes;
 mod doctor;
 mod explain;
 mod generate;
-mod profiles;
+mod hook;
+mod profile;
+mod record;
 mod run;
 mod say;
 mod trace;
 mod usage;
+mod verify;
 
 fn main() -> ExitCode {
     say::one_line_panics();

@@ -19,6 +19,6 @@ mod server;
 mod wire;
 
 pub use client::{Ask, Found, ask, find, list, list_of};
-pub use place::{Place, candidates, check_name};
+pub use place::{Place, candidates, check_name, own};
 pub use server::{Server, Ticket};
 pub use wire::{Inspect, Limits, ProcessInfo, Reply, Request, Rule, State, Status};

@@ -66,8 +66,11 @@ pub(crate) fn unusable(path: &Path, what: &str, e: impl Into<io::Error>) -> io::
     ))
 }
 
-/// Opens a directory that is ours alone: no symbolic link, our uid, mode 0700.
-fn own(path: &Path) -> io::Result<OwnedFd> {
+/// Opens a directory that is ours alone.
+///
+/// # Errors
+/// What the kernel says; or, in words, that it is a symbolic link, or not our uid's, or not of mode 0700.
+pub fn own(path: &Path) -> io::Result<OwnedFd> {
     owned_by(path, geteuid().as_raw())
 }
 

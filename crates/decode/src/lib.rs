@@ -36,7 +36,7 @@ use tipstaff_abi::Arch;
 
 pub use class::{class, classes};
 pub use families::signal::siginfo;
-pub use refer::{descriptors, paths};
+pub use refer::{Located, descriptors, located, paths, says};
 pub use value::{Arg, Call, Returned, Value};
 pub use world::{Files, Memory, World};
 

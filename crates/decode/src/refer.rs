@@ -22,6 +22,51 @@ pub fn paths(call: &Call) -> Vec<&[u8]> {
     paths.filter_map(|(_, arg)| bytes(&arg.value)).collect()
 }
 
+/// A path that a call looks up, and from where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Located<'a> {
+    /// The descriptor of the directory that a relative path starts at; `None`: the working directory.
+    pub directory: Option<i32>,
+    /// The path; `None`: it could not be read.
+    pub path: Option<&'a [u8]>,
+}
+
+/// As [`paths`], with the directories that they start at, and those that could not be read. Null pointers are no paths.
+#[must_use]
+pub fn located(call: &Call) -> Vec<Located<'_>> {
+    let Some(Entry { spec: Some(spec), .. }) = index::find(call.arch, call.number) else { return Vec::new() };
+    let Params::Fixed(params) = spec.params else {
+        return paths(call).into_iter().map(|path| Located { directory: None, path: Some(path) }).collect();
+    };
+    let shown = params.iter().filter(|(_, kind)| !matches!(kind, Kind::Skip(_)));
+    let mut before = None;
+    let mut found = Vec::new();
+    for ((_, kind), arg) in shown.zip(&call.args) {
+        if matches!(kind, Kind::Path) && arg.value != Value::Address(0) {
+            found.push(Located { directory: before, path: bytes(&arg.value) });
+        }
+        before = match (kind, &arg.value) {
+            (Kind::Dirfd, Value::Fd { number, .. }) => Some(*number),
+            _ => None,
+        };
+    }
+    found
+}
+
+/// Whether a flag or a name stands anywhere in the arguments.
+#[must_use]
+pub fn says(call: &Call, word: &str) -> bool {
+    fn within(value: &Value, word: &str) -> bool {
+        match value {
+            Value::Name(name) => *name == word,
+            Value::Flags { names, .. } => names.contains(&word),
+            Value::Struct(fields) => fields.iter().any(|(_, value)| within(value, word)),
+            _ => false,
+        }
+    }
+    call.args.iter().any(|arg| within(&arg.value, word))
+}
+
 fn bytes(value: &Value) -> Option<&[u8]> {
     match value {
         Value::Bytes { bytes, .. } => Some(bytes),
@@ -65,6 +110,12 @@ mod tests {
         let rename = fake.enter(Arch::X86_64, "renameat", &[3, 0x1000, -100_i64 as u64, 0x2000]);
         assert_eq!(paths(&rename), [b"a", b"b"]);
         assert_eq!(descriptors(&rename), [(3, Some(b"/d".as_slice()))]);
+        let from = |directory, path: &'static str| Located { directory, path: Some(path.as_bytes()) };
+        assert_eq!(located(&rename), [from(Some(3), "a"), from(None, "b")]);
+        let unread = fake.enter(Arch::X86_64, "openat", &[3, 0x9000, 0x41]);
+        assert_eq!(located(&unread), [Located { directory: Some(3), path: None }]);
+        assert!(says(&unread, "O_CREAT") && !says(&unread, "O_EXCL"));
+        assert_eq!(located(&fake.enter(Arch::X86_64, "utimensat", &[3, 0])), []);
         let link = fake.enter(Arch::X86_64, "symlink", &[0x1000, 0x2000]);
         assert_eq!(paths(&link), [b"b"]);
         let mut open = fake.enter(Arch::X86_64, "openat", &[3, 0x1000, 0x40]);

@@ -23,6 +23,8 @@ use crate::{Filter, Listener, receive};
 #[derive(Clone, Debug)]
 pub struct Program {
     path: OsString,
+    name: OsString,
+    mask: SigSet,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
 }
@@ -37,7 +39,23 @@ pub struct Running {
 impl Program {
     /// The file at `path`, which is not searched for, with this process's environment.
     pub fn new(path: impl AsRef<OsStr>) -> Self {
-        Self { path: path.as_ref().to_owned(), args: Vec::new(), env: std::env::vars_os().collect() }
+        let path = path.as_ref().to_owned();
+        let env = std::env::vars_os().collect();
+        Self { name: path.clone(), path, mask: SigSet::default(), args: Vec::new(), env }
+    }
+
+    /// Gives it another name (argv[0]) than its path.
+    #[must_use]
+    pub fn name(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.name = name.as_ref().to_owned();
+        self
+    }
+
+    /// The signals that it starts with blocked; else none.
+    #[must_use]
+    pub fn mask(mut self, mask: SigSet) -> Self {
+        self.mask = mask;
+        self
     }
 
     /// Adds arguments.
@@ -68,7 +86,7 @@ impl Program {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         let install =
             GuestOp::Seccomp { program: compiled.insns().to_vec(), channel: Some(theirs.as_raw_fd()), secret };
-        let argv = std::iter::once(&self.path).chain(&self.args).map(|arg| text(arg));
+        let argv = std::iter::once(&self.name).chain(&self.args).map(|arg| text(arg));
         let envp = self.env.iter().map(|(key, value)| {
             let mut pair = key.clone();
             pair.push("=");
@@ -78,7 +96,7 @@ impl Program {
         let program = traced::Program {
             steps: vec![GuestOp::ResetSignals, GuestOp::NoNewPrivs, install],
             stop: false,
-            mask: SigSet::default(),
+            mask: self.mask,
             filter: None,
             path: text(&self.path)?,
             argv: CStrings::new(argv.collect::<io::Result<_>>()?),

@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use tipstaff_sys::{Errno, seccomp};
+use tipstaff_sys::Errno;
+use tipstaff_sys::seccomp::{self, Notif};
 
 use crate::Notification;
 
 /// The supervisor's end of a filter.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     fd: Arc<OwnedFd>,
+    /// A RECV that waits comes to an end with the last task.
+    recv_ends: bool,
 }
 
 /// What a look at the listener found.
@@ -57,8 +60,8 @@ impl Listener {
     /// A descriptor that seccomp(2) returned for SECCOMP_FILTER_FLAG_NEW_LISTENER. From now on the kernel wakes caller and listener on
     /// one CPU, where it can (Linux 6.6): the wake-up of another, idle CPU costs ten times the call.
     pub fn new(fd: OwnedFd) -> Self {
-        seccomp::notif_sync_wake_up(fd.as_fd());
-        Self { fd: Arc::new(fd) }
+        let recv_ends = seccomp::notif_sync_wake_up(fd.as_fd()) && seccomp::notif_recv_ends();
+        Self { fd: Arc::new(fd), recv_ends }
     }
 
     /// The next call, without waiting. RECV itself would block where nobody waits, and on old kernels for ever once all targets
@@ -73,16 +76,35 @@ impl Listener {
         self.next_of_ready()
     }
 
+    /// Whether [`Listener::wait`] waits in RECV itself, which takes two system calls from each round. Not before Linux 6.11: there a RECV
+    /// outlives the tasks that it waits for.
+    pub fn waits_in_recv(&self) -> bool {
+        self.recv_ends
+    }
+
     /// The next call, or the end. Waits; a signal handler of ours does not end that.
     pub fn wait(&self) -> io::Result<Next> {
         loop {
-            match self.next()? {
-                Next::Nothing => {}
-                other => return Ok(other),
-            }
-            match poll(&mut [PollFd::new(&*self.fd, PollFlags::IN)], None) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(e.into()),
+            if self.recv_ends {
+                match seccomp::notif_recv(self.fd.as_fd()) {
+                    Ok(notif) => return Ok(self.call(&notif)),
+                    Err(Errno::INTR | Errno::AGAIN) => {}
+                    // A caller that is gone, or all of them.
+                    Err(Errno::NOENT) => match self.next()? {
+                        Next::Nothing => {}
+                        other => return Ok(other),
+                    },
+                    Err(e) => return Err(e.into()),
+                }
+            } else {
+                match self.next()? {
+                    Next::Nothing => {}
+                    other => return Ok(other),
+                }
+                match poll(&mut [PollFd::new(&*self.fd, PollFlags::IN)], None) {
+                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                    Err(e) => return Err(e.into()),
+                }
             }
         }
     }
@@ -91,10 +113,14 @@ impl Listener {
     /// the semaphore that RECV lowers, and one that is gone meanwhile leaves it raised (ENOENT).
     pub fn next_of_ready(&self) -> io::Result<Next> {
         match seccomp::notif_recv(self.fd.as_fd()) {
-            Ok(notif) => Ok(Next::Call(Notification::new(Arc::clone(&self.fd), &notif))),
+            Ok(notif) => Ok(self.call(&notif)),
             // The caller was killed, or interrupted: ordinary.
             Err(Errno::NOENT | Errno::INTR | Errno::AGAIN) => Ok(Next::Nothing),
             Err(e) => Err(e.into()),
         }
+    }
+
+    fn call(&self, notif: &Notif) -> Next {
+        Next::Call(Notification::new(Arc::clone(&self.fd), notif))
     }
 }

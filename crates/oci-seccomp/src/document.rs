@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Document {
-    /// What happens to a call without a rule.
+    /// What happens to a call without a rule. The engines take an empty one, without rules, for no filter at all.
+    #[serde(default)]
     pub default_action: String,
     /// The errno of that, if the action is ERRNO (or the data, if it is TRACE).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,9 +86,9 @@ pub struct Arg {
     pub index: u32,
     /// With what; for `SCMP_CMP_MASKED_EQ` the mask.
     pub value: u64,
-    /// For `SCMP_CMP_MASKED_EQ` the value.
-    #[serde(default)]
-    pub value_two: u64,
+    /// For `SCMP_CMP_MASKED_EQ` the value; 0 unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_two: Option<u64>,
     /// `SCMP_CMP_*`.
     pub op: String,
 }

@@ -4,12 +4,14 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Not JSON, or not of this shape.
-    #[error("line {line}, column {column}: {message}")]
+    #[error("line {line}, column {column}: {}{message}", member(path))]
     Json {
         /// Line, from 1.
         line: usize,
         /// Column, from 1.
         column: usize,
+        /// The member, as `syscalls[3].args[0].value`; empty where it is the whole.
+        path: String,
         /// What is wrong, and the nearest known key if one was misspelt.
         message: String,
     },
@@ -30,4 +32,8 @@ impl Error {
     pub(crate) fn value(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Value { path: path.into(), message: message.into() }
     }
+}
+
+fn member(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!("{path}: ") }
 }

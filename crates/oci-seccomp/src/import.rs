@@ -6,7 +6,8 @@ use tipstaff_abi::{Arch, Sysno, errno};
 use tipstaff_seccomp::{self as seccomp, Action, Filter, Op, Rule, Table, Width};
 
 use crate::{
-    Arg, Document, Env, Error, Syscall,
+    Arg, Document, Env, Error, Form, Syscall,
+    region::Region,
     words::{self, Written, unknown},
 };
 
@@ -25,14 +26,22 @@ pub struct Imported {
 /// Reads JSON.
 ///
 /// # Errors
-/// With line and column, and the nearest key if one was misspelt.
+/// With line, column and the member's path, and the nearest key if one was misspelt.
 pub fn parse(json: &str) -> Result<Document, Error> {
-    serde_json::from_str(json).map_err(|wrong| {
-        let text = wrong.to_string();
-        let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
-        let message = nearest_key(&message).unwrap_or(message);
-        Error::Json { line: wrong.line(), column: wrong.column(), message }
-    })
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let document = serde_path_to_error::deserialize(&mut reader).map_err(|wrong| {
+        let path = wrong.path().to_string();
+        json_error(if path == "." { String::new() } else { path }, wrong.inner())
+    })?;
+    reader.end().map_err(|wrong| json_error(String::new(), &wrong))?;
+    Ok(document)
+}
+
+fn json_error(path: String, wrong: &serde_json::Error) -> Error {
+    let text = wrong.to_string();
+    let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
+    let message = nearest_key(&message).unwrap_or(message);
+    Error::Json { line: wrong.line(), column: wrong.column(), path, message }
 }
 
 /// serde lists every key that it expected; the nearest is enough.
@@ -56,13 +65,12 @@ pub fn import(json: &str, env: &Env<'_>) -> Result<Imported, Error> {
 /// The first thing that is wrong, with its place and what to write instead.
 pub fn evaluate(document: &Document, env: &Env<'_>) -> Result<Imported, Error> {
     let mut notes = Vec::new();
-    let default = words::action(&Written {
-        place: "",
-        keys: ["defaultAction", "defaultErrno"],
-        action: &document.default_action,
-        ret: document.default_errno_ret,
-        name: document.default_errno.as_deref(),
-    })?;
+    let default = if document.is_off(env) {
+        notes.push("defaultAction: empty and without rules: the engines use no filter then".into());
+        Action::Allow
+    } else {
+        default_action(document)?.1
+    };
     for (at, flag) in document.flags.iter().flatten().enumerate() {
         let path = format!("flags[{at}]");
         if !words::FLAGS.contains(&flag.as_str()) {
@@ -77,9 +85,10 @@ pub fn evaluate(document: &Document, env: &Env<'_>) -> Result<Imported, Error> {
         notes.push("listenerPath: the supervisor listens itself".into());
     }
     let arches = arches(document, env, &mut notes)?;
+    let form = env.form.unwrap_or_else(|| document.form());
     let mut rules = Vec::new();
     for (at, entry) in document.syscalls.iter().flatten().enumerate() {
-        rules.extend(entry_rules(entry, &format!("syscalls[{at}]"), default, env)?);
+        rules.extend(entry_rules(entry, &format!("syscalls[{at}]"), default, env, form)?);
     }
     let mut tables = Vec::new();
     for arch in arches {
@@ -98,6 +107,44 @@ pub fn evaluate(document: &Document, env: &Env<'_>) -> Result<Imported, Error> {
     // What cannot be compiled is refused now, where the document is at hand.
     filter.compile()?;
     Ok(Imported { filter, ignored, notes })
+}
+
+/// The errno of the default action, if it has one, and that action.
+pub(crate) fn default_action(document: &Document) -> Result<(Option<u32>, Action), Error> {
+    if document.default_action.is_empty() {
+        return Err(Error::value(
+            "defaultAction",
+            "is missing: write what happens to a call without a rule, as SCMP_ACT_ERRNO",
+        ));
+    }
+    written(&Written {
+        place: "",
+        keys: ["defaultAction", "defaultErrno"],
+        action: &document.default_action,
+        ret: document.default_errno_ret,
+        name: document.default_errno.as_deref(),
+    })
+}
+
+/// The same of an entry.
+pub(crate) fn entry_action(entry: &Syscall, path: &str) -> Result<(Option<u32>, Action), Error> {
+    written(&Written {
+        place: &format!("{path}."),
+        keys: ["action", "errno"],
+        action: &entry.action,
+        ret: entry.errno_ret,
+        name: entry.errno.as_deref(),
+    })
+}
+
+fn written(written: &Written<'_>) -> Result<(Option<u32>, Action), Error> {
+    let action = words::action(written)?;
+    let given = written.ret.is_some() || written.name.is_some_and(|name| !name.is_empty());
+    let ret = match action {
+        Action::Errno(data) | Action::Trace(data) if given => Some(data.into()),
+        _ => None,
+    };
+    Ok((ret, action))
 }
 
 /// The machine's own architecture, and the listed ones that it can run.
@@ -121,7 +168,7 @@ fn arches(document: &Document, env: &Env<'_>, notes: &mut Vec<String>) -> Result
                 {
                     check_arch(&path, name)?;
                     // Only the machine's own entry counts, with what comes with it.
-                    if arch(&entry.architecture, env) == Some(env.arch) {
+                    if is_native(&entry.architecture, env) {
                         named.push((path, name));
                     }
                 }
@@ -144,12 +191,23 @@ fn arch(name: &str, env: &Env<'_>) -> Option<Arch> {
     if name == "SCMP_ARCH_NATIVE" { Some(env.arch) } else { Arch::by_name(name) }
 }
 
+/// Whether an architecture's name is the machine's own.
+pub(crate) fn is_native(name: &str, env: &Env<'_>) -> bool {
+    arch(name, env) == Some(env.arch)
+}
+
 fn check_arch(path: &str, name: &str) -> Result<(), Error> {
     if words::ARCHES.contains(&name) { Ok(()) } else { Err(unknown(path, "architecture", name, &words::ARCHES)) }
 }
 
 /// One entry's rules with the name of the call that each is for; none if the entry does not count here.
-fn entry_rules(entry: &Syscall, path: &str, default: Action, env: &Env<'_>) -> Result<Vec<(String, Rule)>, Error> {
+fn entry_rules(
+    entry: &Syscall,
+    path: &str,
+    default: Action,
+    env: &Env<'_>,
+    form: Form,
+) -> Result<Vec<(String, Rule)>, Error> {
     let names: Vec<&String> = match (&entry.names, &entry.name) {
         (Some(names), Some(name)) if !names.is_empty() && !name.is_empty() => {
             return Err(Error::value(format!("{path}.name"), "cannot stand beside names: move it in there"));
@@ -162,29 +220,42 @@ fn entry_rules(entry: &Syscall, path: &str, default: Action, env: &Env<'_>) -> R
     if let Some(at) = names.iter().position(|name| name.is_empty()) {
         return Err(Error::value(format!("{path}.names[{at}]"), "an empty name"));
     }
-    let action = words::action(&Written {
-        place: &format!("{path}."),
-        keys: ["action", "errno"],
-        action: &entry.action,
-        ret: entry.errno_ret,
-        name: entry.errno.as_deref(),
-    })?;
+    let (_, action) = entry_action(entry, path)?;
+    let alternatives = alternatives(entry, path)?;
+    let counts = counts(entry, path, env, form)?;
+    if !counts || action == default {
+        return Ok(Vec::new());
+    }
+    let alternatives: Vec<Rule> = alternatives.into_iter().map(|conditions| Rule { conditions, action }).collect();
+    let each = |name: &String| alternatives.iter().map(|rule| (name.clone(), rule.clone())).collect::<Vec<_>>();
+    Ok(names.into_iter().flat_map(each).collect())
+}
+
+/// Whether an entry compares one argument twice.
+pub(crate) fn repeats(entry: &Syscall) -> bool {
+    let args = entry.args.as_deref().unwrap_or_default();
+    args.iter().enumerate().any(|(at, one)| args[..at].iter().any(|two| one.index == two.index))
+}
+
+/// The conditions of an entry: one list of which all must hold, or several of which one must.
+pub(crate) fn alternatives(entry: &Syscall, path: &str) -> Result<Vec<Vec<seccomp::Condition>>, Error> {
     let mut conditions = Vec::new();
     for (at, arg) in entry.args.iter().flatten().enumerate() {
         conditions.push(condition(arg, &format!("{path}.args[{at}]"))?);
     }
-    let counts = counts(entry, path, env)?;
-    if !counts || action == default {
-        return Ok(Vec::new());
-    }
-    let repeated = conditions.iter().enumerate().any(|(at, one)| conditions[..at].iter().any(|two| one.arg == two.arg));
-    let alternatives: Vec<Rule> = if repeated {
-        conditions.into_iter().map(|condition| Rule { conditions: vec![condition], action }).collect()
+    // runc makes a rule of each, where one argument is compared twice.
+    Ok(if repeats(entry) {
+        conditions.into_iter().map(|condition| vec![condition]).collect()
     } else {
-        vec![Rule { conditions, action }]
-    };
-    let each = |name: &String| alternatives.iter().map(|rule| (name.clone(), rule.clone())).collect::<Vec<_>>();
-    Ok(names.into_iter().flat_map(each).collect())
+        vec![conditions]
+    })
+}
+
+/// The arguments that an entry is for.
+pub(crate) fn region(entry: &Syscall, path: &str) -> Result<Region, Error> {
+    let wrong = |e: crate::region::TooMany| Error::value(path, e.to_string());
+    let each = alternatives(entry, path)?.into_iter().map(|conditions| Region::of_conditions(&conditions));
+    each.into_iter().try_fold(Region::none(), |all, one| all.join(&one?)).map_err(wrong)
 }
 
 fn condition(arg: &Arg, path: &str) -> Result<seccomp::Condition, Error> {
@@ -198,33 +269,37 @@ fn condition(arg: &Arg, path: &str) -> Result<seccomp::Condition, Error> {
         "SCMP_CMP_GE" => (Op::Ge, arg.value),
         "SCMP_CMP_GT" => (Op::Gt, arg.value),
         // Here `value` is the mask. libseccomp compares within the mask only, so bits outside do not count.
-        "SCMP_CMP_MASKED_EQ" => (Op::MaskedEq(arg.value), arg.value_two & arg.value),
+        "SCMP_CMP_MASKED_EQ" => (Op::MaskedEq(arg.value), arg.value_two.unwrap_or(0) & arg.value),
         other => return Err(unknown(&format!("{path}.op"), "operator", other, &words::OPS)),
     };
     Ok(seccomp::Condition { arg: index, width: Width::W64, op, value })
 }
 
 /// Whether an entry counts on this machine. Everything in it is checked either way.
-fn counts(entry: &Syscall, path: &str, env: &Env<'_>) -> Result<bool, Error> {
-    let kernel = |which: &str, text: &Option<String>| match text.as_deref() {
-        None | Some("") => Ok(None),
-        Some(text) => min_kernel(&format!("{path}.{which}.minKernel"), text).map(Some),
-    };
+pub(crate) fn counts(entry: &Syscall, path: &str, env: &Env<'_>, form: Form) -> Result<bool, Error> {
+    let kernel = kernel_counts(entry, path, env)? || form == Form::Containers;
     let is_ours = |name: &String| name == env.arch.engine_name() || Arch::by_name(name) == Some(env.arch);
     let has = |cap: &String| env.caps.contains(cap);
-    let mut counts = true;
-    if let Some(excludes) = &entry.excludes {
-        let newer = kernel("excludes", &excludes.min_kernel)?.is_some_and(|min| env.kernel >= min);
-        let any = excludes.arches.iter().flatten().any(is_ours) || excludes.caps.iter().flatten().any(has);
-        counts &= !(newer || any);
-    }
-    if let Some(includes) = &entry.includes {
-        let older = kernel("includes", &includes.min_kernel)?.is_some_and(|min| env.kernel < min);
+    let excluded = entry.excludes.as_ref().is_some_and(|excludes| {
+        excludes.arches.iter().flatten().any(is_ours) || excludes.caps.iter().flatten().any(has)
+    });
+    let included = entry.includes.as_ref().is_none_or(|includes| {
         let arches = includes.arches.as_deref().unwrap_or_default();
-        let arch = arches.is_empty() || arches.iter().any(is_ours);
-        counts &= !older && arch && includes.caps.iter().flatten().all(has);
-    }
-    Ok(counts)
+        (arches.is_empty() || arches.iter().any(is_ours)) && includes.caps.iter().flatten().all(has)
+    });
+    Ok(kernel && included && !excluded)
+}
+
+/// Whether the kernel is one that an entry is for.
+pub(crate) fn kernel_counts(entry: &Syscall, path: &str, env: &Env<'_>) -> Result<bool, Error> {
+    let least = |which: &str, condition: &Option<crate::Condition>| {
+        let text =
+            condition.as_ref().and_then(|condition| condition.min_kernel.as_deref()).filter(|text| !text.is_empty());
+        text.map(|text| min_kernel(&format!("{path}.{which}.minKernel"), text)).transpose()
+    };
+    let newer = least("excludes", &entry.excludes)?.is_some_and(|min| env.kernel >= min);
+    let older = least("includes", &entry.includes)?.is_some_and(|min| env.kernel < min);
+    Ok(!newer && !older)
 }
 
 fn min_kernel(path: &str, text: &str) -> Result<(u32, u32), Error> {

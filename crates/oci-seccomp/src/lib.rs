@@ -22,13 +22,33 @@
 //!   we do not: a document that limits `socket` by argument should not allow `socketcall`.
 #![forbid(unsafe_code)]
 
+pub mod compare;
+mod convert;
+pub mod danger;
 mod document;
 mod env;
 mod error;
+pub mod explain;
+pub mod extend;
+pub mod floor;
+mod form;
 mod import;
+pub mod learn;
+pub mod libseccomp;
+pub mod lint;
+pub mod meaning;
+pub mod merge;
+mod of_filter;
+pub mod region;
+mod resolve;
+pub mod runtimes;
+pub mod systemd;
 mod words;
+mod write;
 
 pub use document::{ArchMap, Arg, Condition, Document, Syscall};
 pub use env::Env;
 pub use error::Error;
+pub use form::Form;
 pub use import::{Imported, evaluate, import, parse};
+pub use of_filter::OfFilter;

@@ -1,7 +1,7 @@
 //! Documents in the shape of those that engines ship, evaluated for several machines.
 
 use tipstaff_abi::{Arch, Sysno, bpf::SeccompData};
-use tipstaff_oci_seccomp::{Env, Error, Imported, evaluate, import, parse};
+use tipstaff_oci_seccomp::{Env, Error, Form, Imported, evaluate, import, parse};
 use tipstaff_seccomp::{Action, prove};
 
 const EPERM: Action = Action::Errno(1);
@@ -34,7 +34,7 @@ const ENGINE: &str = r#"{
 
 fn with(json: &str, arch: Arch, kernel: (u32, u32), caps: &[&str]) -> Result<Imported, Error> {
     let caps: Vec<String> = caps.iter().map(|&cap| cap.to_owned()).collect();
-    import(json, &Env { arch, kernel, caps: &caps })
+    import(json, &Env { arch, kernel, caps: &caps, form: Some(Form::Docker) })
 }
 
 fn here(json: &str) -> Result<Imported, Error> {
@@ -77,6 +77,16 @@ fn capabilities_kernels_and_machines_change_it() {
     assert_eq!(arm.filter.tables.iter().map(|table| table.arch).collect::<Vec<_>>(), [Arch::Aarch64, Arch::Arm]);
     assert_eq!(arm.ignored, ["no_such_call", "arch_prctl"]);
     assert_eq!(ask(&arm, Arch::Aarch64, "ptrace", 0), Action::Allow);
+}
+
+#[test]
+fn containers_common_knows_no_oldest_kernel() {
+    // Errnos by name speak for containers-common, which passes minKernel over.
+    let document = parse(ENGINE).expect("good");
+    assert_eq!(document.form(), Form::Containers);
+    let env = |form| Env { arch: Arch::X86_64, kernel: (4, 7), caps: &[], form };
+    let ptrace = |form| ask(&evaluate(&document, &env(form)).expect("good"), Arch::X86_64, "ptrace", 0);
+    assert_eq!((ptrace(None), ptrace(Some(Form::Docker))), (Action::Allow, EPERM));
 }
 
 #[test]
@@ -138,7 +148,8 @@ fn errors_name_the_place_and_the_cure() {
         (entry(r#""action": "ALLOW""#), "syscalls[0].action", "known are SCMP_ACT_KILL"),
         (entry(r#""action": "SCMP_ACT_LOG", "args": [{"index": 6, "value": 0, "op": "SCMP_CMP_EQ"}]"#), "syscalls[0].args[0].index", "0 to 5"),
         (entry(r#""action": "SCMP_ACT_LOG", "args": [{"index": 0, "value": 0, "op": "SCMP_CMP_EQUAL"}]"#), "syscalls[0].args[0].op", "`SCMP_CMP_EQ`"),
-        (entry(r#""action": "SCMP_ACT_LOG", "args": [{"index": 0, "value": -1, "op": "SCMP_CMP_EQ"}]"#), "line 1", "expected u64"),
+        (entry(r#""action": "SCMP_ACT_LOG", "args": [{"index": 0, "value": -1, "op": "SCMP_CMP_EQ"}]"#), "syscalls[0].args[0].value: ", "expected u64"),
+        (entry(r#""action": 3"#), "syscalls[0].action: ", "expected a string"),
         (entry(r#""action": "SCMP_ACT_LOG", "arg": []"#), "line 1", "did you mean `args`?"),
         (entry(r#""action": "SCMP_ACT_LOG", "errnoRet": 5"#), "syscalls[0].action", "only ERRNO and TRACE"),
         (entry(r#""action": "SCMP_ACT_ERRNO", "errno": "ENOSYSS""#), "syscalls[0].errno", "did you mean `ENOSYS`?"),
@@ -161,6 +172,47 @@ fn documents_survive_a_round_trip() {
     let document = parse(ENGINE).expect("good");
     let written = serde_json::to_string(&document).expect("writes");
     assert_eq!(parse(&written).expect("good"), document);
-    let env = Env { arch: Arch::X86_64, kernel: (6, 1), caps: &[] };
+    let env = Env { arch: Arch::X86_64, kernel: (6, 1), caps: &[], form: Some(Form::Docker) };
     assert_eq!(evaluate(&document, &env), here(ENGINE));
+}
+
+#[test]
+fn an_engines_document_becomes_the_specifications() {
+    let text = r#"{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "ENOSYS",
+        "archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]}, {"architecture": "SCMP_ARCH_S390X"}],
+        "syscalls": [
+            {"names": ["read", "call_of_tomorrow"], "action": "SCMP_ACT_ALLOW", "comment": "needed"},
+            {"name": "ptrace", "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_PTRACE"]}},
+            {"names": ["statx"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
+            {"names": ["mount"], "action": "SCMP_ACT_ERRNO", "errno": "EPERM"},
+            {"names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [
+                {"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}, {"index": 0, "value": 8, "op": "SCMP_CMP_EQ"}]}]}"#;
+    let document = parse(text).expect("good");
+    let env = Env { arch: Arch::X86_64, kernel: (6, 1), caps: &[], form: None };
+    let strict = document.resolved(&env).expect("good");
+    assert_eq!(strict.form(), Form::Strict);
+    let expected = r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":38,"architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86"],"syscalls":[
+        {"names":["read","call_of_tomorrow"],"action":"SCMP_ACT_ALLOW"},
+        {"names":["mount"],"action":"SCMP_ACT_ERRNO","errnoRet":1},
+        {"names":["personality"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":0,"op":"SCMP_CMP_EQ"}]},
+        {"names":["personality"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":8,"op":"SCMP_CMP_EQ"}]}]}"#;
+    assert_eq!(strict, parse(expected).expect("good"));
+    assert_eq!(evaluate(&strict, &env).expect("good").filter, evaluate(&document, &env).expect("good").filter);
+}
+
+#[test]
+fn an_empty_profile_is_no_filter_for_engines_and_an_error_for_runtimes() {
+    let env = |form| Env { arch: Arch::X86_64, kernel: (6, 1), caps: &[], form };
+    for form in [Form::Docker, Form::Containers] {
+        let off = import("{}", &env(Some(form))).expect("off");
+        assert_eq!((ask(&off, Arch::X86_64, "mount", 0), off.notes.len()), (Action::Allow, 1));
+        let rules = r#"{"syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}"#;
+        assert!(
+            import(rules, &env(Some(form)))
+                .expect_err("rules and no default")
+                .to_string()
+                .contains("defaultAction: is missing")
+        );
+    }
+    assert!(import("{}", &env(None)).expect_err("no default").to_string().contains("defaultAction: is missing"));
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tipstaff_decode::{Arg, Call, Value};
+use tipstaff_decode::{Arg, Call, Value, says};
 
 use crate::text::value_text;
 use crate::{Event, What};
@@ -194,19 +194,6 @@ fn fd_number(value: &Value) -> Option<i32> {
         Value::Fd { number, .. } => Some(*number),
         _ => None,
     }
-}
-
-/// Whether a flag or a name stands anywhere in the arguments.
-pub(crate) fn says(call: &Call, word: &str) -> bool {
-    fn within(value: &Value, word: &str) -> bool {
-        match value {
-            Value::Name(name) => *name == word,
-            Value::Flags { names, .. } => names.contains(&word),
-            Value::Struct(fields) => fields.iter().any(|(_, value)| within(value, word)),
-            _ => false,
-        }
-    }
-    call.args.iter().any(|arg| within(&arg.value, word))
 }
 
 /// The socket address among a call's arguments: `127.0.0.1:80`, `[::1]:80`, `unix:/run/x.sock`, or the whole structure.

@@ -21,6 +21,10 @@ fn noted<T>(result: io::Result<T>) -> Option<T> {
     result.ok()
 }
 
+/// Limits that nobody can look at hold nobody: the box dies.
+pub(crate) const BLIND_WORDS: &str =
+    "the supervisor has no descriptor left (RLIMIT_NOFILE), so it cannot watch the box";
+
 /// Whether a look of this thread has failed for want of a descriptor since this was asked last.
 pub(crate) fn was_blind() -> bool {
     BLIND.take()

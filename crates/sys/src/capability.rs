@@ -14,6 +14,10 @@ pub const SETPCAP: u32 = 8;
 pub const SYS_PTRACE: u32 = 19;
 /// CAP_SYS_ADMIN.
 pub const SYS_ADMIN: u32 = 21;
+/// CAP_PERFMON (Linux 5.8).
+pub const PERFMON: u32 = 38;
+/// CAP_BPF (Linux 5.8).
+pub const BPF: u32 = 39;
 /// CAP_SYS_RESOURCE.
 pub const SYS_RESOURCE: u32 = 24;
 

@@ -11,9 +11,12 @@
 
 pub mod affinity;
 pub mod arch;
+pub mod bpf;
+pub mod btf;
 pub mod capability;
 pub mod child;
 pub mod clock;
+pub mod close_range;
 pub mod ids;
 pub mod kcmp;
 pub mod keeper;

@@ -113,10 +113,16 @@ pub fn notif_add_fd(
 }
 
 /// Makes the kernel wake the other side on the same CPU (Linux 6.6): SECCOMP_IOCTL_NOTIF_SET_FLAGS with
-/// SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP. Best effort.
-pub fn notif_sync_wake_up(listener: BorrowedFd<'_>) {
+/// SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP. False: the kernel does not know it.
+pub fn notif_sync_wake_up(listener: BorrowedFd<'_>) -> bool {
     // SAFETY: the flags are passed by value.
-    let _ = unsafe { call(libc::SYS_ioctl, [word(listener.as_raw_fd()), iow(4, 8), 1, 0, 0, 0]) };
+    unsafe { call(libc::SYS_ioctl, [word(listener.as_raw_fd()), iow(4, 8), 1, 0, 0, 0]).is_ok() }
+}
+
+/// A RECV that waits returns (ENOENT) when the last task under the filter has ended: Linux 6.11. Before, it waits for ever, and nothing tells the two
+/// kernels apart but their number.
+pub fn notif_recv_ends() -> bool {
+    crate::ids::release() >= (6, 11)
 }
 
 /// Whether the kernel knows an action (`SECCOMP_RET_*`), and, by that, seccomp(2) at all.

@@ -1,9 +1,11 @@
-/* burners unreaped|killed|ignored|orphan: one child after the other burns 20 ms; nobody waits for it, or it is killed in the middle, or
- * SIGCHLD is ignored, or it is double-forked. Without end. Proves that CPU of children that nobody reaps counts (R13). */
+/* burners unreaped|killed|ignored|nocldwait|orphan [MS]: one child after the other burns 20 ms, or MS; nobody waits for it, or it is killed in the middle, or
+ * SIGCHLD is ignored, or SA_NOCLDWAIT is set, or it is double-forked. Without end. Proves that CPU of children that nobody reaps counts (R13). */
 #include "guest.h"
 int main(int argc, char **argv) {
   const char *mode = argc > 1 ? argv[1] : "unreaped";
+  long ms = number(argc, argv, 2, 20);
   if (!strcmp(mode, "ignored")) signal(SIGCHLD, SIG_IGN);
+  if (!strcmp(mode, "nocldwait")) sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDWAIT}, NULL);
   for (int made = 0;; made++) {
     int done[2];
     if (pipe2(done, O_CLOEXEC)) return 5;
@@ -18,7 +20,7 @@ int main(int argc, char **argv) {
     if (pid == 0) {
       if (!strcmp(mode, "orphan") && fork()) _exit(0);
       close(done[0]);
-      burn(!strcmp(mode, "killed") ? 100000 : 20);
+      burn(!strcmp(mode, "killed") ? 100000 : ms);
       _exit(0);
     }
     close(done[1]);

@@ -1,5 +1,6 @@
 /* calls WORD...: makes the calls named by the words and prints each result, a line each: getuid, getppid, hostname (of uname), touch=PATH, cat=PATH,
- * stat=PATH, mkdir=PATH, ln=PATH (a link to it named PATH.link), say=TEXT. Proves what handlers answer, change and count. */
+ * stat=PATH, mkdir=PATH, ln=PATH (a link to it named PATH.link), say=TEXT,
+ * mounts=N (N mounts of nothing; how many failed). Proves what handlers answer, change and count. */
 #include "guest.h"
 #include <sys/utsname.h>
 int main(int argc, char **argv) {
@@ -37,6 +38,10 @@ int main(int argc, char **argv) {
     } else if (!strcmp(word, "ln")) {
       snprintf(text, sizeof text, "%s.link", path);
       printf("%s\n", errname(symlink(path, text)));
+    } else if (!strcmp(word, "mounts")) {
+      long failed = 0;
+      for (long n = atol(path); n > 0; n--) failed += syscall(SYS_mount, NULL, NULL, NULL, 0, NULL) < 0;
+      printf("%ld\n", failed);
     } else if (!strcmp(word, "say")) {
       printf("%s\n", path);
       fflush(stdout);

@@ -300,6 +300,22 @@ static void zerocopy(void) {
   int one = 1, socket_of = socket(AF_INET, SOCK_STREAM, 0);
   if (socket_of < 0 || setsockopt(socket_of, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof one)) refused(0);
 }
+/* Landlock rulesets, each with a rule for every port. */
+static void rulesets(void) {
+  struct {
+    uint64_t fs, net;
+  } handled = {0, 1};
+  for (long had = 0; had < wanted; had += 4) {
+    int ruleset = (int)syscall(444 /* landlock_create_ruleset */, &handled, sizeof handled, 0);
+    if (ruleset < 0) refused(had);
+    for (uint64_t port = 0; port < 65536; port++) {
+      struct {
+        uint64_t allowed, port;
+      } rule = {1, port};
+      if (syscall(445 /* landlock_add_rule */, ruleset, 2, &rule, 0)) refused(had);
+    }
+  }
+}
 /* In pipes, one MiB each where the kernel allows that. */
 static void pipes(void) {
   long had = 0;
@@ -320,7 +336,7 @@ static const struct kind {
              {"dev_shm", in_dev_shm}, {"tmp", in_tmp}, {"sysv_attached", sysv_attached}, {"sysv_detached", sysv_detached},
              {"copies", copies}, {"sharers", sharers}, {"tables", tables}, {"crowd", crowd}, {"stacks", stacks},
              {"mremap", grown_by_mremap}, {"mremap_kept", kept_by_mremap}, {"brk", grown_by_brk}, {"unlocked", unlocked},
-             {"reserved", reserved}, {"spliced", spliced}, {"zerocopy", zerocopy}, {"pipes", pipes}};
+             {"reserved", reserved}, {"spliced", spliced}, {"zerocopy", zerocopy}, {"rulesets", rulesets}, {"pipes", pipes}};
 
 int main(int argc, char **argv) {
   wanted = number(argc, argv, 2, 64);

@@ -1,5 +1,6 @@
-/* netsend hold | netsend part PORT: messages that wait. hold: 24 threads that each send 64 messages of 253 descriptors and 1 MiB to who does not read; then single messages
- * on one's own. part: 4 MiB of numbers to PORT, a signal while nobody reads, then a second connection, then the rest. Prints what came of it. Proves N8, N13. */
+/* netsend hold | netsend part PORT | netsend bomb PROGRAM [ARG...]: messages that wait. hold: 24 threads that each send 64 messages of 253 descriptors and 1 MiB to who does not read; then single messages
+ * on one's own. part: 4 MiB of numbers to PORT, a signal while nobody reads, then a second connection, then the rest. bomb: a process does that without
+ * end, while this one becomes PROGRAM. Prints what came of it. Proves N8, N13. */
 #include "guest.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -34,6 +35,8 @@ static void *hold(void *unused) {
     carry(&all[i].msg_hdr);
   }
   if (sendmmsg(s[0], all, 64, 0) < 0 && errno == ENOBUFS) __atomic_add_fetch(&left_fast, 1, __ATOMIC_SEQ_CST);
+  close(s[0]);
+  close(s[1]);
   return NULL;
 }
 static void nothing(int signal) { (void)signal; }
@@ -62,8 +65,26 @@ static int part(int port) {
   printf("{\"first\":%ld,\"gone\":%ld,\"last\":\"%s\"}\n", first, gone, errname(result));
   return 0;
 }
+static void *again(void *unused) {
+  for (;; usleep(1000)) hold(unused);
+  return NULL;
+}
+static int bomb(char **program) {
+  struct timespec some = {1, 0};
+  pthread_t thread;
+  if (fork() == 0) {
+    for (int i = 0; i < 24; i++) pthread_create(&thread, NULL, again, NULL);
+    for (;;) pause();
+  }
+  nanosleep(&some, NULL);
+  printf("held\n");
+  fflush(stdout);
+  nanosleep(&some, NULL);
+  execv(program[0], program);
+  return 126;
+}
 int main(int argc, char **argv) {
-  if (argc > 2) return part((int)number(argc, argv, 2, 0));
+  if (argc > 2) return strcmp(argv[1], "bomb") ? part((int)number(argc, argv, 2, 0)) : bomb(argv + 2);
   int s[2];
   long alone = 0;
   char read_[4096];

@@ -1,12 +1,15 @@
 /* shortlived COUNT HOW: makes COUNT children that end at once, at most four at a time, and never hears of some: HOW is wait (waits for each),
  * nohang (waits with WNOHANG until it has them), ignored (SIGCHLD is ignored: the kernel takes them), crash (they die of SIGSEGV),
- * orphan (each makes a grandchild and ends first), thread (threads). Then counts how many stay possible at once, and prints "COUNT AT_ONCE ERRNO".
+ * orphan (each makes a grandchild and ends first), thread (threads), alarm (wait, under a signal every
+ * millisecond without SA_RESTART). Then counts how many stay possible at once, and prints "COUNT AT_ONCE ERRNO".
  * Proves that nothing drifts: the limit is the same after them as before. */
 #include "guest.h"
 #include <pthread.h>
 #include <sys/prctl.h>
+#include <sys/time.h>
 
 static void *nothing(void *unused) { return unused; }
+static void heard(int sig) { (void)sig; }
 static void retry(void) {
   struct timespec t = {0, 200000};
   nanosleep(&t, NULL);
@@ -16,6 +19,12 @@ int main(int argc, char **argv) {
   long count = number(argc, argv, 1, 1000), done = 0, alive = 0;
   const char *how = argc > 2 ? argv[2] : "wait";
   if (!strcmp(how, "ignored")) signal(SIGCHLD, SIG_IGN);
+  if (!strcmp(how, "alarm")) {
+    struct sigaction act = {.sa_handler = heard};
+    struct itimerval every = {{0, 1000}, {0, 1000}};
+    sigaction(SIGALRM, &act, NULL);
+    setitimer(ITIMER_REAL, &every, NULL);
+  }
   if (!strcmp(how, "orphan")) prctl(PR_SET_CHILD_SUBREAPER, 1);
   while (done < count) {
     if (!strcmp(how, "thread")) {
@@ -50,6 +59,7 @@ int main(int argc, char **argv) {
     } else if (strcmp(how, "ignored"))
       while (waitpid(-1, NULL, alive >= 4 ? 0 : WNOHANG) > 0) alive--;
   }
+  setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
   while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {
   }
   long at_once = 0;

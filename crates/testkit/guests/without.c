@@ -7,6 +7,7 @@
  *   listener     a second user notification listener: SECCOMP_FILTER_FLAG_NEW_LISTENER answers EBUSY
  *   clone3       clone3 answers ENOSYS
  *   ptrace       ptrace answers EPERM
+ *   syncwakeup   SECCOMP_IOCTL_NOTIF_SET_FLAGS answers EINVAL, as before Linux 6.6
  *   docker       what Docker's default seccomp profile refuses without CAP_SYS_ADMIN, and Docker's fourteen capabilities
  *
  * The features go in the order: mounts, filters, capabilities, user. Filters are put on while this process may still do so without
@@ -115,6 +116,11 @@ static void no_clone3(void) {
 static void no_ptrace(void) {
   begin();
   refuse(SYS_ptrace, EPERM);
+  install();
+}
+static void no_sync_wake_up(void) {
+  begin();
+  refuse_if_equal(SYS_ioctl, 1, 0x40082104 /* SECCOMP_IOW(4, __u64) */, EINVAL);
   install();
 }
 static void docker(void) {
@@ -240,7 +246,7 @@ static void check(void) {
 }
 
 int main(int argc, char **argv) {
-  static const char *const order[] = {"cgroup", "userns", "namespaces", "landlock", "listener", "clone3", "docker", "ptrace"};
+  static const char *const order[] = {"cgroup", "userns", "namespaces", "landlock", "listener", "clone3", "docker", "ptrace", "syncwakeup"};
   int wanted[sizeof order / sizeof *order] = {0};
   long uid = -1;
   int i = 1, checking = 0;
@@ -269,6 +275,7 @@ int main(int argc, char **argv) {
   if (wanted[5]) no_clone3();
   if (wanted[6]) docker();
   if (wanted[7]) no_ptrace();
+  if (wanted[8]) no_sync_wake_up();
   if (geteuid() == 0) {
     if (wanted[2]) keep_capabilities(~0ULL & ~CAP(CAP_SYS_ADMIN));
     if (wanted[6]) keep_capabilities(DOCKER_CAPS);

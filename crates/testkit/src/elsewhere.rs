@@ -30,6 +30,11 @@ pub fn also_elsewhere(test: &str, places: &[(User, Machine)], body: impl FnOnce(
     }
 }
 
+/// Whether this process was started as a test on that machine: by [`also_elsewhere`] or [`this_program`].
+pub fn is_on(machine: Machine) -> bool {
+    std::env::var(ELSEWHERE).is_ok_and(|here| here == format!("{machine:?}"))
+}
+
 /// This very test program as `user` on `machine`, its arguments still to be given.
 pub fn this_program(user: User, machine: Machine) -> Command {
     let me = std::env::current_exe().expect("a test knows its own path");
@@ -42,7 +47,7 @@ pub fn this_program(user: User, machine: Machine) -> Command {
             command
         }
     };
-    command.env(ELSEWHERE, "1").current_dir("/");
+    command.env(ELSEWHERE, format!("{machine:?}")).current_dir("/");
     command
 }
 

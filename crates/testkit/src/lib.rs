@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod binary;
+mod container;
 mod elsewhere;
 mod gate;
 mod guest;
@@ -33,7 +34,8 @@ mod traces;
 mod user;
 
 pub use binary::tipstaff;
-pub use elsewhere::{also_elsewhere, this_program};
+pub use container::{Bundle, Podman, Runtime, Said, busybox_root, find};
+pub use elsewhere::{also_elsewhere, is_on, this_program};
 pub use gate::Gate;
 pub use guest::{GUESTS, guest, guest_32, guest_dynamic};
 pub use machine::{Machine, Under, Without};

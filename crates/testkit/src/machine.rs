@@ -19,6 +19,8 @@ pub enum Without {
     Clone3,
     /// ptrace answers EPERM.
     Ptrace,
+    /// A listener cannot be told to wake on one CPU, as before Linux 6.6.
+    SyncWakeUp,
 }
 
 /// A whole environment that refuses more than one feature.
@@ -78,6 +80,7 @@ impl Machine {
             Self::Without(Without::Listener) => "listener",
             Self::Without(Without::Clone3) => "clone3",
             Self::Without(Without::Ptrace) => "ptrace",
+            Self::Without(Without::SyncWakeUp) => "syncwakeup",
             Self::Under(Under::DockerSeccomp) => "docker",
         })
     }
@@ -94,6 +97,8 @@ impl Machine {
             Self::Without(Without::Listener) => &["listener", "notification"],
             Self::Without(Without::Clone3) => &["clone3"],
             Self::Without(Without::Ptrace) => &["ptrace"],
+            // Nothing is refused for it.
+            Self::Without(Without::SyncWakeUp) => &[],
             Self::Under(Under::DockerSeccomp) => {
                 &["namespace", "cap_sys_admin", "cgroup", "clone3", "mount", "seccomp"]
             }

@@ -175,27 +175,8 @@ impl Launch {
 
     /// execvp(3)'s search.
     fn find(&self) -> Result<CString, LaunchError> {
-        let name = self.program.as_bytes();
-        if name.is_empty() {
-            return Err(self.exec_error(Errno::NOENT));
-        }
-        if name.contains(&b'/') {
-            return self.c_string(&self.program);
-        }
-        let path = self.env.iter().find(|(key, _)| key == "PATH").map(|(_, value)| value.as_bytes());
-        let mut why = Errno::NOENT;
-        for dir in path.unwrap_or(b"/bin:/usr/bin").split(|&b| b == b':') {
-            let dir = if dir.is_empty() { Path::new(".") } else { Path::new(OsStr::from_bytes(dir)) };
-            let file = dir.join(&self.program);
-            if !file.is_file() {
-                continue;
-            }
-            match rustix::fs::access(&file, Access::EXEC_OK) {
-                Ok(()) => return self.c_string(file.as_os_str()),
-                Err(e) => why = e.into(),
-            }
-        }
-        Err(self.exec_error(why))
+        let path = self.env.iter().find(|(key, _)| key == "PATH").map(|(_, value)| value.as_os_str());
+        self.c_string(&search(&self.program, path).map_err(|errno| self.exec_error(errno))?)
     }
 
     fn c_string(&self, text: &OsStr) -> Result<CString, LaunchError> {
@@ -238,6 +219,29 @@ impl Launch {
         };
         Ok((program, kept))
     }
+}
+
+/// The file that execvp(3) would execute for this name, with this value of `PATH`. ENOENT, or EACCES where a file of that name may not be executed.
+pub fn search(name: &OsStr, path: Option<&OsStr>) -> Result<OsString, Errno> {
+    if name.is_empty() {
+        return Err(Errno::NOENT);
+    }
+    if name.as_bytes().contains(&b'/') {
+        return Ok(name.to_owned());
+    }
+    let mut why = Errno::NOENT;
+    for dir in path.map_or(&b"/bin:/usr/bin"[..], OsStr::as_bytes).split(|&b| b == b':') {
+        let dir = if dir.is_empty() { Path::new(".") } else { Path::new(OsStr::from_bytes(dir)) };
+        let file = dir.join(name);
+        if !file.is_file() {
+            continue;
+        }
+        match rustix::fs::access(&file, Access::EXEC_OK) {
+            Ok(()) => return Ok(file.into_os_string()),
+            Err(e) => why = e.into(),
+        }
+    }
+    Err(why)
 }
 
 /// Whether the last task under a listener's filter is gone: it polls HUP then (Linux 5.8).

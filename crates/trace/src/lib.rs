@@ -71,7 +71,7 @@ pub use attach::{AttachError, DetachError};
 pub use call::{Call, Returned};
 pub use config::{Config, Stopper, Turn};
 pub use error::Error;
-pub use launch::{Launch, LaunchError, Launched};
+pub use launch::{Launch, LaunchError, Launched, search};
 pub use memory::{Memory, Text, TextEnd};
 pub use observer::{End, Observer, Resume};
 pub use state::{Halted, Running, Stopped, Wait, Zombie};

@@ -34,13 +34,14 @@ pub fn run(name: &str, n: Option<usize>) -> anyhow::Result<bool> {
     println!("{}", system::line());
     match name {
         "table" => table().map(|()| true),
+        "room" => room::rows(&Programs::build()?).map(|()| true),
         "storm" => storm::drill(n.unwrap_or(1_000_000)),
         "eintr" => eintr::table(n.unwrap_or(20_000)).map(|()| true),
         "pipelines" => eintr::pipelines(n.unwrap_or(100_000)),
         "race" => race::drill(n.unwrap_or(1_000_000)),
         "kill" => end::kill(n.unwrap_or(1000)),
         "leak" => end::leak(n.unwrap_or(10_000)),
-        _ => bail!("no {name:?}; there are table, storm, eintr, pipelines, race, kill, leak"),
+        _ => bail!("no {name:?}; there are table, room, storm, eintr, pipelines, race, kill, leak"),
     }
 }
 
@@ -63,20 +64,26 @@ fn notified(programs: &Programs, effort: Effort) -> anyhow::Result<()> {
     let (floor, asks) = (programs.path("floor"), programs.path("asks"));
     let waits =
         |how: &str| [exe.as_os_str(), HELPER.as_ref(), how.as_ref(), programs.dir().as_os_str()].map(ToOwned::to_owned);
-    let bare = [floor.as_os_str(), asks.as_os_str(), CALLS.as_ref()].map(ToOwned::to_owned);
+    let bare =
+        |place: &str| [floor.as_os_str(), place.as_ref(), asks.as_os_str(), CALLS.as_ref()].map(ToOwned::to_owned);
     for (place, before) in [("free CPUs", None), ("one CPU", Some("0"))] {
-        for how in ["wait", "hall"] {
-            let (mut theirs, mut ours) = (Vec::new(), Vec::new());
-            for _ in 0..effort.rounds {
-                theirs.push(each(before, &bare)?);
-                ours.push(each(before, &waits(how))?);
-            }
-            let name = match how {
-                "wait" => format!("notified call, {place}; floor: RECV and SEND in C"),
-                _ => format!("  supervised by the thread for all boxes, {place}"),
-            };
-            measure::row(&name, median(&mut theirs), median(&mut ours), (how == "wait").then_some(1.15));
+        let (mut apart, mut beside, mut ours, mut hall) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..effort.rounds {
+            apart.push(each(before, &bare("apart"))?);
+            ours.push(each(before, &waits("wait"))?);
+            hall.push(each(before, &waits("hall"))?);
+            beside.push(each(before, &bare("beside"))?);
         }
+        let (apart, beside, ours) = (median(&mut apart), median(&mut beside), median(&mut ours));
+        let name = format!("notified call, {place}; floor: RECV and SEND in C");
+        measure::row(&name, apart, ours, Some(1.15));
+        measure::row(
+            &format!("  supervised by the thread for all boxes, {place}"),
+            apart,
+            median(&mut hall),
+            Some(1.15),
+        );
+        measure::row(&format!("  floor in one session with its program, {place}"), beside, ours, None);
     }
     Ok(())
 }
@@ -108,6 +115,10 @@ fn each(cpu: Option<&str>, words: &[std::ffi::OsString]) -> anyhow::Result<f64> 
 /// Our side of the first row, in a process of its own, so that it can be kept on one CPU.
 pub fn helper(how: &str, dir: &str) -> anyhow::Result<bool> {
     let dir = Path::new(dir);
+    if how == "hot" {
+        println!("{}", room::hot(dir)?);
+        return Ok(true);
+    }
     let mut command = boxed(&[dir.join("asks").as_os_str(), CALLS.as_ref()], profile(dir)?)?;
     command.handler(|| Echo);
     let report = match how {

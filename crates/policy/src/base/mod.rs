@@ -60,6 +60,17 @@ pub struct BaseRule {
 /// The family name of rules that allow, in [`strict_rules`].
 pub const ALLOW: &str = "allow";
 
+/// Calls that pass under every base: the kernel makes `restart_syscall` on a program's behalf, handlers return by `rt_sigreturn`, and whatever
+/// has begun must be able to end.
+#[must_use]
+pub fn always_rules(arch: Arch) -> Vec<BaseRule> {
+    let mut rules = Rules::new(arch);
+    for call in ["restart_syscall", "rt_sigreturn", "sigreturn", "exit", "exit_group"] {
+        rules.add(ALLOW, call, &[], Action::Allow);
+    }
+    rules.list
+}
+
 /// The table of a deny list: what no rule denies is allowed.
 #[must_use]
 pub fn default_table(arch: Arch, ptrace: bool) -> Table {

@@ -274,21 +274,8 @@ pub(super) fn lower(
         say(&plan, report, sink);
         return Ok(Some(plan));
     }
-    let (mut spec, base_name, mut base_rules) = match which {
-        Base::Default => {
-            let rules = base::default_rules(arch, ptrace);
-            (base::filter(base::table(arch, &[], Action::Allow)), "default".to_owned(), named(rules))
-        }
-        Base::Strict => {
-            let rules = base::strict_rules(arch);
-            let default = Action::Errno(errno::EPERM);
-            (base::filter(base::table(arch, &[], default)), "strict".to_owned(), named(rules))
-        }
-        Base::Oci(path) => {
-            let (filter, rules) = oci(path, caps, host).map_err(|message| sink.wrong(message))?;
-            (filter, path.display().to_string(), rules)
-        }
-    };
+    let (mut spec, base_name, mut base_rules) =
+        based(which, ptrace, caps, &|path| host.text(path)).map_err(|message| sink.wrong(message))?;
     let mut rules = network.map(|plan| network::refusals(plan, arch)).unwrap_or_default();
     rules.extend(over(&syscalls.rules, arch).map_err(|message| sink.wrong(message))?);
     rules.extend(missing.rules(arch));
@@ -367,9 +354,49 @@ fn named(rules: Vec<base::BaseRule>) -> Vec<Named> {
     rules.into_iter().map(one).collect()
 }
 
-fn oci(path: &std::path::Path, caps: &KernelCaps, host: &dyn Host) -> Result<(Filter, Vec<Named>), String> {
-    let text = host.text(path).map_err(|e| format!("syscalls.base: {path:?}: {e}; name a readable file"))?;
-    let env = tipstaff_oci_seccomp::Env { arch: caps.arch, kernel: caps.release, caps: &[] };
+/// The rules that a base stands for, and its name.
+type Based = (Filter, String, Vec<Named>);
+
+fn based(which: &Base, ptrace: bool, caps: &KernelCaps, text: &Text<'_>) -> Result<Based, String> {
+    let arch = caps.arch;
+    let of =
+        |default, name: &str, rules| (base::filter(base::table(arch, &[], default)), name.to_owned(), named(rules));
+    Ok(match which {
+        Base::Default => of(Action::Allow, "default", base::default_rules(arch, ptrace)),
+        Base::Strict => of(Action::Errno(errno::EPERM), "strict", base::strict_rules(arch)),
+        Base::Nothing => of(Action::Errno(errno::ENOSYS), "nothing", base::always_rules(arch)),
+        Base::Oci(path) => {
+            let (filter, rules) = oci(path, caps, text)?;
+            (filter, path.display().to_string(), rules)
+        }
+    })
+}
+
+/// How the text of a file is had.
+type Text<'a> = dyn Fn(&std::path::Path) -> Result<String, String> + 'a;
+
+/// What a profile's `[syscalls]` mean by themselves, as a filter: base and rules, without what a missing namespace or a network list adds.
+///
+/// # Errors
+/// If a file that the profile names cannot be read or evaluated, or if the rules name what is not there.
+pub fn meaning(profile: &Profile, caps: &KernelCaps, text: &Text<'_>) -> Result<Filter, String> {
+    let which = profile.syscalls.base.as_ref().unwrap_or(&Base::Default);
+    let ptrace = profile.isolation.guest_ptrace.unwrap_or(GuestPtrace::Native) == GuestPtrace::Native;
+    let (mut filter, _, base_rules) = based(which, ptrace, caps, text)?;
+    let mut rules = over(&profile.syscalls.rules, caps.arch)?;
+    rules.extend(base_rules);
+    let table =
+        filter.table_mut(caps.arch).ok_or_else(|| format!("syscalls.base: no rules for {}", caps.arch.name()))?;
+    table.rules.clear();
+    for Named { syscall, rule, .. } in rules {
+        table.push(syscall, rule);
+    }
+    Ok(filter)
+}
+
+fn oci(path: &std::path::Path, caps: &KernelCaps, text: &Text<'_>) -> Result<(Filter, Vec<Named>), String> {
+    let text = text(path).map_err(|e| format!("syscalls.base: {path:?}: {e}; name a readable file"))?;
+    let env = tipstaff_oci_seccomp::Env { arch: caps.arch, kernel: caps.release, caps: &[], form: None };
     let imported = tipstaff_oci_seccomp::import(&text, &env).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut filter = imported.filter;
     let mut rules = Vec::new();

@@ -176,7 +176,7 @@ fn cpu(plan: &mut LimitPlan, caps: &KernelCaps, sink: &mut Sink) {
     if caps.cgroup.cpu {
         sink.full("limits.cpu", "control group CPU account", Cost::Timer);
     } else {
-        let why = "no control group: of children whose parent ignores SIGCHLD, only what a sample saw is counted";
+        let why = "no control group: of children whose parent ignores SIGCHLD, only what a sample saw is counted, a lower bound";
         sink.full_but("limits.cpu", "CPU clocks of all tasks, and wait4 in the keeper", why, Cost::Sampling);
     }
 }
@@ -192,7 +192,8 @@ fn throttle(percent: u64, caps: &KernelCaps, sink: &mut Sink) -> ThrottleBy {
         ThrottleBy::Cgroup
     } else {
         let why = "no cpu control group: all tasks are stopped and continued, up to ten times a second, which programs that \
-                   handle SIGCONT or are traced inside the box can see";
+                   handle SIGCONT or are traced inside the box can see; of children whose parent ignores SIGCHLD, only what a \
+                   sample saw is counted";
         sink.full_but(RULE, "SIGSTOP and SIGCONT to every process", why, Cost::Sampling);
         ThrottleBy::Stops
     }

@@ -35,7 +35,7 @@ pub use account::FIXED_FROM;
 pub use engine::EnginePlan;
 #[cfg(test)]
 pub(crate) use filter::stock_filter;
-pub use filter::{DeniedCall, FilterPlan, SECRET_WORDS};
+pub use filter::{DeniedCall, FilterPlan, SECRET_WORDS, meaning};
 pub use host::{Host, Kind, Surroundings};
 pub use ids::IdPlan;
 pub use landlock::{LandlockPlan, Rights};

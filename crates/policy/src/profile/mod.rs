@@ -17,6 +17,7 @@ mod isolation;
 mod limits;
 mod load;
 mod network;
+mod of_filter;
 mod program;
 mod read;
 mod syscalls;

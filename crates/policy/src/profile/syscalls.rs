@@ -11,6 +11,8 @@ pub enum Base {
     Default,
     /// An allow list.
     Strict,
+    /// An allow list with nothing on it: what the rules do not allow is ENOSYS. For profiles that were recorded.
+    Nothing,
     /// An OCI seccomp profile (`linux.seccomp`, or the form of Docker and containers-common).
     Oci(PathBuf),
 }

@@ -148,6 +148,7 @@ impl Profile {
             None => {}
             Some(Base::Default) => out.pair("base", "\"default\""),
             Some(Base::Strict) => out.pair("base", "\"strict\""),
+            Some(Base::Nothing) => out.pair("base", "\"nothing\""),
             Some(Base::Oci(file)) => {
                 let text = path(file)?;
                 // Without a slash or its ending it would be a word.

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use tipstaff_abi::errno;
-use tipstaff_decode::{Call, Value};
+use tipstaff_decode::{Call, Value, says};
 
 use crate::text::{call_text, shown, value_text};
-use crate::touch::{Descriptors, address, first_fd, says};
+use crate::touch::{Descriptors, address, first_fd};
 
 /// Failing calls that are kept of a process, the last ones.
 const FAILURES: usize = 2_000;

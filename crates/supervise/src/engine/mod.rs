@@ -21,7 +21,7 @@ pub(crate) use exec::Approved;
 pub(crate) use notify::Answered;
 pub use notify::Notify;
 pub use ptrace::Ptrace;
-pub(crate) use voice::Said;
+pub(crate) use voice::{Said, Voice};
 
 /// Who asks the handlers of a box.
 #[derive(Debug, Default)]

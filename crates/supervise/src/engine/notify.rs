@@ -1,4 +1,4 @@
-//! The notify engine: handlers are asked in the session's own loop.
+//! The notify engine: handlers are asked in the session's own loop, or by the thread that receives for it.
 //!
 //! Each notification is answered once, by its type. What takes time is deferred to the pool, and the call waits with its
 //! notification; what a handler has looked at of an exec is compared when it has happened ([`super::guard`]). A caller whose deferred call a signal would have
@@ -179,7 +179,7 @@ impl Notify {
             let _ = call.refuse(errno::EPERM.into());
             return Answered::Done;
         };
-        if self.guard.births().comes_again(tid) {
+        if self.registers && self.guard.births().comes_again(tid) {
             // It has been decided about, and a tracer waits for what comes of it.
             call.proceed_unjudged();
             return Answered::Done;

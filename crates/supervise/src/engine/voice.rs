@@ -28,7 +28,7 @@ pub(crate) struct Said {
 
 /// Both ends of the conversation.
 #[derive(Clone, Debug)]
-pub(super) struct Voice {
+pub(crate) struct Voice {
     said: Arc<Mutex<Said>>,
     news: Arc<OwnedFd>,
 }

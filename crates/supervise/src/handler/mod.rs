@@ -187,7 +187,7 @@ impl Action {
     }
 }
 
-/// Is asked before a call is made. `&mut self`, on one thread: no lock is needed. It must not block: [`Action::defer`].
+/// Is asked before a call is made. `&mut self`: one call at a time, so no lock is needed; not always by the same thread. It must not block: [`Action::defer`].
 pub trait Handler: Send {
     /// The calls it wants to see, by the architecture that the box runs on. Asked once, before the box starts.
     fn wants(&self, arch: Arch) -> SyscallSet;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::fs::{FileType, fstat};
+use rustix::fs::{FileType, Stat, fstat};
 use tipstaff_sys::{peek, pidfd};
 
 use crate::procfs::read;
@@ -29,7 +29,16 @@ pub(super) fn look(sockets: &[(i32, String)], device: u64, buffer: &mut Vec<u8>)
             continue;
         }
         match fd.parse().ok().and_then(|number| pidfd::get_fd(pidfd::open(*pid).ok()?.as_fd(), number).ok()) {
-            Some(socket) => flight.descend(&socket, waiting, device, DEPTH, buffer),
+            Some(socket) => {
+                let memfds = &mut flight.memfds;
+                let whole = each(&socket, waiting, buffer, &mut |_, stat| {
+                    let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+                    if regular && stat.st_dev == device {
+                        memfds.insert(stat.st_ino, stat.st_blocks.unsigned_abs() * 512);
+                    }
+                });
+                flight.unknown |= !whole;
+            }
             None => flight.unknown = true,
         }
     }
@@ -37,38 +46,36 @@ pub(super) fn look(sockets: &[(i32, String)], device: u64, buffer: &mut Vec<u8>)
 }
 
 /// Descriptors that wait in a socket: `scm_fds` in proc_pid_fdinfo(5), Linux 5.13. 0 for anything else.
-fn waiting(fdinfo: &str, buffer: &mut Vec<u8>) -> u64 {
+pub(crate) fn waiting(fdinfo: &str, buffer: &mut Vec<u8>) -> u64 {
     let text = read(fdinfo, buffer).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("scm_fds:"));
     line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
 }
 
-impl Flight {
-    fn descend(&mut self, socket: &OwnedFd, waiting_here: u64, device: u64, depth: u32, buffer: &mut Vec<u8>) {
-        let Ok(found) = peek::descriptors(socket.as_fd()) else {
-            self.unknown = true;
-            return;
-        };
-        // Fewer than there are: too many for us, or a message without bytes, which can be seen only once.
-        self.unknown |= found.cut || (found.fds.len() as u64) < waiting_here;
-        for fd in found.fds {
-            let Ok(stat) = fstat(&fd) else { continue };
-            match FileType::from_raw_mode(stat.st_mode) {
-                FileType::RegularFile if stat.st_dev == device => {
-                    self.memfds.insert(stat.st_ino, stat.st_blocks.unsigned_abs() * 512);
-                }
-                FileType::Socket => {
-                    let inner = waiting(&format!("/proc/self/fdinfo/{}", fd.as_raw_fd()), buffer);
-                    if inner > 0 && depth > 0 {
-                        self.descend(&fd, inner, device, depth - 1, buffer);
-                    } else {
-                        self.unknown |= inner > 0;
-                    }
-                }
-                _ => {}
-            }
+/// Shows every descriptor that waits in a socket, `waiting` of them, and in the sockets that wait there. False: some could not be looked at.
+pub(crate) fn each(socket: &OwnedFd, waiting: u64, buffer: &mut Vec<u8>, see: &mut dyn FnMut(&OwnedFd, &Stat)) -> bool {
+    descend(socket, waiting, DEPTH, buffer, see)
+}
+
+fn descend(
+    socket: &OwnedFd,
+    waiting_here: u64,
+    depth: u32,
+    buffer: &mut Vec<u8>,
+    see: &mut dyn FnMut(&OwnedFd, &Stat),
+) -> bool {
+    let Ok(found) = peek::descriptors(socket.as_fd()) else { return false };
+    // Fewer than there are: too many for us, or a message without bytes, which can be seen only once.
+    let mut whole = !found.cut && (found.fds.len() as u64) >= waiting_here;
+    for fd in found.fds {
+        let Ok(stat) = fstat(&fd) else { continue };
+        see(&fd, &stat);
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Socket {
+            let inner = waiting(&format!("/proc/self/fdinfo/{}", fd.as_raw_fd()), buffer);
+            whole &= inner == 0 || (depth > 0 && descend(&fd, inner, depth - 1, buffer, see));
         }
     }
+    whole
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! mappings for shared memory ([`shared`]). From then on the bound starts from what was found, and grows with the processes' figures
 //! and faults, so that a box of many copies is not looked at dearly for ever.
 
-mod flight;
+pub(crate) mod flight;
 mod group;
 mod mapped;
 mod pace;

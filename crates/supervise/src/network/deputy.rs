@@ -209,7 +209,7 @@ fn serve(
         if let Some((stub, names)) = stub
             && asked
         {
-            stub.serve(names);
+            stub.serve(names, &mut |name| tighten.unknown(name));
         }
         let mut count = [0u8; 8];
         let _ = rustix::io::read(bell, &mut count);

@@ -70,8 +70,8 @@ fn question(query: &[u8]) -> Option<Question> {
     Some(Question { name, kind: word(query, at)?, class: word(query, at + 2)?, end: at + 4 })
 }
 
-/// The response to a message; None for what is no query at all.
-pub(super) fn answer(query: &[u8], names: &Names, datagram: bool) -> Option<Vec<u8>> {
+/// The response to a message; None for what is no query at all. `unknown` hears of a name that does not exist here.
+pub(super) fn answer(query: &[u8], names: &Names, datagram: bool, unknown: &mut dyn FnMut(&str)) -> Option<Vec<u8>> {
     let (id, flags) = (word(query, 0)?, word(query, 2)?);
     if query.len() < HEADER || flags & RESPONSE != 0 {
         return None;
@@ -87,6 +87,7 @@ pub(super) fn answer(query: &[u8], names: &Names, datagram: bool) -> Option<Vec<
     };
     let said = &query[HEADER..asked.end];
     let Some((_, addresses)) = names.iter().find(|(name, _)| name.eq_ignore_ascii_case(&asked.name)) else {
+        unknown(&asked.name);
         return Some(message(id, kept | NO_SUCH_NAME, said, &[]));
     };
     if asked.class != IN {
@@ -149,7 +150,7 @@ mod tests {
             ("example.test".to_owned(), vec![IpAddr::from([192, 0, 2, 7]), "2001:db8::7".parse().expect("an address")]),
             ("many.test".to_owned(), many),
         ];
-        let bytes = answer(query, &names, true)?;
+        let bytes = answer(query, &names, true, &mut |_| ())?;
         assert_eq!(bytes[..2], query[..2], "the id");
         assert!(bytes[2] & 0x80 != 0, "a response");
         Some((word(&bytes, 2).expect("flags") & 0xf, word(&bytes, 6).expect("a count")))
@@ -169,7 +170,7 @@ mod tests {
     #[test]
     fn the_address_stands_at_the_end() {
         let names = [("example.test".to_owned(), vec![IpAddr::from([192, 0, 2, 7])])];
-        let bytes = answer(&query("example.test", A), &names, true).expect("an answer");
+        let bytes = answer(&query("example.test", A), &names, true, &mut |_| ()).expect("an answer");
         assert_eq!(bytes[bytes.len() - 6..], [0, 4, 192, 0, 2, 7]);
     }
 
@@ -177,9 +178,9 @@ mod tests {
     fn what_does_not_fit_a_datagram_is_asked_for_again() {
         let many: Vec<IpAddr> = (1..100).map(|n| IpAddr::from([192, 0, 2, n])).collect();
         let names = [("many.test".to_owned(), many)];
-        let short = answer(&query("many.test", A), &names, true).expect("an answer");
+        let short = answer(&query("many.test", A), &names, true, &mut |_| ()).expect("an answer");
         assert!(short.len() <= DATAGRAM && short[2] & 2 != 0, "truncated");
-        let whole = answer(&query("many.test", A), &names, false).expect("an answer");
+        let whole = answer(&query("many.test", A), &names, false, &mut |_| ()).expect("an answer");
         assert_eq!((word(&whole, 6), whole[2] & 2), (Some(99), 0));
     }
 

@@ -66,12 +66,12 @@ impl Stub {
         self.streams.iter().map(|stream| stream.until).min()
     }
 
-    /// Answers what can be answered without waiting.
-    pub fn serve(&mut self, names: &Names) {
+    /// Answers what can be answered without waiting. `unknown` hears of names that are asked for in vain.
+    pub fn serve(&mut self, names: &Names, unknown: &mut dyn FnMut(&str)) {
         let mut bytes = [0; 4096];
         for _ in 0..TURN {
             let Ok((len, from)) = self.udp.recv_from(&mut bytes) else { break };
-            if let Some(response) = dns::answer(&bytes[..len], names, true) {
+            if let Some(response) = dns::answer(&bytes[..len], names, true, unknown) {
                 // A full queue loses datagrams; resolvers ask again.
                 let _ = self.udp.send_to(&response, from);
             }
@@ -83,13 +83,13 @@ impl Stub {
                 self.streams.push(Stream { socket, read: Vec::new(), unsent: Vec::new(), until: now + IDLE });
             }
         }
-        self.streams.retain_mut(|stream| now < stream.until && stream.serve(names, now));
+        self.streams.retain_mut(|stream| now < stream.until && stream.serve(names, now, unknown));
     }
 }
 
 impl Stream {
     /// False: it is over.
-    fn serve(&mut self, names: &Names, now: Instant) -> bool {
+    fn serve(&mut self, names: &Names, now: Instant, unknown: &mut dyn FnMut(&str)) -> bool {
         let mut bytes = [0; 4096];
         let read = match self.socket.read(&mut bytes) {
             Ok(0) => return false,
@@ -102,7 +102,7 @@ impl Stream {
         while let Some((len, rest)) = self.read.split_first_chunk::<2>() {
             let len = usize::from(u16::from_be_bytes(*len));
             let Some(query) = rest.get(..len) else { break };
-            let Some(response) = dns::answer(query, names, false) else { return false };
+            let Some(response) = dns::answer(query, names, false, unknown) else { return false };
             let Ok(size) = u16::try_from(response.len()) else { return false };
             self.unsent.extend(size.to_be_bytes());
             self.unsent.extend(response);
@@ -138,7 +138,7 @@ mod tests {
         let client = UdpSocket::bind("127.0.0.1:0").expect("bind");
         client.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
         client.send_to(QUERY, udp).expect("send");
-        stub.serve(&names);
+        stub.serve(&names, &mut |_| ());
         let mut bytes = [0; 512];
         let (len, from) = client.recv_from(&mut bytes).expect("an answer");
         assert_eq!((from, &bytes[len - 4..len]), (udp.into(), &[192, 0, 2, 1][..]));
@@ -146,13 +146,13 @@ mod tests {
         let mut stream = TcpStream::connect(tcp).expect("connect");
         stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
         stream.write_all(&[0, QUERY.len() as u8]).expect("send");
-        stub.serve(&names);
+        stub.serve(&names, &mut |_| ());
         stream.write_all(QUERY).expect("send");
-        stub.serve(&names);
+        stub.serve(&names, &mut |_| ());
         let len = stream.read(&mut bytes).expect("an answer");
         assert_eq!(bytes[len - 4..len], [192, 0, 2, 1]);
         drop(stream);
-        stub.serve(&names);
+        stub.serve(&names, &mut |_| ());
         assert_eq!(stub.streams.len(), 0, "what is closed is forgotten");
     }
 }

@@ -1,17 +1,20 @@
 //! Taking the network away from a box that runs.
 //!
 //! First the rules, then what is there: whatever is made on a guest's behalf is looked at again when it has been made, so it is either refused
-//! or found among the sockets of the box. A descriptor that is in flight (SCM_RIGHTS, not yet received) is in nobody's table and stays open.
+//! or found among the sockets of the box. A descriptor that is in flight (SCM_RIGHTS, not yet received) is in nobody's table, but in the receive queue of
+//! a unix socket of the box; what waits there and cannot be looked at is thrown away. Not found is what waits in a connection that nobody has accepted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::net::{AddressFamily, Shutdown, shutdown, sockopt};
+use rustix::fs::Stat;
+use rustix::net::{AddressFamily, RecvFlags, Shutdown, recv, shutdown, sockopt};
 use tipstaff_sys::pidfd;
 
 use super::deputy::ring;
+use crate::memory::flight;
 
 /// A connection that was accepted, or a descriptor that moved, while the first look went past it is found by the second: nobody can make more.
 const LOOKS: usize = 2;
@@ -22,7 +25,12 @@ pub struct Tighten {
     dropped: Arc<AtomicBool>,
     /// Wakes who makes calls for the box.
     bell: Arc<Mutex<Option<Arc<OwnedFd>>>>,
+    /// Names that the box has asked its name server for in vain, and how often.
+    unknown: Arc<Mutex<BTreeMap<String, u64>>>,
 }
+
+/// Names of which is told that they were asked for.
+const NAMES: usize = 256;
 
 impl Tighten {
     /// From now on nobody can be reached, and nobody can listen. Of the processes that `processes` names (all of the box, by their ids here; asked
@@ -47,6 +55,25 @@ impl Tighten {
         self.dropped.load(Ordering::SeqCst)
     }
 
+    /// A name was asked for that no rule names. Of what no host is called nothing is told: a guest chooses these bytes.
+    pub(super) fn unknown(&self, name: &str) {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        if name.is_empty() || !name.bytes().all(plain) {
+            return;
+        }
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(times) = unknown.get_mut(name) {
+            *times += 1;
+        } else if unknown.len() < NAMES {
+            unknown.insert(name.to_owned(), 1);
+        }
+    }
+
+    /// The names that were asked for in vain, and how often. They are told once.
+    pub(crate) fn unknown_names(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut self.unknown.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub(super) fn wakes(&self, bell: &Arc<OwnedFd>) {
         *self.bell.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(bell));
     }
@@ -65,18 +92,37 @@ fn numbers(path: &str) -> impl Iterator<Item = i32> + use<> {
 }
 
 fn shut_process(process: i32, shut: &mut BTreeSet<u64>) {
+    let mut buffer = Vec::new();
     for tid in numbers(&format!("/proc/{process}/task")) {
         if tid != process && pidfd::shares_files(tid, process) {
             continue;
         }
         let Ok(owner) = pidfd::for_files(tid, || process) else { continue };
         for number in numbers(&format!("/proc/{process}/task/{tid}/fd")) {
-            if let Ok(socket) = pidfd::get_fd(owner.as_fd(), number)
-                && shut_socket(&socket)
-                && let Ok(stat) = rustix::fs::fstat(&socket)
-            {
-                shut.insert(stat.st_ino);
+            let Ok(socket) = pidfd::get_fd(owner.as_fd(), number) else { continue };
+            if shut_socket(&socket) {
+                shut.extend(rustix::fs::fstat(&socket).map(|stat| stat.st_ino));
+                continue;
             }
+            let waiting = flight::waiting(&format!("/proc/{process}/task/{tid}/fdinfo/{number}"), &mut buffer);
+            let mut see = |fd: &OwnedFd, stat: &Stat| {
+                if shut_socket(fd) {
+                    shut.insert(stat.st_ino);
+                }
+            };
+            if waiting > 0 && !flight::each(&socket, waiting, &mut buffer, &mut see) {
+                throw_away(&socket);
+            }
+        }
+    }
+}
+
+/// Receives what waits, and closes what comes along.
+fn throw_away(socket: &OwnedFd) {
+    // As many as a queue holds; somebody may go on sending, but nothing that leads anywhere.
+    for _ in 0..65_536 {
+        if !recv(socket, &mut [0; 65_536], RecvFlags::DONTWAIT).is_ok_and(|(got, _)| got > 0) {
+            return;
         }
     }
 }
@@ -109,5 +155,41 @@ mod tests {
         assert_eq!(ours.read(&mut byte).expect("its end"), 0);
         child.kill().expect("kill");
         child.wait().expect("wait");
+    }
+
+    /// A unix socket to which something has been sent, in `boxes` of such sockets.
+    fn in_flight(what: OwnedFd, boxes: usize) -> OwnedFd {
+        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType};
+        (0..boxes).fold(what, |what, _| {
+            let flags = SocketFlags::CLOEXEC;
+            let (from, to) =
+                rustix::net::socketpair(AddressFamily::UNIX, SocketType::DGRAM, flags, None).expect("a pair");
+            let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            let fds = [what.as_fd()];
+            assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+            let sent = rustix::net::sendmsg(from, &[std::io::IoSlice::new(b"x")], &mut control, SendFlags::empty());
+            assert_eq!(sent, Ok(1));
+            to
+        })
+    }
+
+    #[test]
+    fn what_is_in_flight_is_shut_too_and_what_is_too_deep_is_thrown_away() {
+        for (boxes, counted) in [(1, 1), (3, 1), (6, 0)] {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+            let theirs = TcpStream::connect(listener.local_addr().expect("bound")).expect("connect");
+            let (mut ours, _) = listener.accept().expect("accept");
+            let queue = in_flight(theirs.into(), boxes);
+            let mut child = Command::new("sleep").arg("60").stdin(Stdio::from(queue)).spawn().expect("sleep(1)");
+            ours.set_read_timeout(Some(Duration::from_millis(100))).expect("a time");
+            let mut byte = [0];
+            assert!(ours.read(&mut byte).is_err(), "the control: the connection is open");
+            assert_eq!(Tighten::default().drop_network(|| [child.id() as i32]), counted, "{boxes} deep");
+            ours.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
+            assert_eq!(ours.read(&mut byte).expect("its end"), 0, "{boxes} deep");
+            child.kill().expect("kill");
+            child.wait().expect("wait");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Taking things away from a box that runs. There is no way to give anything back.
 
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
@@ -158,6 +159,11 @@ impl Restrict {
         self.0.state.try_lock().ok()?.surface.as_ref().and_then(what)
     }
 
+    /// Names that the box has asked for in vain, and how often.
+    pub(crate) fn unknown_names(&self) -> BTreeMap<String, u64> {
+        self.lock().network.as_ref().map(Tighten::unknown_names).unwrap_or_default()
+    }
+
     /// What was taken, as the report wants it.
     pub(crate) fn said(&self) -> Vec<Enforcement> {
         self.lock().said.clone()
@@ -188,7 +194,7 @@ impl Restrict {
     }
 
     /// Nobody can be reached from now on: calls with an address and listen(2) are denied, those that wait as well,
-    /// and the sockets of TCP and UDP that are there are shut down; one that is in flight (SCM_RIGHTS) is not. Unsupported in a box that
+    /// and the sockets of TCP and UDP that are there are shut down, in flight (SCM_RIGHTS) too, unless in a unix connection that nobody has accepted. Unsupported in a box that
     /// shares the network of its caller without rules by address (`--net host` alone).
     pub fn drop_network(&self) -> io::Result<Dropped> {
         self.hold("drop_network".to_owned(), |surface, network, _| match network {

@@ -3,12 +3,14 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use tipstaff_policy::lower::ProcessesBy;
+use tipstaff_abi::Arch;
+use tipstaff_policy::lower::{DeniedCall, ProcessesBy};
 use tipstaff_report::{Cause, Coverage, Ending, Event, Limit, Outcome, RunError};
 use tipstaff_sys::wait::Status;
 use tipstaff_sys::{clock, signal};
 
 use super::Session;
+use crate::policy_fn::Restrict;
 use crate::relay::Moved;
 use crate::usage;
 
@@ -34,8 +36,8 @@ impl Session {
             restrict.close();
             self.rules.extend(restrict.said());
         }
-        let last = self.options.engine.finish();
-        self.hear(last);
+        self.hear_the_last();
+        self.count_unknown_names();
         self.collected.output = self.options.count_output.then_some(self.counted_output);
         self.last_events();
         let lost = self.keeper.is_lost();
@@ -62,7 +64,7 @@ impl Session {
         let error = error.or_else(|| self.fault.take().map(|words| RunError::new("handler", None, words)));
         self.keeper.finish();
         self.cgroup = None;
-        let denials = std::mem::take(&mut self.denials);
+        let denials = self.close();
         Outcome {
             ending,
             cause: self.cause,
@@ -75,6 +77,25 @@ impl Session {
             enforcement: std::mem::take(&mut self.rules),
             error,
             seccomp_sigsys_is_kill: self.listener.is_none() && self.filter.is_some(),
+        }
+    }
+
+    /// Its name server has said that they do not exist.
+    fn count_unknown_names(&self) {
+        let names = self.options.restrict.as_ref().map(Restrict::unknown_names).unwrap_or_default();
+        let arch = Arch::native().map_or("", |arch| arch.name());
+        for (name, times) in names {
+            let call = DeniedCall {
+                syscall: "sendto".to_owned(),
+                arch: arch.to_owned(),
+                rule: format!(
+                    "network rules by name: {name} is named by none, so the box's name server does not know it"
+                ),
+                kill: false,
+                errno: 0,
+                allow_with: Some(format!("--net tcp://{name}")),
+            };
+            self.answers().denials.count(call, [0; 6], None, times);
         }
     }
 

@@ -115,6 +115,9 @@ impl Session {
             self.time_over(Cause::Cpu, Limit::Cpu, used);
         } else {
             let pause = ((limit - used) / self.cpus).max(MS);
+            // Without a control group a child can have lived and gone meanwhile, and left nothing behind.
+            let counted = self.cgroup.as_ref().is_some_and(|group| group.cpu_version().is_some());
+            let pause = if counted { pause } else { pause.min(self.collected.cpu.pause()) };
             self.due.cpu = Some(clock::monotonic_ns().max(now) + pause);
         }
     }

@@ -1,35 +1,38 @@
 //! The loop over one box.
 
+mod answers;
 mod custody;
 mod due;
 mod end;
 mod limits;
+mod receiver;
 mod streams;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::time::Timespec;
 use tipstaff_launch::Launched;
-use tipstaff_notify::{Listener, Next};
+use tipstaff_notify::Listener;
 use tipstaff_policy::lower::{FilterPlan, LimitPlan, Plan};
 use tipstaff_report::{Cause, Event, Outcome};
 use tipstaff_sys::clock;
 use tipstaff_sys::keeper::{Keeper, Remote};
 
 use crate::account::Shortage;
-use crate::denials::Denials;
-use crate::engine::{Answered, Engine, Said};
+use crate::engine::{Engine, Said};
 use crate::forks::Refused;
 use crate::memory::Sampler;
 use crate::policy_fn::{Restrict, Surface};
 use crate::procfs;
 use crate::relay::{Relay, Sink};
 use crate::usage::Collected;
+use answers::{Answers, Pace};
 pub use custody::{Attendant, Look, LookProcess};
 use due::Due;
+use receiver::Receiver;
 
 /// What a session relays and listens to beside its box.
 #[derive(Debug, Default)]
@@ -63,6 +66,7 @@ mod token {
     pub const ENGINE: u64 = 7;
     pub const THREADS: u64 = 8;
     pub const ATTENDANT: u64 = 9;
+    pub const RECEIVER: u64 = 10;
     pub const RELAY: u64 = 16;
 }
 
@@ -70,10 +74,6 @@ const MS: u64 = 1_000_000;
 /// The kill of a keeper that does not answer, after this.
 const HARD_KILL_NS: u64 = 1000 * MS;
 const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-/// Notifications answered in one go.
-const BUDGET: usize = 64;
-/// How soon a signal is seen that a caller should take whose call is being decided.
-const SIGNALS_EVERY: u64 = 10 * MS;
 
 /// One box under supervision.
 #[derive(Debug)]
@@ -93,8 +93,13 @@ pub struct Session {
     due: Due,
     custody: custody::Custody,
     attendant: Option<Box<dyn Attendant>>,
+    /// Shared with the receiver.
+    answers: Arc<Mutex<Answers>>,
     /// More than one call waited when we looked last.
     crowded: bool,
+    pace: Pace,
+    /// Has the listener, as long as calls follow each other.
+    receiver: Option<Receiver>,
     cpus: u64,
     memory_pause: u64,
     sampler: Sampler,
@@ -102,7 +107,6 @@ pub struct Session {
     interrupts: u32,
     cause: Option<(Cause, u64)>,
     events: Vec<Event>,
-    denials: Denials,
     collected: Collected,
     counted_output: u64,
     /// What failed in a handler or in the engine.
@@ -133,7 +137,13 @@ impl Session {
             due: Due::new()?,
             custody: custody::Custody::new(plan, u64::from(cpus.max(1)), started),
             attendant: None,
+            answers: Arc::new(Mutex::new(Answers {
+                engine: std::mem::take(&mut options.engine),
+                ..Answers::default()
+            })),
             crowded: false,
+            pace: Pace::default(),
+            receiver: None,
             cpus: u64::from(cpus.max(1)),
             memory_pause: MS,
             sampler: Sampler::new(plan.limits.memory.map(|(bytes, _)| bytes), u64::from(cpus), started),
@@ -141,7 +151,6 @@ impl Session {
             interrupts: 0,
             cause: None,
             events: Vec::new(),
-            denials: Denials::default(),
             collected: Collected::default(),
             counted_output: 0,
             fault: None,
@@ -166,8 +175,9 @@ impl Session {
                 lowered: false,
             });
         }
-        if let Engine::Notify(notify) = &mut session.options.engine {
-            notify.start(session.keeper.pid());
+        let ancestor = session.keeper.pid();
+        if let Engine::Notify(notify) = &mut session.answers().engine {
+            notify.start(ancestor);
         }
         session.register()?;
         session.first_deadlines(started);
@@ -183,10 +193,11 @@ impl Session {
         if let Some(listener) = &self.listener {
             add(listener.as_fd(), token::LISTENER, EventFlags::IN)?;
         }
-        if let Some(news) = self.options.engine.news() {
+        let answers = self.answers();
+        if let Some(news) = answers.engine.news() {
             add(news, token::ENGINE, EventFlags::IN)?;
         }
-        if let Engine::Notify(notify) = &self.options.engine
+        if let Engine::Notify(notify) = &answers.engine
             && let Some(ends) = notify.ends()
         {
             add(ends, token::THREADS, EventFlags::IN)?;
@@ -275,10 +286,7 @@ impl Session {
             self.unpark();
         }
         if procfs::was_blind() {
-            // Limits that nobody can look at hold nobody.
-            let words = "the supervisor has no descriptor left (RLIMIT_NOFILE), so it cannot watch the box";
-            self.fault.get_or_insert_with(|| words.to_owned());
-            self.kill(Cause::SupervisorFault);
+            self.hear(Said { lost: Some(procfs::BLIND_WORDS.to_owned()), ..Said::default() });
         }
         if let Some(mut attendant) = self.attendant.take() {
             attendant.turned(self);
@@ -311,100 +319,28 @@ impl Session {
             token::SIGNALS => self.take_signals(),
             token::INPUT => self.feed(),
             token::ENGINE => {
-                let said = self.options.engine.hear();
+                let said = self.answers().engine.hear();
                 self.hear(said);
                 self.settle();
+                self.watch_waiting();
             }
             token::THREADS => {
-                if let Engine::Notify(notify) = &mut self.options.engine {
+                if let Engine::Notify(notify) = &mut self.answers().engine {
                     notify.part();
                 }
             }
+            token::RECEIVER => self.hear_receiver(),
             token::ATTENDANT => self.attended(),
             token if token >= token::RELAY => self.relay((token - token::RELAY) as usize),
             _ => {}
-        }
-    }
-
-    /// Answers what waits, at most [`BUDGET`] calls, so that one box cannot hold a loop over many.
-    fn serve_listener(&mut self) {
-        for served in 0..BUDGET {
-            let (Some(listener), Some(filter)) = (&self.listener, &self.filter) else { return };
-            // The loop has been told of the first one. Behind it there is mostly none, and looking costs a system call.
-            let next = match served {
-                0 => listener.next_of_ready(),
-                1 if !self.crowded => return self.watch_waiting(),
-                _ => listener.next(),
-            };
-            let call = match next {
-                Ok(Next::Call(call)) => call,
-                Ok(Next::Nothing) | Err(_) => {
-                    self.crowded = served > 1;
-                    return self.watch_waiting();
-                }
-                Ok(Next::Ended) => return,
-            };
-            let answered = match &mut self.options.engine {
-                Engine::Notify(notify) if filter.is_asked(call.data()) => notify.serve(call, &mut self.denials),
-                _ => self.denials.refuse(call, filter),
-            };
-            if answered == Answered::Kill {
-                return self.kill(Cause::Policy);
-            }
-        }
-        self.crowded = true;
-        self.watch_waiting();
-    }
-
-    fn settle(&mut self) {
-        if let Engine::Notify(notify) = &mut self.options.engine
-            && notify.settle(&mut self.denials) == Answered::Kill
-        {
-            self.kill(Cause::Policy);
-        }
-    }
-
-    /// While calls wait for slow decisions, their callers' signals are looked at.
-    fn watch_waiting(&mut self) {
-        if let Engine::Notify(notify) = &self.options.engine
-            && notify.has_waiting()
-        {
-            self.due.signals.get_or_insert_with(|| clock::monotonic_ns() + SIGNALS_EVERY);
-        }
-    }
-
-    fn look_at_signals(&mut self, now: u64) {
-        self.due.signals = None;
-        if let Engine::Notify(notify) = &mut self.options.engine {
-            notify.interrupt();
-            self.due.signals = notify.has_waiting().then_some(now + SIGNALS_EVERY);
-        }
-    }
-
-    fn hear(&mut self, said: Said) {
-        for (call, (args, pid, times)) in said.denied {
-            self.denials.count(call, args, Some(pid), times);
-        }
-        self.denials.dropped += said.dropped;
-        if let Some(words) = said.fault {
-            self.fault.get_or_insert(words);
-        }
-        if let Some(at) = said.kill {
-            // The tracer has said so before it killed, and we may hear of the end first.
-            if self.cause.is_none() && self.keeper.ended_ns().is_none_or(|ended| at <= ended) {
-                self.cause = Some((Cause::Policy, at.saturating_sub(self.keeper.started_ns())));
-            }
-            self.kill(Cause::Policy);
-        }
-        if let Some(words) = said.lost {
-            self.fault.get_or_insert(words);
-            self.kill(Cause::SupervisorFault);
         }
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
+        // Its handlers end here and now, whoever still holds the rest.
+        *self.answers() = Answers { closed: true, ..Answers::default() };
         if let Some(restrict) = &self.options.restrict {
             restrict.close();
         }

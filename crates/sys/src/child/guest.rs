@@ -8,7 +8,7 @@ use tipstaff_abi::bpf::Insn;
 use super::{CStrings, ChildFd, quoted};
 use crate::raw::{Errno, addr, addr_mut, call, call_retry, ptr, word};
 use crate::rlimit::{self, Rlimit};
-use crate::{capability, clock, landlock, pty, seccomp, signal};
+use crate::{capability, clock, close_range, landlock, pty, seccomp, signal};
 
 /// One step of the guest's first process.
 #[derive(Debug)]
@@ -233,11 +233,8 @@ fn step(op: &GuestOp, state: &mut State) -> Result<(), Errno> {
         GuestOp::NewSession => plain(libc::SYS_setsid, [0; 6]),
         GuestOp::JoinCgroup(parent, tasks) => join(*parent, tasks),
         GuestOp::DupTo(from, to) => plain(libc::SYS_dup3, [word(*from), word(*to), 0, 0, 0, 0]),
-        GuestOp::CloseRange(first, last) => close_range(*first, *last, 0),
-        GuestOp::CloexecFrom(first) => {
-            const CLOSE_RANGE_CLOEXEC: usize = 4;
-            close_range(*first, u32::MAX, CLOSE_RANGE_CLOEXEC)
-        }
+        GuestOp::CloseRange(first, last) => close_range::close(*first, *last),
+        GuestOp::CloexecFrom(first) => close_range::cloexec_from(*first),
         GuestOp::Terminal { ptmx, channel, size } => terminal(ptmx, *channel, *size),
         GuestOp::ClearGroups => plain(libc::SYS_setgroups, [0; 6]),
         GuestOp::Gid(id) => plain(libc::SYS_setresgid, [*id as usize, *id as usize, *id as usize, 0, 0, 0]),
@@ -300,30 +297,6 @@ fn gate(arrived: i32, open: i32, supervisor: i32) -> Result<(), Errno> {
     // SAFETY: eight bytes of a local.
     unsafe { call_retry(libc::SYS_write, [word(arrived), addr(&one), 8, 0, 0, 0])? };
     super::told_to_go(open, supervisor)
-}
-
-fn close_range(first: u32, last: u32, flags: usize) -> Result<(), Errno> {
-    // SAFETY: integers.
-    match unsafe { call(libc::SYS_close_range, [first as usize, last as usize, flags, 0, 0, 0]) } {
-        Ok(_) => Ok(()),
-        Err(Errno::NOSYS | Errno::INVAL) => {
-            // Linux before 5.9 or 5.11, or a container that hides the call: one by one, up to the limit that
-            // bounded every number handed out so far.
-            let end = rlimit::get(rlimit::RLIMIT_NOFILE).map_or(4096, |(_, hard)| hard.min(1 << 20)) as u32;
-            for fd in first..=last.min(end) {
-                // SAFETY: integers; EBADF is what most of them answer.
-                let _ = unsafe {
-                    if flags == 0 {
-                        call(libc::SYS_close, [fd as usize, 0, 0, 0, 0, 0])
-                    } else {
-                        call(libc::SYS_fcntl, [fd as usize, libc::F_SETFD as usize, libc::FD_CLOEXEC as usize, 0, 0, 0])
-                    }
-                };
-            }
-            Ok(())
-        }
-        Err(e) => Err(e),
-    }
 }
 
 /// Executes the list; returns only when a step failed: its index and errno. Says when the program started. Child-safe.

@@ -5,6 +5,7 @@ mod crowd;
 #[allow(dead_code, reason = "shared with the tests of handlers")]
 #[path = "../handlers/guests.rs"]
 mod guests;
+mod hot;
 mod inside;
 mod killed;
 mod race;

@@ -119,12 +119,13 @@ fn base(section: &Section<'_>) -> Result<Option<Base>, Error> {
     match text {
         "default" => Ok(Some(Base::Default)),
         "strict" => Ok(Some(Base::Strict)),
+        "nothing" => Ok(Some(Base::Nothing)),
         _ if text.contains('/') || text.ends_with(".json") => Ok(section.path("base")?.map(Base::Oci)),
         _ => {
             let error = ValueError::UnknownWord {
                 text: text.to_owned(),
-                nearest: nearest(text, ["default", "strict"]).map(str::to_owned),
-                choices: vec!["default".into(), "strict".into(), "the path of an OCI profile".into()],
+                nearest: nearest(text, ["default", "strict", "nothing"]).map(str::to_owned),
+                choices: vec!["default".into(), "strict".into(), "nothing".into(), "the path of an OCI profile".into()],
             };
             section.at("base", span, Err(error))
         }

@@ -1,0 +1,4 @@
+//! What the record crate promises to those who call it.
+
+mod learn;
+mod library;

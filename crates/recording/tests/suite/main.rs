@@ -1,0 +1,6 @@
+//! What the recording crate promises.
+
+mod any;
+mod coverage;
+mod laws;
+mod schema;
