@@ -232,7 +232,12 @@ static void chld(int sig, siginfo_t *info, void *context) {
     }
 }
 
+static int several;
+
 static void tell_news(void) {
+    // After SIGKILL several threads end at once, and SIGCHLD does not queue.
+    if (several)
+        nnews = 0;
     // SIGCHLD does not queue. What comes with the end of a group-stop may or may not be lost.
     for (int i = 0; i < nnews; i++)
         if (news[i].code == CLD_CONTINUED) {
@@ -600,6 +605,7 @@ static void act(struct tracee *t) {
         }
     }
     if (rnd(60) == 0) {
+        several = 1;
         printf("  kill %s\n", error(REQ(PTRACE_KILL, t->pid, 0, 0)));
         t->stopped = 0;
         waits_for(t->pid);
