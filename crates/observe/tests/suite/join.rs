@@ -6,7 +6,7 @@ use std::process::Command;
 use tipstaff_observe::{Error, Options, Target};
 use tipstaff_testkit::guest;
 
-use crate::kit::{Waiting, complete, count};
+use crate::kit::{Waiting, complete, count, small};
 use crate::observer;
 
 /// A control group of its own, removed at the end.
@@ -144,5 +144,17 @@ fn the_machines_own_namespace_is_refused() {
     match observer.record(&Target::PidNamespace(waiting.pid()), &Options::default()) {
         Err(Error::MachineNamespace(pid)) => assert_eq!(pid, waiting.pid()),
         other => panic!("{own:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn what_the_recorder_itself_does_is_in_no_recording() {
+    let observer = observer!(&small());
+    let Some(group) = Group::new("nobody") else { tipstaff_testkit::skip!("no control group can be made") };
+    // More than there are pages, so that each is used again, and is free while others begin.
+    for n in 0..64 {
+        let recording = observer.record(&Target::Cgroup(group.0.clone()), &Options::default()).expect("recording");
+        let observed = recording.stop().expect("observed");
+        assert_eq!(observed.calls, [], "recording {n} of an empty group");
     }
 }
