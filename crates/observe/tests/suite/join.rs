@@ -158,3 +158,28 @@ fn what_the_recorder_itself_does_is_in_no_recording() {
         assert_eq!(observed.calls, [], "recording {n} of an empty group");
     }
 }
+
+#[test]
+fn a_pid_namespace_that_is_shared_is_not_the_container_s() {
+    let observer = observer!();
+    // A pod: its first process began the namespace, the container's did not.
+    let mut pod = Command::new("unshare");
+    pod.args(["--pid", "--fork", "sh", "-c", "sleep 1000 & read line; mkdir --version; kill $!"]);
+    let mut pod = pod.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).spawn().expect("unshare");
+    let child = |pid: u32| -> Option<u32> {
+        std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?.trim().parse().ok()
+    };
+    let container = || child(child(pod.id())?);
+    crate::kit::wait_until("the container", || {
+        container().is_some_and(|pid| {
+            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "sleep")
+        })
+    });
+    let init = container().expect("the container").cast_signed();
+    let target = Target::Container { init, cgroups: Vec::new() };
+    let recording = observer.record(&target, &Options::default()).expect("recording");
+    drop(pod.stdin.take());
+    pod.wait().expect("the pod's end");
+    let observed = recording.stop().expect("observed");
+    assert_eq!([count(&observed, "execve"), count(&observed, "write")], [0, 0], "{:?}", observed.calls);
+}
