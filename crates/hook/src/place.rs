@@ -234,8 +234,8 @@ impl Place {
         for entry in entries.flatten() {
             let name = entry.file_name();
             let Some(id) = name.to_str().and_then(|name| name.strip_suffix(".end")) else { continue };
-            let old = statat(&self.dir, &name, AtFlags::SYMLINK_NOFOLLOW)
-                .is_ok_and(|found| now - found.st_mtime as i64 > DAY_S);
+            let old =
+                statat(&self.dir, &name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|found| now - found.st_mtime > DAY_S);
             if old && let Ok(Found::Dead(card)) = self.look(id) {
                 self.remove(id, &card);
             }

@@ -47,7 +47,7 @@ pub struct Task {
 #[serde(rename_all = "lowercase")]
 pub enum Request {
     /// Record this; the lock of the container's card comes along. The answer is a [`Hello`].
-    Record(Card),
+    Record(Box<Card>),
     /// The container of this id has ended. The answer is an [`End`], when it is on disk.
     Finish(String),
 }

@@ -108,7 +108,7 @@ impl Server {
             Some((Request::Record(card), Some(lock))) => {
                 let id = card.id.clone();
                 let lock = Claim::inherited(lock);
-                let hello = match Job::start(recorder, card, lock) {
+                let hello = match Job::start(recorder, *card, lock) {
                     Ok((job, notes)) => {
                         jobs.insert(id.clone(), job);
                         Hello::Ready(notes)
