@@ -54,6 +54,22 @@ pub fn by_ending(path: &Path) -> Option<Format> {
     })
 }
 
+/// Of two results at one place the second would replace the first.
+pub fn apart<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), String> {
+    let mut known = Vec::new();
+    for path in paths {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // Where there is no such directory, that is told by whoever opens it.
+        let place =
+            parent.canonicalize().unwrap_or_else(|_| parent.to_owned()).join(path.file_name().unwrap_or_default());
+        if known.contains(&place) {
+            return Err(format!("-o {}: given twice; name another file", path.display()));
+        }
+        known.push(place);
+    }
+    Ok(())
+}
+
 impl Output {
     /// Looks at the place: an output that cannot be written is said before anything runs.
     pub fn open(path: &Path, format: Option<Format>) -> Result<Self, String> {
@@ -74,9 +90,7 @@ impl Output {
 
     /// All of them; two at one place would be one.
     pub fn open_all(paths: &[PathBuf], format: Option<Format>) -> Result<Vec<Self>, String> {
-        if let Some(twice) = paths.iter().enumerate().find(|(at, path)| paths[..*at].contains(path)) {
-            return Err(format!("-o {}: given twice", twice.1.display()));
-        }
+        apart(paths)?;
         paths.iter().map(|path| Self::open(path, format)).collect()
     }
 
