@@ -168,8 +168,11 @@ both!(too_many_rules, |user| {
     ran.check(!ran.out().contains("STARTED"), "the program was started");
 });
 
-both!(what_later_issues_bring_is_refused_clearly, |user| {
-    refused(&witness().option("--guest-ptrace", "emulate").as_user(user).go(), 125, &["guest_ptrace"]);
+both!(engines_that_cannot_be_had_are_refused_clearly, |user| {
+    let emulated = |engine| witness().option("--guest-ptrace", "emulate").option("--engine", engine).as_user(user).go();
+    refused(&emulated("native"), 125, &["guest_ptrace"]);
+    refused(&emulated("notify"), 125, &["guest_ptrace"]);
+    emulated("auto").expect_ok();
     witness().option("--engine", "notify").as_user(user).go().expect_ok();
     // Somebody else's filter has the one listener that a chain may have.
     let without = Machine::Without(Without::Listener);

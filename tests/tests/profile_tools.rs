@@ -274,6 +274,9 @@ both!(verify_tells_what_is_refused_and_heal_adds_it, |user| {
         .expect_exit(0);
     let ran = go(user, &place, &["verify", "p.json", "--recording", "mkdir.rec"]);
     ran.expect_exit(1);
+    // A command has no set-up: what was not looked at agrees with every profile.
+    let ran = go(user, &place, &["verify", "p.json", "--phases", "setup", "--recording", "mkdir.rec"]);
+    ran.expect_error_line(125, &["nothing was recorded", "--phases"]);
     let ran = go(user, &place, &["heal", "p.json", "-o", "healed.json", "--recording", "mkdir.rec"]);
     ran.expect_exit(0);
     ran.check(ran.err().contains("added x86_64 mkdir"), "what was added is told");

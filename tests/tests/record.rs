@@ -338,6 +338,8 @@ both!(bad_input_is_one_line, |user| {
     wrong(&["-o", "profile.xyz"], &["/bin/true"], &["profile.xyz", "--format"]);
     wrong(&["-o", "/nowhere/p.json"], &["/bin/true"], &["/nowhere/p.json"]);
     wrong(&["-o", "a.json", "-o", "a.json"], &["/bin/true"], &["given twice"]);
+    wrong(&["-o", "a.json", "-o", "./a.json"], &["/bin/true"], &["given twice"]);
+    wrong(&["-o", "a.json", "--recording", "a.json"], &["/bin/true"], &["given twice"]);
     wrong(&["--floor", "no-such-floor"], &["/bin/true"], &["no-such-floor", "docker-default"]);
     wrong(&["--flush", "0s"], &["/bin/true"], &["--flush"]);
     wrong(&["--cgroup", "/etc"], &[], &["/etc", "no control group"]);
@@ -465,6 +467,27 @@ both!(a_store_keeps_every_run_and_merging_counts_them, |user| {
     again.expect_exit(0).expect_stdout("");
     let text = |name: &str| fs::read_to_string(place.join(name)).expect("a recording");
     assert_eq!(text("all.rec"), text("again.rec"));
+});
+
+both!(what_a_command_leaves_behind_does_not_hold_the_recorder, |user| {
+    for backend in backends(user) {
+        let place = Scratch::new(user);
+        let file = place.join("seen.rec");
+        let options = ["-q", "--backend", backend, "--recording", file.to_str().expect("text")];
+        let left = record(&options, &["sh", "-c", "trap '' TERM; sleep 1000 & echo $!; exit 3"]).as_user(user).start();
+        left.await_output("\n", 1);
+        // It has ended a moment later; nobody else tells when.
+        std::thread::sleep(Duration::from_millis(500));
+        left.signal(Signal::TERM);
+        assert!(left.ends(Duration::from_secs(20)), "{backend}: asked to stop");
+        let ran = left.finish_anyhow();
+        ran.expect_exit(3);
+        assert_eq!(reasons(&read(&file)), ["still_running"], "{backend}");
+        let sleeper: i32 = ran.out().trim().parse().expect("a process id");
+        if let Some(pid) = rustix::process::Pid::from_raw(sleeper) {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+    }
 });
 
 /// A control group of a test, removed at its end.

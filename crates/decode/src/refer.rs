@@ -1,7 +1,7 @@
 //! What a call refers to: its paths and its descriptors.
 
 use crate::{
-    Call, Value,
+    Arg, Call, Value,
     index::{self, Entry},
     kind::{Kind, Params},
 };
@@ -11,15 +11,7 @@ use crate::{
 /// The target of symlink(2) is text and not looked up; it is none of them. A path that could not be read is not there either.
 #[must_use]
 pub fn paths(call: &Call) -> Vec<&[u8]> {
-    let Some(Entry { spec: Some(spec), .. }) = index::find(call.arch, call.number) else { return Vec::new() };
-    let Params::Fixed(params) = spec.params else {
-        // Of the calls with changing parameters, those that take a path call it so.
-        let named = call.args.iter().filter(|arg| matches!(arg.name, "pathname" | "path"));
-        return named.filter_map(|arg| bytes(&arg.value)).collect();
-    };
-    let shown = params.iter().filter(|(_, kind)| !matches!(kind, Kind::Skip(_)));
-    let paths = shown.zip(&call.args).filter(|((_, kind), _)| matches!(kind, Kind::Path));
-    paths.filter_map(|(_, arg)| bytes(&arg.value)).collect()
+    located(call).into_iter().filter_map(|located| located.path).collect()
 }
 
 /// A path that a call looks up, and from where.
@@ -34,23 +26,46 @@ pub struct Located<'a> {
 /// As [`paths`], with the directories that they start at, and those that could not be read. Null pointers are no paths.
 #[must_use]
 pub fn located(call: &Call) -> Vec<Located<'_>> {
-    let Some(Entry { spec: Some(spec), .. }) = index::find(call.arch, call.number) else { return Vec::new() };
-    let Params::Fixed(params) = spec.params else {
-        return paths(call).into_iter().map(|path| Located { directory: None, path: Some(path) }).collect();
-    };
-    let shown = params.iter().filter(|(_, kind)| !matches!(kind, Kind::Skip(_)));
     let mut before = None;
     let mut found = Vec::new();
-    for ((_, kind), arg) in shown.zip(&call.args) {
-        if matches!(kind, Kind::Path) && arg.value != Value::Address(0) {
+    for (part, arg) in parts(call) {
+        if part == Part::Path && arg.value != Value::Address(0) {
             found.push(Located { directory: before, path: bytes(&arg.value) });
         }
-        before = match (kind, &arg.value) {
-            (Kind::Dirfd, Value::Fd { number, .. }) => Some(*number),
+        before = match (part, &arg.value) {
+            (Part::Directory, Value::Fd { number, .. }) => Some(*number),
             _ => None,
         };
     }
     found
+}
+
+/// What an argument is to the names of files.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Directory,
+    Path,
+    None,
+}
+
+fn parts(call: &Call) -> Vec<(Part, &Arg)> {
+    let Some(Entry { spec: Some(spec), .. }) = index::find(call.arch, call.number) else { return Vec::new() };
+    let Params::Fixed(params) = spec.params else {
+        // Calls with changing parameters that take a path, as open(2), name them so.
+        let named = |arg: &Arg| match arg.name {
+            "dirfd" => Part::Directory,
+            "pathname" | "path" => Part::Path,
+            _ => Part::None,
+        };
+        return call.args.iter().map(|arg| (named(arg), arg)).collect();
+    };
+    let shown = params.iter().filter(|(_, kind)| !matches!(kind, Kind::Skip(_)));
+    let of_kind = |kind: &Kind| match kind {
+        Kind::Dirfd => Part::Directory,
+        Kind::Path => Part::Path,
+        _ => Part::None,
+    };
+    shown.zip(&call.args).map(|((_, kind), arg)| (of_kind(kind), arg)).collect()
 }
 
 /// Whether a flag or a name stands anywhere in the arguments.

@@ -73,6 +73,9 @@ struct Seccomp {
 #[derive(Deserialize)]
 struct Namespace {
     r#type: String,
+    /// One that is there already, which this container shares.
+    #[serde(default)]
+    path: Option<String>,
 }
 
 impl Bundle {
@@ -97,7 +100,8 @@ impl Bundle {
         }
         if let Some(linux) = config.linux {
             let spaces = linux.namespaces.unwrap_or_default();
-            bundle.pid_namespace = spaces.iter().any(|space| space.r#type == "pid");
+            let own = |space: &Namespace| space.path.as_ref().is_none_or(String::is_empty);
+            bundle.pid_namespace = spaces.iter().any(|space| space.r#type == "pid" && own(space));
             // An empty profile is none, and one that allows everything refuses nothing.
             bundle.filtered = linux.seccomp.is_some_and(|seccomp| {
                 let allows = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", ""].contains(&seccomp.default_action.as_str());
@@ -129,6 +133,8 @@ mod tests {
         let text =
             br#"{"process":{"args":null,"capabilities":null},"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW"}}}"#;
         assert_eq!(Bundle::parse(text).expect("a bundle"), Bundle::default());
+        let text = br#"{"linux":{"namespaces":[{"type":"pid","path":"/proc/7/ns/pid"}]}}"#;
+        assert_eq!(Bundle::parse(text).expect("a bundle"), Bundle::default(), "another container's namespace");
         assert_eq!(Bundle::parse(b"{}").expect("a bundle"), Bundle::default());
     }
 

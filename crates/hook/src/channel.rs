@@ -42,12 +42,25 @@ fn socket(flags: SocketFlags) -> rustix::io::Result<OwnedFd> {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags | SocketFlags::CLOEXEC, None)
 }
 
-/// Sends one message.
-pub fn send(to: &OwnedFd, message: &impl Serialize, with: Option<BorrowedFd<'_>>) -> std::io::Result<()> {
+/// Whether a message fits into a packet.
+///
+/// # Errors
+/// It does not.
+pub fn fits(message: &impl Serialize) -> std::io::Result<()> {
+    encode(message).map(drop)
+}
+
+fn encode(message: &impl Serialize) -> std::io::Result<Vec<u8>> {
     let text = serde_json::to_vec(message)?;
     if text.len() > MOST {
         return Err(std::io::Error::other(format!("a message of {} bytes, and {MOST} is the most", text.len())));
     }
+    Ok(text)
+}
+
+/// Sends one message.
+pub fn send(to: &OwnedFd, message: &impl Serialize, with: Option<BorrowedFd<'_>>) -> std::io::Result<()> {
+    let text = encode(message)?;
     let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut room);
     let fds = with.map(|fd| [fd]);

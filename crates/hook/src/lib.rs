@@ -104,15 +104,11 @@ fn started(place: &Place, state: &State, pid: i32, options: &Options, log: &Log)
         Choice::Ours(value) => value,
         Choice::Absent => return Ok(Done::Nothing(format!("no annotation {KEY}: not recorded"))),
         Choice::Others(others) => {
-            let others = others.join(", ");
-            return Ok(Done::Nothing(format!("the annotation is for {others}, and this is {name}: not recorded")));
+            return Ok(Done::Nothing(format!("the annotation is for {others:?}, and this is {name:?}: not recorded")));
         }
     };
     let annotation = Annotation::parse(value)?;
     let output = annotation.output(&state.id, &name)?;
-    for path in [&output, &publish::recording_of(&output)] {
-        tipstaff_artifact::Target::below(&options.roots, path).map_err(|e| Error::Output(e.to_string()))?;
-    }
     let card = Card {
         id: state.id.clone(),
         name,
@@ -126,11 +122,19 @@ fn started(place: &Place, state: &State, pid: i32, options: &Options, log: &Log)
         roots: options.roots.clone(),
         flush_ms: u64::try_from(options.flush.as_millis()).unwrap_or(u64::MAX),
     };
+    publish::check(&card).map_err(Error::Output)?;
     let task = Task { runtime_dir: options.runtime_dir.clone(), log: options.log_path() };
-    Ok(match start::start(place, &card, &task, options.time_limit, log)? {
-        Some(notes) => Done::Records(notes),
-        None => Done::Nothing("recorded already".to_owned()),
-    })
+    if let Some(notes) = start::start(place, &card, &task, options.time_limit, log)? {
+        return Ok(Done::Records(notes));
+    }
+    // An id is unique for one runtime and its root only. The card of the other may not be written yet: then it is the same container's, at two stages.
+    match place.read::<Card>(&card.id, "run") {
+        Some(other) if other.pid != card.pid => Err(Error::Start(format!(
+            "another container {} is recorded, process {}; give this one another id, or its runtime a --runtime-dir of its own",
+            card.id, other.pid
+        ))),
+        _ => Ok(Done::Nothing("recorded already".to_owned())),
+    }
 }
 
 /// Who runs us, as far as the name says it: a runtime, or at poststop an engine.

@@ -30,9 +30,30 @@ fn counts(phase: Phase) -> bool {
     LearnOptions::default().phases.contains(&phase)
 }
 
+/// Whether a profile could be written if the container did nothing: what stands in its way is told before the container starts, and not when all
+/// that was recorded is lost.
+///
+/// # Errors
+/// The output may not be there, or holds something else; nothing can be added to the input profile, or to what is there.
+pub fn check(card: &Card) -> Result<(), String> {
+    let (profile, beside) = targets(card)?;
+    let told = |why: String| format!("{:?}: {why}", card.output);
+    let there = there(&profile).map_err(told)?;
+    if there.is_some() {
+        kept(&beside)?;
+    }
+    let Some(arch) = tipstaff_abi::Arch::native() else { return Ok(()) };
+    let nothing = oci::learn::Learned { arch, calls: Vec::new(), about: Vec::new() };
+    compose(card, there.as_ref(), &nothing).map(drop).map_err(told)
+}
+
+fn targets(card: &Card) -> Result<(Target, Target), String> {
+    let target = |path: &Path| Target::below(&card.roots, path).map_err(|e| e.to_string());
+    Ok((target(&card.output)?, target(&recording_of(&card.output))?))
+}
+
 fn write(place: &Place, card: &Card, run: Run) -> Result<(), String> {
-    let profile = Target::below(&card.roots, &card.output).map_err(|e| e.to_string())?;
-    let beside = Target::below(&card.roots, &recording_of(&card.output)).map_err(|e| e.to_string())?;
+    let (profile, beside) = targets(card)?;
     // From here to the end nobody else writes: what is there is read, added to, and put back.
     let _lock = place.outputs().map_err(|e| e.to_string())?;
     let there = there(&profile)?;

@@ -30,6 +30,9 @@ pub fn start(
     limit: Duration,
     log: &Log,
 ) -> Result<Option<Vec<String>>, Error> {
+    let ask = Request::Record(Box::new(card.clone()));
+    // What never fits would else be tried again until the deadline.
+    channel::fits(&ask).map_err(|e| failed("what the container's configuration says is too long", e))?;
     place.sweep();
     let Some(mut claim) = place.claim(&card.id)? else { return Ok(None) };
     let deadline = Instant::now() + limit;
@@ -39,7 +42,7 @@ pub fn start(
             let to = collector(place, task, deadline, log)?.ok_or_else(late)?;
             let lock = claim.share().map_err(|e| failed("its card", e))?;
             // A collector that is about to end takes nothing any more: another is found.
-            if channel::send(&to, &Request::Record(Box::new(card.clone())), Some(lock.as_fd())).is_err() {
+            if channel::send(&to, &ask, Some(lock.as_fd())).is_err() {
                 continue;
             }
             match channel::receive::<Hello>(&to, deadline) {

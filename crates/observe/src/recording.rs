@@ -93,7 +93,8 @@ impl Recording {
                 }
                 let inum = seed::pid_namespace(*init)?;
                 let own = seed::pid_namespace(std::process::id().cast_signed());
-                if inum != MACHINE && own.ok() != Some(inum) {
+                // One that its first process has not begun is shared with others, whose calls are not its.
+                if inum != MACHINE && own.ok() != Some(inum) && seed::begins_pid_namespace(*init) {
                     self.add_pidns(inner, inum)?;
                 }
                 seeds.tree(*init)?;

@@ -250,6 +250,14 @@ pub(crate) fn any_filter(process: i32) -> bool {
     numbers(&format!("/proc/{process}/task")).into_iter().any(|thread| under_filter(process, thread))
 }
 
+/// Whether a process is the first one of its PID namespace.
+pub(crate) fn begins_pid_namespace(process: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    // Before Linux 4.1, or without CONFIG_PID_NS, nobody says so.
+    let inner = status.lines().find_map(|line| line.strip_prefix("NSpid:")?.split_ascii_whitespace().last());
+    inner.is_none_or(|pid| pid == "1")
+}
+
 /// The number of a process's PID namespace.
 pub(crate) fn pid_namespace(process: i32) -> Result<u32, Error> {
     let link = fs::read_link(format!("/proc/{process}/ns/pid")).map_err(|error| match error.kind() {

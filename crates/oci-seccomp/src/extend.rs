@@ -162,14 +162,24 @@ fn give_way(
         let path = format!("syscalls[{at}]");
         let (_, action) = import::entry_action(entry, &path)?;
         let named = entry.names.iter().flatten().chain(&entry.name).any(|name| *name == missing.name);
-        if !named || passes(action) || !import::counts(entry, &path, env, form)? {
+        if !named || !import::counts(entry, &path, env, form)? {
             continue;
         }
-        let clashes = import::region(entry, &path)?.meet(&wanted).map_err(|e| Error::value(&path, e.to_string()))?;
-        if clashes.is_empty() {
-            continue;
+        if passes(action) {
+            // It is allowed for some arguments, and stays so.
+            if missing.partly {
+                continue;
+            }
+            // Whatever hides this entry is about to go, and nobody asked for what it would then allow.
+            warnings.push(format!("{path}: {} was not really allowed there, and is taken out", missing.name));
+        } else {
+            let clashes =
+                import::region(entry, &path)?.meet(&wanted).map_err(|e| Error::value(&path, e.to_string()))?;
+            if clashes.is_empty() {
+                continue;
+            }
+            warnings.push(format!("{path}: {} is no longer refused there with {action}", missing.name));
         }
-        warnings.push(format!("{path}: {} is no longer refused there with {action}", missing.name));
         if let Some(names) = &mut entry.names {
             names.retain(|name| *name != missing.name);
         }
@@ -191,5 +201,31 @@ impl std::fmt::Display for Missing {
             write!(f, " where {}", Region::of(self.arguments.clone()))?;
         }
         write!(f, ": {}", self.action)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tipstaff_abi::{Arch, Sysno};
+
+    use super::*;
+    use crate::learn::{ArgIs, Arguments, LearnedCall};
+    use crate::parse;
+
+    #[test]
+    fn an_entry_that_a_refusal_hid_does_not_come_to_light() {
+        let text = r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":38,"syscalls":[
+            {"names":["personality","mount"],"action":"SCMP_ACT_ERRNO","errnoRet":13},
+            {"names":["personality","read"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":4194304,"op":"SCMP_CMP_EQ"}]}]}"#;
+        let env = Env { arch: Arch::X86_64, kernel: (6, 18), caps: &[], form: None };
+        let nr = Sysno::by_name(Arch::X86_64, "personality").expect("a call").0;
+        let arguments = Arguments::Tuples(vec![vec![ArgIs::int(0, 8)]]);
+        let call = LearnedCall { arch: Arch::X86_64, nr, arguments, note: String::new() };
+        let learned = Learned { arch: Arch::X86_64, calls: vec![call], about: Vec::new() };
+        let made = extend(&parse(text).expect("a profile"), &learned, &env).expect("extended");
+        let filter = evaluate(&made.document, &env).expect("a profile").filter;
+        let meaning = Meaning::of(&filter, Arch::X86_64, nr).expect("few rules");
+        let at = |value| passes(meaning.at(&[value, 0, 0, 0, 0, 0]));
+        assert_eq!([at(8), at(0x40_0000), at(0)], [true, false, false], "{:?}", made.warnings);
     }
 }

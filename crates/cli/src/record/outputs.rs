@@ -54,6 +54,22 @@ pub fn by_ending(path: &Path) -> Option<Format> {
     })
 }
 
+/// Of two results at one place the second would replace the first.
+pub fn apart<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), String> {
+    let mut known = Vec::new();
+    for path in paths {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // Where there is no such directory, that is told by whoever opens it.
+        let place =
+            parent.canonicalize().unwrap_or_else(|_| parent.to_owned()).join(path.file_name().unwrap_or_default());
+        if known.contains(&place) {
+            return Err(format!("-o {}: given twice; name another file", path.display()));
+        }
+        known.push(place);
+    }
+    Ok(())
+}
+
 impl Output {
     /// Looks at the place: an output that cannot be written is said before anything runs.
     pub fn open(path: &Path, format: Option<Format>) -> Result<Self, String> {
@@ -74,9 +90,7 @@ impl Output {
 
     /// All of them; two at one place would be one.
     pub fn open_all(paths: &[PathBuf], format: Option<Format>) -> Result<Vec<Self>, String> {
-        if let Some(twice) = paths.iter().enumerate().find(|(at, path)| paths[..*at].contains(path)) {
-            return Err(format!("-o {}: given twice", twice.1.display()));
-        }
+        apart(paths)?;
         paths.iter().map(|path| Self::open(path, format)).collect()
     }
 
@@ -207,10 +221,32 @@ fn floor_of(name: &std::ffi::OsStr) -> Result<(String, Filter), String> {
                 let known: Vec<&str> = floor::Default::ALL.into_iter().map(floor::Default::as_str).collect();
                 format!("--floor {shown}: {}; name a file, or {}", crate::say::words(&e), known.join(" or "))
             })?;
-            (text, floor::Default::Docker.caps(), None)
+            // Whose document it is says what its engine's containers may.
+            let of_containers =
+                tipstaff_oci_seccomp::parse(&text).is_ok_and(|document| document.form() == Form::Containers);
+            let engine = if of_containers { floor::Default::Containers } else { floor::Default::Docker };
+            (text, engine.caps(), None)
         }
     };
     let env = Env { arch, kernel: release, caps: &caps, form };
     let imported = tipstaff_oci_seccomp::import(&text, &env).map_err(wrong)?;
     Ok((shown.clone(), imported.filter))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_s_file_is_read_as_its_engine_reads_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for default in floor::Default::ALL {
+            let file = dir.path().join("seccomp.json");
+            std::fs::write(&file, default.document().to_json()).expect("a file");
+            let (_, by_file) = floor_of(file.as_os_str()).expect("a floor");
+            let (_, by_name) = floor_of(default.as_str().as_ref()).expect("a floor");
+            let changes = tipstaff_oci_seccomp::compare::compare(&by_name, &by_file).expect("few rules");
+            assert!(changes.is_empty(), "{}: {changes:?}", default.as_str());
+        }
+    }
 }

@@ -42,9 +42,8 @@ pub fn run(args: &Record) -> Result<u8, String> {
     let mask = signal::block(all);
     let target = target(args, mask)?;
     let launched = matches!(target, Target::Command(_));
-    let ours = if launched { SigSet::of(&[SIGTERM, SIGHUP]) } else { all };
     let (events, told) = mpsc::channel();
-    watch_signals(ours, events.clone())?;
+    watch_signals(all, events.clone())?;
     let options = Options {
         backend: args.backend.map(Into::into),
         arguments: true,
@@ -113,7 +112,7 @@ pub fn once(argv: &[OsString], container: Option<&str>, backend: Option<Backend>
     };
     let launched = container.is_none();
     let (events, told) = mpsc::channel();
-    watch_signals(if launched { SigSet::of(&[SIGTERM, SIGHUP]) } else { all }, events.clone())?;
+    watch_signals(all, events.clone())?;
     let options = Options { backend, ..Options::default() };
     let recorder = Recorder::start(&target, options, &events).map_err(|e| e.to_string())?;
     let ended = follow(None, &recorder, &told, launched, &|_| ())?;
@@ -144,7 +143,7 @@ fn follow(
     keep: &dyn Fn(Run),
 ) -> Result<End, String> {
     let mut flush = every.map(|every| Instant::now() + every);
-    let mut asked = false;
+    let (mut asked, mut ended) = (false, false);
     loop {
         let event = match flush {
             Some(at) => told.recv_timeout(at.saturating_duration_since(Instant::now())),
@@ -154,7 +153,11 @@ fn follow(
             Ok(Event::Empty) => return Ok(End::Over),
             Ok(Event::NotExecuted(errno)) => return Ok(End::NotExecuted(errno)),
             Ok(Event::Broken(why)) => return Ok(End::Broken(why)),
-            Ok(Event::Signal(_)) if !launched => return Ok(End::Over),
+            Ok(Event::Ended(_)) => ended = true,
+            // What runs already goes on without us, and so does what a command has left behind.
+            Ok(Event::Signal(_)) if !launched || ended => return Ok(End::Over),
+            // The terminal has told the command itself.
+            Ok(Event::Signal(SIGINT | SIGQUIT)) => {}
             // Handed on; whoever asks twice means it.
             Ok(Event::Signal(signal)) => {
                 recorder.signal(if std::mem::replace(&mut asked, true) { SIGKILL } else { signal })
@@ -171,6 +174,7 @@ fn follow(
 
 impl<'a> Plan<'a> {
     fn new(args: &'a Record) -> Result<Self, String> {
+        super::outputs::apart(args.output.iter().chain(&args.recording))?;
         let mut outputs = Output::open_all(&args.output, args.format)?;
         if let Some(path) = &args.recording {
             outputs.push(Output::open(path, Some(super::args::Format::Recording))?);

@@ -94,7 +94,7 @@ pub fn coverage(recording: &Recording, profiles: &Profiles) {
             format!("{}/{runs}", covered.runs.len()),
             first + 1,
             covered.count,
-            by.unwrap_or_default()
+            say::one_line(by.unwrap_or_default())
         );
     }
     let new: Vec<String> = coverage.new_per_run().iter().map(|new| new.len().to_string()).collect();
@@ -119,7 +119,7 @@ pub fn show(recording: &Recording) {
         println!("run {} {}", at + 1, run.id);
         println!(
             "  {} by {}, Linux {} {}, {}",
-            words::target(&run.target),
+            say::one_line(words::target(&run.target)),
             run.backend.as_str(),
             run.machine.kernel,
             run.machine.arch.name(),
@@ -134,7 +134,13 @@ pub fn show(recording: &Recording) {
             let by: BTreeSet<String> =
                 call.seen.iter().map(|seen| format!("{} {}", seen.phase.as_str(), seen.executable)).collect();
             let by: Vec<String> = by.into_iter().collect();
-            println!("  {:>10} {:<8} {:<24} {}", call.count(), call.arch.name(), call.name, by.join(", "));
+            println!(
+                "  {:>10} {:<8} {:<24} {}",
+                call.count(),
+                call.arch.name(),
+                call.name,
+                say::one_line(by.join(", "))
+            );
         }
     }
 }

@@ -42,6 +42,13 @@ fn run(verify: &Verify) -> Result<u8, String> {
     let mut refused = 0;
     if !(launches && verify.mode == Mode::Enforce) {
         let recording = verify.what.recorded()?;
+        if !saw_anything(&recording, &verify.what.phases()) {
+            return Err(
+                "nothing was recorded in the phases that count, so that nothing can be held against the profile; \
+                        record anew, or name the phases with --phases setup,runtime,workload"
+                    .into(),
+            );
+        }
         let judgement = judge(&filter, &recording, &verify.what.phases()).map_err(|e| e.to_string())?;
         tell(&judgement, recording.len());
         refused += judgement.denied.len();
@@ -53,6 +60,12 @@ fn run(verify: &Verify) -> Result<u8, String> {
         say::note(format_args!("{}: nothing is refused", loaded.name));
     }
     Ok(u8::from(refused > 0))
+}
+
+/// An empty recording agrees with every profile.
+fn saw_anything(recording: &Recording, phases: &[Phase]) -> bool {
+    let mut calls = recording.runs().flat_map(|run| run.calls.iter());
+    calls.any(|call| call.seen.iter().any(|seen| phases.contains(&seen.phase)))
 }
 
 impl What {

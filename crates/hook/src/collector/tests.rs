@@ -14,6 +14,7 @@ use crate::channel;
 use crate::finish::finish;
 use crate::log::Log;
 use crate::place::{COLLECTOR, Claim, Found, Place};
+use crate::publish::check;
 use crate::wire::{Card, End, Hello, Request};
 
 /// Has seen one call more each time that it is asked.
@@ -209,6 +210,37 @@ fn two_with_one_output_add_to_it_and_another_s_file_is_left_alone() {
     collector.join().expect("no panic").expect("a good end");
     let names = names(&setting.at.join("out.json"));
     assert!(["chdir", "read"].iter().all(|name| names.iter().any(|known| known == name)), "{names:?}");
+}
+
+#[test]
+fn what_stands_in_a_profile_s_way_is_told_before_the_start() {
+    let setting = Setting::new();
+    let mut card = setting.card("c1", "web", 1);
+    assert_eq!(check(&card), Ok(()));
+    std::fs::write(setting.at.join("out.json"), "mine").expect("a file");
+    assert!(check(&card).expect_err("another's file").contains("it is there and no profile"));
+    card.output = setting.at.join("other.json");
+    let input = setting.at.join("input.json");
+    std::fs::write(&input, r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#).expect("a file");
+    card.input = Some(input);
+    assert!(check(&card).expect_err("nothing to add").contains("nothing to add"));
+    card.output = setting.at.join("no/such/out.json");
+    assert!(check(&card).expect_err("no directory").contains("make the directory first"));
+    assert!(!setting.at.join("other.json").exists());
+}
+
+#[test]
+fn a_card_that_is_too_long_is_told_at_once() {
+    let setting = Setting::new();
+    let mut card = setting.card("c1", "web", 1);
+    card.bundle.program = Some("\u{1}".repeat(40_000));
+    let task = crate::wire::Task { runtime_dir: setting.at.join("up/hook"), log: setting.at.join("log") };
+    let begun = Instant::now();
+    let limit = Duration::from_secs(60);
+    let started = crate::start::start(&setting.place, &card, &task, limit, &Log::open(&task.log, "-"));
+    assert!(started.expect_err("too long").to_string().contains("too long"));
+    assert!(begun.elapsed() < limit);
+    assert!(matches!(setting.place.look("c1"), Ok(Found::Nobody)), "nothing is left");
 }
 
 #[test]

@@ -44,9 +44,12 @@ impl Gen<'_> {
         self.a.mov(R7, R0);
     }
 
-    /// If the page of R7's state is not in use, to `out`: the recording has ended. Leaves the id in R2 and the page in R3; loses R4, R5.
+    /// If the page of R7's state is not in use, to `out`: the recording has ended, or the state is still empty. Leaves the id in R2 and the page in R3;
+    /// loses R4, R5.
     pub(crate) fn alive(&mut self, out: Label) {
         self.a.load(Size::W, R2, R7, state::ID);
+        // No recording's; and what is live in a page that nobody uses is 0, too.
+        self.a.jump_if32(If::Eq, R2, 0, out);
         self.a.mov32(R3, R2);
         self.a.alu32(e::AND, R3, (self.m.pages - 1).cast_signed());
         self.a.mov32(R4, R3);

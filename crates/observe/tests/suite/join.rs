@@ -6,7 +6,7 @@ use std::process::Command;
 use tipstaff_observe::{Error, Options, Target};
 use tipstaff_testkit::guest;
 
-use crate::kit::{Waiting, complete, count};
+use crate::kit::{Waiting, complete, count, small};
 use crate::observer;
 
 /// A control group of its own, removed at the end.
@@ -145,4 +145,41 @@ fn the_machines_own_namespace_is_refused() {
         Err(Error::MachineNamespace(pid)) => assert_eq!(pid, waiting.pid()),
         other => panic!("{own:?}: {other:?}"),
     }
+}
+
+#[test]
+fn what_the_recorder_itself_does_is_in_no_recording() {
+    let observer = observer!(&small());
+    let Some(group) = Group::new("nobody") else { tipstaff_testkit::skip!("no control group can be made") };
+    // More than there are pages, so that each is used again, and is free while others begin.
+    for n in 0..64 {
+        let recording = observer.record(&Target::Cgroup(group.0.clone()), &Options::default()).expect("recording");
+        let observed = recording.stop().expect("observed");
+        assert_eq!(observed.calls, [], "recording {n} of an empty group");
+    }
+}
+
+#[test]
+fn a_pid_namespace_that_is_shared_is_not_the_container_s() {
+    let observer = observer!();
+    // A pod: its first process began the namespace, the container's did not.
+    let mut pod = Command::new("unshare");
+    pod.args(["--pid", "--fork", "sh", "-c", "sleep 1000 & read line; mkdir --version; kill $!"]);
+    let mut pod = pod.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).spawn().expect("unshare");
+    let child = |pid: u32| -> Option<u32> {
+        std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?.trim().parse().ok()
+    };
+    let container = || child(child(pod.id())?);
+    crate::kit::wait_until("the container", || {
+        container().is_some_and(|pid| {
+            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "sleep")
+        })
+    });
+    let init = container().expect("the container").cast_signed();
+    let target = Target::Container { init, cgroups: Vec::new() };
+    let recording = observer.record(&target, &Options::default()).expect("recording");
+    drop(pod.stdin.take());
+    pod.wait().expect("the pod's end");
+    let observed = recording.stop().expect("observed");
+    assert_eq!([count(&observed, "execve"), count(&observed, "write")], [0, 0], "{:?}", observed.calls);
 }
