@@ -18,6 +18,7 @@ fn installed(tool: &str) -> bool {
 /// Programs that see something else, and why: docs/guest-ptrace.md, "What differs".
 const KNOWN: &[(u32, &str)] = &[
     (106, "a leader is told of although a traced thread of it has not been waited for"),
+    (216, "a leader is told of although a traced thread of it has not been waited for"),
     (156, "an exec goes on although a traced thread of its process has not been waited for"),
 ];
 
