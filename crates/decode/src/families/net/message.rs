@@ -131,7 +131,8 @@ fn control(ctx: &Ctx<'_>, address: u64, len: u64) -> Value {
             shown.push(("cmsg_data", Value::Bytes { bytes: data.to_vec(), cut: false }));
         }
         items.push(Value::Struct(shown));
-        at = at.saturating_add(length).next_multiple_of(word);
+        // The length is the guest's word: one that no memory has ends the list.
+        at = at.saturating_add(length).checked_next_multiple_of(word).unwrap_or(bytes.len());
     }
     if items.is_empty() { Value::Address(address) } else { Value::List { items, more: (at as u64) < len } }
 }
