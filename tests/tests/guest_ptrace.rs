@@ -40,7 +40,7 @@ fn played(ran: &Ran) -> BTreeMap<String, String> {
 /// Random programs, natively twice and in the box. Where the box differs, both are run some times more: a program whose runs differ among
 /// themselves is a race, and the box is right if it does what was seen outside.
 fn compare(from: u32, count: u32) {
-    const ROUNDS: u32 = 8;
+    const ROUNDS: u32 = 24;
     let once = |boxed: bool, from: u32, count: u32| {
         let words = ["ptracediff".to_owned(), from.to_string(), count.to_string()];
         let made = if boxed { emulated(run(words)) } else { plain(words) };

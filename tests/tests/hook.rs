@@ -38,7 +38,14 @@ both!(a_container_that_cannot_be_recorded_does_not_start, |user| {
     let start = |annotation: &str| hook(user, &scratch, &[], &state("creating", 4_000_000, annotation));
     start("relative").expect_error_line(125, &[r#"invalid annotation: must start "if:" or "of:" prefix"#]);
     start("of:x").expect_error_line(125, &["invalid annotation: output file path must be absolute: \"x\""]);
-    start("of:/elsewhere/p.json").expect_error_line(125, &["outside the directories that results may be written to"]);
+    let bundle = scratch.join("bundle");
+    std::fs::create_dir(&bundle).expect("a directory");
+    std::fs::write(bundle.join("config.json"), r#"{"ociVersion":"1.0.2","process":{"args":["sh"]},"linux":{}}"#)
+        .expect("a file");
+    let elsewhere =
+        state("creating", 4_000_000, "of:/elsewhere/p.json").replace("/nonexistent", bundle.to_str().expect("text"));
+    hook(user, &scratch, &[], &elsewhere)
+        .expect_error_line(125, &["outside the directories that results may be written to"]);
     let inside = format!("of:{}/p.json", scratch.path().display());
     start(&inside).expect_error_line(125, &["\"/nonexistent/config.json\": no such file"]);
     let run = hook(user, &scratch, &["--on-error=run"], &state("creating", 4_000_000, "relative"));
