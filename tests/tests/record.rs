@@ -91,6 +91,9 @@ fn strace(command: &[&str]) -> Option<BTreeSet<String>> {
     let text = fs::read_to_string(&file).expect("strace's file");
     let lines = text.lines().filter_map(|line| line.split_once(' ')).map(|(_, rest)| rest.trim_start());
     let calls = lines.filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '_'));
+    // Of a thread that an exec kills at the entry of a call strace finds registers of zeros, which say read(0, …), and never its return.
+    let made = |rest: &&str| !rest.starts_with("read(0,  <unfinished") || text.contains("<... read resumed>");
+    let calls = calls.filter(made);
     Some(calls.filter_map(|rest| Some(format!("x86_64:{}", rest.split_once('(')?.0))).collect())
 }
 
@@ -113,14 +116,9 @@ both!(backends_see_what_strace_sees, |user| {
         &[lifecycle, "thread"],
     ];
     for program in programs {
-        let Some(mut truth) = strace(program) else { skip!("no strace") };
+        let Some(truth) = strace(program) else { skip!("no strace") };
         for backend in backends(user) {
-            let (_, mut run) = recorded(user, backend, &[], program);
-            // No two runs of many threads are alike, so a difference has to be there again.
-            if without_chance(&names(&run)) != without_chance(&truth) {
-                truth = strace(program).expect("strace");
-                run = recorded(user, backend, &[], program).1;
-            }
+            let (_, run) = recorded(user, backend, &[], program);
             // What depends on who one is is not looked at: strace ran as root.
             assert_eq!(without_chance(&names(&run)), without_chance(&truth), "{program:?} by {backend}");
             assert_eq!(run["completeness"]["verdict"], "complete", "{program:?} by {backend}: {run}");
