@@ -91,8 +91,11 @@ fn strace(command: &[&str]) -> Option<BTreeSet<String>> {
     let text = fs::read_to_string(&file).expect("strace's file");
     let lines = text.lines().filter_map(|line| line.split_once(' ')).map(|(_, rest)| rest.trim_start());
     let calls = lines.filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '_'));
-    // Of a thread that an exec kills at the entry of a call strace finds registers of zeros, which say read(0, …), and never its return.
-    let made = |rest: &&str| !rest.starts_with("read(0,  <unfinished") || text.contains("<... read resumed>");
+    // Of a thread that an exec kills at the entry of a call strace finds registers of zeros, which say read(0, …), and never a result.
+    let has_result = |line: &str| !line.contains("<unfinished") && !line.ends_with("= ?");
+    let reads =
+        text.lines().any(|line| (line.contains(" read(") || line.contains("read resumed>")) && has_result(line));
+    let made = |rest: &&str| reads || !rest.starts_with("read(0,");
     let calls = calls.filter(made);
     Some(calls.filter_map(|rest| Some(format!("x86_64:{}", rest.split_once('(')?.0))).collect())
 }
