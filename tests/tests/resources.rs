@@ -208,6 +208,20 @@ macro_rules! roads {
             fn counted_for_an_ordinary_user() {
                 on(Without::UserNamespace, User::Ordinary, "notification of fork, vfork and clone");
             }
+
+            #[test]
+            fn counted_by_a_tracer_for_root() {
+                on(Machine::Traced(Some(Without::Cgroup)), User::Root, "ptrace stops at fork, vfork and clone");
+            }
+
+            #[test]
+            fn counted_by_a_tracer_for_an_ordinary_user() {
+                on(
+                    Machine::Traced(Some(Without::UserNamespace)),
+                    User::Ordinary,
+                    "ptrace stops at fork, vfork and clone",
+                );
+            }
         }
     };
 }

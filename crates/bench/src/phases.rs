@@ -48,6 +48,7 @@ pub fn print() -> anyhow::Result<()> {
         rewrites: false,
         registers: false,
         addresses: false,
+        filters: 0,
     };
     let plan = time("lower", || Ok(lower(&policy, caps, &RealHost::default(), &around)?))?;
     let armed = time("compile the filter", || {

@@ -55,6 +55,17 @@ pub struct NotifResp {
     pub flags: u32,
 }
 
+/// How many filters the calling thread is under (PR_GET_SECCOMP(2const); `Seccomp_filters` of proc_pid_status(5), Linux 5.9, else at least 1).
+pub fn filters() -> u16 {
+    // SAFETY: prctl with integers.
+    if unsafe { call(libc::SYS_prctl, [libc::PR_GET_SECCOMP as usize, 0, 0, 0, 0, 0]) } == Ok(0) {
+        return 0;
+    }
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let count = status.lines().find_map(|line| line.strip_prefix("Seccomp_filters:")?.trim().parse().ok());
+    count.unwrap_or(1)
+}
+
 /// Receives one notification; the descriptor may block. ENOENT: the caller died meanwhile; EINTR: a signal.
 pub fn notif_recv(listener: BorrowedFd<'_>) -> Result<Notif, Errno> {
     // SAFETY: plain data; the kernel demands that the buffer is zeroed.

@@ -350,7 +350,9 @@ impl Command {
         if machine.is_none() {
             self.early = Early::begin(&profile);
         }
-        let machine = machine.unwrap_or_else(|| Machine::quick(limited));
+        // A box that has no listener itself would not notice that its guests cannot have one either.
+        let listener = profile.isolation.guest_listener == Some(profile::GuestListener::Native);
+        let machine = machine.unwrap_or_else(|| if listener { Machine::full() } else { Machine::quick(limited) });
         let here = std::env::current_dir()?;
         if let Some(name) = &self.name {
             // Made before the view is, so that the view can leave it out.
@@ -380,6 +382,7 @@ impl Command {
             rewrites: handlers.rewrites(),
             registers: handlers.knows_processes(),
             addresses: self.makers.iter().any(wants_addresses),
+            filters: tipstaff_sys::seccomp::filters(),
             names: crate::names::resolve(&profile.network)?,
         };
         let host = RealHost::default();
@@ -439,7 +442,7 @@ impl Command {
             EnginePlan::Notify => Engine::Notify(Box::new(Notify::new(handlers)?)),
             _ => {
                 let seam = plan.mediates.then(|| Box::new(Mediator::new(arch)) as Box<dyn Seam>);
-                Engine::Ptrace(Ptrace::start(handlers, seam)?)
+                Engine::Ptrace(Ptrace::start(handlers, seam, plan.trace_data)?)
             }
         };
         Ok((engine, refusals))

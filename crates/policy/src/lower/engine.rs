@@ -6,7 +6,7 @@ use tipstaff_abi::caps::KernelCaps;
 use super::host::Surroundings;
 use super::plan::Cost;
 use super::sink::Sink;
-use crate::profile::{Engine, GuestPtrace, Profile};
+use crate::profile::{Engine, GuestListener, GuestPtrace, Profile};
 
 /// The engine of a box.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,11 +22,15 @@ pub enum EnginePlan {
 
 const NO_LISTENER: &str = "no seccomp listener can be had: the kernel is older than 5.0, or another supervisor's filter has one (EBUSY, a nested box)";
 
+const GUEST_LISTENER: &str = "guest_listener = \"native\"";
+
 const KNOWN: &str = "every process is known before it runs";
 
 /// The engine that would be asked, if anybody has to be; Native where nobody may.
 pub(super) fn available(profile: &Profile, caps: &KernelCaps, around: &Surroundings) -> EnginePlan {
     match profile.isolation.engine.unwrap_or(Engine::Auto) {
+        // What has to be asked about is refused then, and why.
+        _ if leaves_listener(profile) => EnginePlan::Native,
         Engine::Native => EnginePlan::Native,
         Engine::Notify if caps.listener => EnginePlan::Notify,
         Engine::Notify => EnginePlan::Native,
@@ -53,6 +57,7 @@ pub(super) fn lower(
     sink: &mut Sink,
 ) -> EnginePlan {
     let emulate = asks_emulation(profile);
+    guest_listener(profile, caps, asked, sink);
     if let (true, Some(engine @ (Engine::Native | Engine::Notify))) = (emulate, profile.isolation.engine) {
         let why = format!(
             "under engine = \"{}\" there is no tracer of ours, and guests have the kernel's own ptrace",
@@ -61,6 +66,7 @@ pub(super) fn lower(
         sink.impossible("guest_ptrace = \"emulate\"", &why, "use `--engine ptrace` or `--guest-ptrace native`");
     }
     match (profile.isolation.engine.unwrap_or(Engine::Auto), available(profile, caps, around)) {
+        (_, EnginePlan::Native) if leaves_listener(profile) => EnginePlan::Native,
         (Engine::Native, _) if !asked.is_empty() => {
             let cure = "use `--engine auto`, `notify` or `ptrace`";
             let why = format!("{} must be asked about, and the kernel alone asks nobody", words(asked));
@@ -95,6 +101,39 @@ pub(super) fn lower(
             EnginePlan::Ptrace
         }
     }
+}
+
+/// A guest's own listener: the kernel allows one in a chain of filters, so it is ours or theirs.
+fn guest_listener(profile: &Profile, caps: &KernelCaps, asked: &SyscallSet, sink: &mut Sink) {
+    if !leaves_listener(profile) {
+        return;
+    }
+    let why = match profile.isolation.engine.unwrap_or(Engine::Auto) {
+        Engine::Notify => {
+            "under engine = \"notify\" the one listener that the kernel allows in a chain of filters is ours".to_owned()
+        }
+        engine if engine == Engine::Ptrace || asks_emulation(profile) => {
+            "a guest's listener outranks the stops of engine = \"ptrace\"".to_owned()
+        }
+        Engine::Auto | Engine::Native if !asked.is_empty() => {
+            format!("{} must be asked about, and a guest's listener would outrank whoever asks", words(asked))
+        }
+        _ if !caps.listener => {
+            let cure = "give the outer box `--guest-listener native`";
+            return sink.impossible(GUEST_LISTENER, NO_LISTENER, cure);
+        }
+        _ => return sink.full(GUEST_LISTENER, "the kernel's own", Cost::Free),
+    };
+    sink.impossible(
+        GUEST_LISTENER,
+        &why,
+        "leave it out, or use `--engine native` and rules that the kernel alone enforces",
+    );
+}
+
+/// The listener is left to guests.
+pub(super) fn leaves_listener(profile: &Profile) -> bool {
+    profile.isolation.guest_listener == Some(GuestListener::Native)
 }
 
 /// The calls of a set in words.

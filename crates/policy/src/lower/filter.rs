@@ -14,7 +14,7 @@ use super::namespaces::NamespacePlan;
 use super::network::{self, Net, NetworkPlan};
 use super::plan::Cost;
 use super::sink::{Refusal, Sink};
-use super::stops::{self, Stops};
+use super::stops::Stops;
 use crate::base::{self, Stock};
 use crate::profile::{self, ArgCondition, Base, CompareOp, Denials, GuestPtrace, Profile, RuleAction, SyscallRule};
 
@@ -113,9 +113,6 @@ impl FilterPlan {
         if let Some(table) = filter.table_mut(self.arch) {
             if let Some(stops) = &self.stops {
                 stops.insert(table);
-                if !self.listener {
-                    stops::no_listener(table, self.arch);
-                }
             }
             let [first, second, third] = secret;
             let keys = [("sendmsg", &[(3, first), (4, second), (5, third)][..]), ("execveat", &[(5, first)][..])];
@@ -180,6 +177,10 @@ impl FilterPlan {
                         None => format!("syscalls.base = {:?}: {family}", self.base),
                     },
                     Some(RuleName::Own(name)) => name.clone(),
+                    Some(RuleName::Listener) => {
+                        allow_with = Some("[isolation] guest_listener = \"native\"".to_owned());
+                        "guest_listener = \"deny\"".to_owned()
+                    }
                     Some(RuleName::Network(name, cure)) => {
                         allow_with = cure.map(str::to_owned);
                         name.clone()
@@ -235,6 +236,8 @@ pub(super) enum RuleName {
     Base(&'static str),
     /// In the profile's own words.
     Own(String),
+    /// That guests have no listener.
+    Listener,
     /// A network rule: in words, and what would allow it.
     Network(String, Option<&'static str>),
 }
@@ -266,17 +269,19 @@ pub(super) fn lower(
     let asked = network.is_some_and(|plan| plan.mediate_connect);
     let missing = Missing::of(profile, caps, ns, (net, asked), sink);
     let report = profile.isolation.denials.unwrap_or(Denials::Report) == Denials::Report;
-    let tells = report && caps.listener;
+    let guest_listener = super::engine::leaves_listener(profile);
+    let tells = report && caps.listener && !guest_listener;
     let listener = tells || stops.as_ref().is_some_and(Stops::notify);
     if *which == Base::Default && syscalls.rules.is_empty() && network.is_none() {
-        let source = Source::Stock(Stock { ptrace, missing });
+        let source = Source::Stock(Stock { ptrace, guest_listener, missing });
         let plan = FilterPlan::new(arch, source, (listener, tells), stops, "default".to_owned());
-        say(&plan, report, sink);
+        say(&plan, report, guest_listener, sink);
         return Ok(Some(plan));
     }
     let (mut spec, base_name, mut base_rules) =
         based(which, ptrace, caps, &|path| host.text(path)).map_err(|message| sink.wrong(message))?;
-    let mut rules = network.map(|plan| network::refusals(plan, arch)).unwrap_or_default();
+    let mut rules = listener_rule(arch, guest_listener);
+    rules.extend(network.map(|plan| network::refusals(plan, arch)).unwrap_or_default());
     rules.extend(over(&syscalls.rules, arch).map_err(|message| sink.wrong(message))?);
     rules.extend(missing.rules(arch));
     if let Base::Oci(_) = which
@@ -297,15 +302,30 @@ pub(super) fn lower(
     }
     let source = Source::Own(Box::new(Table { spec, names }));
     let plan = FilterPlan::new(arch, source, (listener, tells), stops, base_name);
-    say(&plan, report, sink);
+    say(&plan, report, guest_listener, sink);
     Ok(Some(plan))
 }
 
-fn say(plan: &FilterPlan, report: bool, sink: &mut Sink) {
+/// That no guest has a listener: first of all rules, since one of a guest's outranks every RET_TRACE, and a tie of two USER_NOTIF is won by the newest
+/// filter. Where ours is in the chain the kernel says the same; this way it is told.
+fn listener_rule(arch: Arch, may: bool) -> Vec<Named> {
+    const SECCOMP_SET_MODE_FILTER: u32 = 1;
+    const SECCOMP_FILTER_FLAG_NEW_LISTENER: u64 = 8;
+    let Some(syscall) = Sysno::by_name(arch, "seccomp").filter(|_| !may) else { return Vec::new() };
+    let op = Op::MaskedEq(SECCOMP_FILTER_FLAG_NEW_LISTENER);
+    let flag = Condition { arg: 1, width: Width::W32, op, value: SECCOMP_FILTER_FLAG_NEW_LISTENER };
+    let conditions = vec![Condition::w32(0, Op::Eq, SECCOMP_SET_MODE_FILTER), flag];
+    vec![Named { name: RuleName::Listener, syscall, rule: Rule { conditions, action: Action::Errno(errno::EBUSY) } }]
+}
+
+fn say(plan: &FilterPlan, report: bool, guest_listener: bool, sink: &mut Sink) {
     let rule = format!("syscalls.base = {:?}", plan.base);
     sink.full(&rule, "seccomp", Cost::Kernel);
     if plan.tells {
         sink.full("denials = \"report\"", "seccomp listener", Cost::Denied);
+    } else if report && guest_listener {
+        let why = "the listener is the guest's to have: calls are refused, but nobody is told";
+        sink.note("denials = \"report\"", "none", why, Cost::Free);
     } else if report {
         let why = "no listener can be had (a nested box, or an old kernel): calls are refused, but nobody is told";
         sink.note("denials = \"report\"", "none", why, Cost::Free);
@@ -328,7 +348,8 @@ fn shared_table(arch: Arch, stock: Stock) -> &'static Table {
 fn stock_table(arch: Arch, stock: Stock) -> Table {
     let mut spec = base::filter(base::table(arch, &[], Action::Allow));
     let mut names: BTreeMap<(Arch, u32), Vec<RuleName>> = BTreeMap::new();
-    let rules = stock.missing.rules(arch).into_iter().chain(named(base::default_rules(arch, stock.ptrace)));
+    let rules = listener_rule(arch, stock.guest_listener).into_iter();
+    let rules = rules.chain(stock.missing.rules(arch)).chain(named(base::default_rules(arch, stock.ptrace)));
     if let Some(table) = spec.table_mut(arch) {
         for Named { name, syscall, rule } in rules {
             names.entry((arch, syscall.0)).or_default().push(name);

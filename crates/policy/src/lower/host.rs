@@ -45,6 +45,8 @@ pub struct Surroundings {
     pub registers: bool,
     /// Somebody decides on addresses: whoever is reached is reached on the guest's behalf.
     pub addresses: bool,
+    /// How many seccomp filters the caller is under: a box within boxes is told from them by it.
+    pub filters: u16,
     /// The addresses of the hosts that the profile names, as the caller's resolver said them.
     pub names: BTreeMap<String, Vec<IpAddr>>,
 }

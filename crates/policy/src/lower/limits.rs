@@ -229,6 +229,11 @@ fn processes(
         sink.full(RULE, "RLIMIT_NPROC in the box's user namespace", Cost::Kernel);
         return Some(ProcessesBy::RlimitInNamespace);
     }
+    if engine == EnginePlan::Ptrace {
+        let why = "neither a pids control group nor RLIMIT_NPROC binds here: fork, vfork and clone stop for the supervisor's count; clone3 is absent";
+        sink.full_but(RULE, "ptrace stops at fork, vfork and clone", why, Cost::Traced);
+        return Some(ProcessesBy::Counted);
+    }
     if engine == EnginePlan::Notify {
         let why = "neither a pids control group nor RLIMIT_NPROC binds here: fork, vfork and clone wait for the supervisor's count, and a signal \
                    that comes before it has taken the call makes it fail with EINTR; clone3 is absent";

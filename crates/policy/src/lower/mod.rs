@@ -85,10 +85,11 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
     if mediates {
         asks.extend(stops::mediated());
     }
-    let stops = Stops::of(engine, &whole, asks, !counted.is_empty() || around.registers);
+    let trace_data = stops::trace_data(around.filters);
+    let stops = Stops::of(engine, &whole, asks, !counted.is_empty() || around.registers, trace_data);
     let filter = filter::lower(profile, caps, &namespaces, (net, network.as_ref()), host, stops, &mut sink)?;
     let filter = filter.map(std::sync::Arc::new);
     let rules = sink.finish()?;
     let network = network.map(std::sync::Arc::new);
-    Ok(Plan { engine, mediates, asked, namespaces, network, view, landlock, filter, limits, ids, rules })
+    Ok(Plan { engine, trace_data, mediates, asked, namespaces, network, view, landlock, filter, limits, ids, rules })
 }

@@ -59,6 +59,8 @@ pub struct PlanRule {
 pub struct Plan {
     /// Who decides what the kernel cannot.
     pub engine: EnginePlan,
+    /// The data of our filter's RET_TRACE.
+    pub trace_data: u16,
     /// Our tracer plays the kernel's part in guests' ptrace(2).
     pub mediates: bool,
     /// The calls that the engine is asked about; empty where nobody is.

@@ -1,13 +1,19 @@
 //! What a filter must add for an engine: the calls about which it is asked, and no way round a tracer.
 
-use tipstaff_abi::{Arch, SyscallSet, Sysno, errno};
+use tipstaff_abi::{SyscallSet, Sysno, errno};
 use tipstaff_seccomp::{Action, Condition, Op, Rule, Table, Width};
 
 use super::EnginePlan;
 use super::network::{self, Ask};
 
-/// The data of every RET_TRACE of ours ("TS"). The tracer tells calls by their number; other data comes from a guest's own filter.
+/// The data of every RET_TRACE of ours, without a box around ("TS"). The tracer tells calls by their number; other data comes from a guest's own filter.
 pub const TRACE_DATA: u16 = 0x5453;
+
+/// The data of a box's RET_TRACE, where its launcher is under so many filters. Where two filters say RET_TRACE the newest one's data is told: a box
+/// within a box is under more filters than that was, so each engine knows its own stops, and the outer one gives the inner one its.
+pub(super) fn trace_data(filters: u16) -> u16 {
+    TRACE_DATA.wrapping_add(filters)
+}
 
 /// The calls about which an engine is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +23,8 @@ pub(super) struct Stops {
     asks: Vec<Ask>,
     /// How the filter asks.
     action: Action,
+    /// Data of its RET_TRACE.
+    data: u16,
     /// New tasks are counted, or followed by a tracer: none may come past.
     follows: bool,
 }
@@ -48,14 +56,14 @@ pub(super) fn mediated() -> Vec<Ask> {
 
 impl Stops {
     /// `counts`: an engine counts tasks, or registers processes.
-    pub fn of(engine: EnginePlan, calls: &SyscallSet, asks: Vec<Ask>, counts: bool) -> Option<Self> {
+    pub fn of(engine: EnginePlan, calls: &SyscallSet, asks: Vec<Ask>, counts: bool, data: u16) -> Option<Self> {
         let action = match engine {
             EnginePlan::Native => return None,
             EnginePlan::Notify => Action::Notify,
-            EnginePlan::Ptrace => Action::Trace(TRACE_DATA),
+            EnginePlan::Ptrace => Action::Trace(data),
         };
         let follows = counts || engine == EnginePlan::Ptrace;
-        Some(Self { calls: calls.clone(), asks, action, follows })
+        Some(Self { calls: calls.clone(), asks, action, data, follows })
     }
 
     /// Whether a call can be asked about, by its number.
@@ -86,7 +94,7 @@ impl Stops {
             no_clone3(table);
         }
         if !self.notify() {
-            untraced(table);
+            untraced(table, self.data);
         }
     }
 }
@@ -110,7 +118,7 @@ fn no_clone3(table: &mut Table) {
 }
 
 /// clone(2) with CLONE_UNTRACED: a child that its maker's tracer would not get. It stops, and the tracer takes the flag out of the register.
-fn untraced(table: &mut Table) {
+fn untraced(table: &mut Table, data: u16) {
     const CLONE_UNTRACED: u64 = 0x0080_0000;
     let Some(clone) = Sysno::by_name(table.arch, "clone") else { return };
     let default = table.default;
@@ -118,20 +126,6 @@ fn untraced(table: &mut Table) {
     let flag = Condition { arg: 0, width: Width::W64, op: Op::MaskedEq(CLONE_UNTRACED), value: CLONE_UNTRACED };
     let at = rules.iter().position(|rule| passes(rule.action)).unwrap_or(rules.len());
     if at < rules.len() || passes(default) {
-        rules.insert(at, Rule { conditions: vec![flag], action: Action::Trace(TRACE_DATA) });
+        rules.insert(at, Rule { conditions: vec![flag], action: Action::Trace(data) });
     }
-}
-
-/// A guest's filter that returns USER_NOTIF outranks our RET_TRACE, and its own listener would then let the call through. A box
-/// with a listener of ours answers such a guest EBUSY by itself (seccomp(2)); without one, the filter does.
-pub(super) fn no_listener(table: &mut Table, arch: Arch) {
-    const SECCOMP_FILTER_FLAG_NEW_LISTENER: u64 = 8;
-    let Some(seccomp) = Sysno::by_name(arch, "seccomp") else { return };
-    let op = Op::MaskedEq(SECCOMP_FILTER_FLAG_NEW_LISTENER);
-    let flag = Condition { arg: 1, width: Width::W32, op, value: SECCOMP_FILTER_FLAG_NEW_LISTENER };
-    table
-        .rules
-        .entry(seccomp.0)
-        .or_default()
-        .insert(0, Rule { conditions: vec![flag], action: Action::Errno(errno::EBUSY) });
 }

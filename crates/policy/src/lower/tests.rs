@@ -13,7 +13,9 @@ use tipstaff_report::Level;
 use tipstaff_seccomp::Action;
 
 use super::*;
-use crate::profile::{Denials, Engine, GuestPtrace, Loader, Namespaces, PathRule, RuleAction, SyscallRule};
+use crate::profile::{
+    Denials, Engine, GuestListener, GuestPtrace, Loader, Namespaces, PathRule, RuleAction, SyscallRule,
+};
 use crate::value::Setting;
 
 /// Paths and what stands there; a directory's list is what lies below it.
@@ -81,6 +83,7 @@ pub(super) fn around() -> Surroundings {
         rewrites: false,
         registers: false,
         addresses: false,
+        filters: 0,
         names: BTreeMap::new(),
     }
 }
@@ -215,6 +218,10 @@ fn where_the_kernel_cannot_count_tasks_the_supervisor_is_asked() {
         assert_eq!(decide(call, 17), Action::Notify, "{call}");
     }
     assert_eq!(decide("clone3", 0), Action::Errno(ENOSYS));
+    // In a box within a box a tracer counts.
+    let nested = plan(&preset("judge"), &KernelCaps { listener: false, ..caps.clone() }).expect("counted");
+    assert_eq!(nested.limits.processes.map(|(_, by)| by), Some(ProcessesBy::Counted));
+    assert_eq!(nested.engine, EnginePlan::Ptrace);
     // Without a limit of tasks nobody is asked about any.
     let mut profile = preset("judge");
     profile.limits.processes = None;
@@ -373,7 +380,66 @@ fn a_tracer_sees_what_handlers_want_and_nothing_that_is_refused() {
         assert_eq!(decide("clone", [0x11, 0, 0, 0, 0, 0]), Action::Allow);
         assert!(matches!(decide("clone", [0x0080_0011, 0, 0, 0, 0, 0]), Action::Trace(_)));
         let own_listener = decide("seccomp", [1, 8, 0, 0, 0, 0]);
-        assert_eq!(own_listener == Action::Errno(16), !listener, "{own_listener:?}");
+        let told = if listener { Action::Notify } else { Action::Errno(16) };
+        assert_eq!(own_listener, told, "refused, and told where that can be");
+    }
+}
+
+#[test]
+fn the_listener_is_ours_or_a_guests() {
+    use tipstaff_abi::Sysno;
+    use tipstaff_abi::bpf::SeccompData;
+    use tipstaff_seccomp::Action;
+    let caps = KernelCaps::full();
+    let data = |name: &str, args: [u64; 6]| {
+        let nr = Sysno::by_name(caps.arch, name).expect("a call").0.cast_signed();
+        SeccompData { nr, arch: caps.arch.audit_arch(), args, ..SeccompData::default() }
+    };
+    let with = |guest, engine, listener, handled: &[&str]| {
+        let mut profile = preset("default");
+        (profile.isolation.guest_listener, profile.isolation.engine) = (guest, engine);
+        let caps = KernelCaps { listener, ..caps.clone() };
+        let handled = SyscallSet::from_names(caps.arch, handled.iter().copied());
+        let around = Surroundings { handled, ..around() };
+        lower(&profile, &caps, &Table::machine(), &around)
+    };
+    let native = Some(GuestListener::Native);
+    let own = [1, 8 | 1 << 5, 0, 0, 0, 0];
+    for guest in [None, Some(GuestListener::Deny)] {
+        let filter = with(guest, None, true, &[]).expect("plan").filter.expect("a filter");
+        assert!(filter.listener);
+        assert_eq!(filter.installed([7, 8, 9]).decide(&data("seccomp", own)), Action::Notify, "it is told");
+        assert_eq!(filter.spec().decide(&data("seccomp", own)), Action::Errno(16));
+        let denied = filter.explain(&data("seccomp", own));
+        assert_eq!((denied.rule.as_str(), denied.errno), ("guest_listener = \"deny\"", 16));
+        assert_eq!(denied.allow_with.as_deref(), Some("[isolation] guest_listener = \"native\""));
+        // Filters without a listener are everybody's, and so is the question what there is.
+        for other in [[1, 1, 0, 0, 0, 0], [2, 8, 0, 0, 0, 0]] {
+            assert_eq!(filter.installed([7, 8, 9]).decide(&data("seccomp", other)), Action::Allow);
+        }
+    }
+    for engine in [None, Some(Engine::Auto), Some(Engine::Native)] {
+        let plan = with(native, engine, true, &[]).expect("plan");
+        assert_eq!(plan.engine, EnginePlan::Native);
+        let filter = plan.filter.expect("a filter");
+        assert!(!filter.listener);
+        let installed = filter.installed([7, 8, 9]);
+        assert_eq!(installed.decide(&data("seccomp", own)), Action::Allow);
+        // What is refused outranks every notification (seccomp(2)).
+        assert_eq!(installed.decide(&data("mount", [0; 6])), Action::Errno(1));
+        let program = filter.compile([7, 8, 9]).expect("compiles");
+        let nr = Sysno::by_name(caps.arch, "mount").expect("a call").0;
+        assert!(!program.iter().any(|insn| insn.k == 0x7fc0_0000), "nothing is notified, {nr} neither");
+    }
+    for (engine, listener, handled, word) in [
+        (Some(Engine::Notify), true, &[][..], "one listener"),
+        (Some(Engine::Ptrace), true, &[], "outranks"),
+        (None, true, &["openat"], "openat must be asked about"),
+        (Some(Engine::Native), true, &["openat"], "openat must be asked about"),
+        (None, false, &[], "nested box"),
+    ] {
+        let refused = with(native, engine, listener, handled).expect_err("refused").to_string();
+        assert!(refused.contains("guest_listener") && refused.contains(word), "{refused}");
     }
 }
 

@@ -51,6 +51,16 @@ words! {
 }
 
 words! {
+    /// Whether a program in the box can have a listener of its own for seccomp notifications (seccomp_unotify(2)).
+    pub enum GuestListener {
+        /// The kernel's own: the box has none, since there can be one in a chain of filters.
+        Native = "native",
+        /// It is refused with EBUSY.
+        Deny = "deny",
+    }
+}
+
+words! {
     /// What is told of refused calls.
     pub enum Denials {
         /// Each is recorded with its rule and how to allow it; only refused calls pay for it.
@@ -82,6 +92,8 @@ pub struct Isolation {
     pub best_effort: Option<bool>,
     /// Ptrace inside the box.
     pub guest_ptrace: Option<GuestPtrace>,
+    /// Listeners inside the box; deny unless said otherwise.
+    pub guest_listener: Option<GuestListener>,
     /// What is told of refused calls; report unless said otherwise.
     pub denials: Option<Denials>,
 }
@@ -93,6 +105,7 @@ impl Isolation {
             engine: over.engine.or(base.engine),
             best_effort: over.best_effort.or(base.best_effort),
             guest_ptrace: over.guest_ptrace.or(base.guest_ptrace),
+            guest_listener: over.guest_listener.or(base.guest_listener),
             denials: over.denials.or(base.denials),
         }
     }

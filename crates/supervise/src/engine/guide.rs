@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use tipstaff_abi::{Arch, SyscallSet, Sysno};
-use tipstaff_policy::lower::TRACE_DATA;
 use tipstaff_trace::{Address, Call, End, Halted, Observer, Reason, Resume, Stop, Task, Tracer};
 
 use super::exec::{Approved, Runs};
@@ -28,6 +27,8 @@ struct Asker {
     handlers: Handlers,
     /// The calls that our filter stops.
     ours: SyscallSet,
+    /// The data of its RET_TRACE.
+    data: u16,
     voice: Voice,
     /// Calls that were made and whose return is waited for, by thread.
     flights: HashMap<i32, Flight>,
@@ -123,8 +124,8 @@ impl Observer for Guide {
 }
 
 impl Guide {
-    pub fn new(handlers: Handlers, seam: Option<Box<dyn Seam>>, voice: Voice) -> Self {
-        let mut ask = Asker::new(handlers, voice);
+    pub fn new(handlers: Handlers, (seam, data): (Option<Box<dyn Seam>>, u16), voice: Voice) -> Self {
+        let mut ask = Asker::new(handlers, data, voice);
         if let Some(seam) = &seam {
             ask.ours = ask.ours.union(&seam.wants(ask.ours.arch()));
         }
@@ -237,12 +238,12 @@ impl Asker {
 }
 
 impl Asker {
-    fn new(handlers: Handlers, voice: Voice) -> Self {
+    fn new(handlers: Handlers, data: u16, voice: Voice) -> Self {
         let arch = Arch::native().unwrap_or(Arch::X86_64);
         // clone(2) stops for CLONE_UNTRACED, which the tracer takes out.
         let ours = handlers.wants(arch).union(&SyscallSet::from_names(arch, ["clone"]));
         let (flights, execs, waiting) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { handlers, ours, voice, flights, execs, pool: None, waiting }
+        Self { handlers, ours, data, voice, flights, execs, pool: None, waiting }
     }
 
     fn born(&mut self, pid: i32) {
@@ -266,7 +267,7 @@ impl Asker {
         let number = registers.number().cast_unsigned();
         let args = std::array::from_fn(|index| registers.arg(known.arch, index));
         let call = Call { number, args, ..known };
-        if !self.is_ours(&call, TRACE_DATA) {
+        if !self.is_ours(&call, self.data) {
             return None;
         }
         self.execs.remove(&task.tid());
@@ -275,7 +276,7 @@ impl Asker {
     }
 
     fn is_ours(&self, call: &Call, data: u16) -> bool {
-        data == TRACE_DATA && call.arch == self.ours.arch() && self.ours.contains(Sysno(call.number))
+        data == self.data && call.arch == self.ours.arch() && self.ours.contains(Sysno(call.number))
     }
 
     /// Asks the handlers from seat `from` on.

@@ -38,15 +38,15 @@ impl fmt::Debug for Ptrace {
 }
 
 impl Ptrace {
-    /// Starts the thread. It waits for [`Self::take`], and ends if that does not come.
-    pub fn start(handlers: Handlers, seam: Option<Box<dyn Seam>>) -> std::io::Result<Self> {
+    /// Starts the thread. It waits for [`Self::take`], and ends if that does not come. `data`: that of our filter's RET_TRACE.
+    pub fn start(handlers: Handlers, seam: Option<Box<dyn Seam>>, data: u16) -> std::io::Result<Self> {
         let (take, taken) = mpsc::channel::<(i32, Sender<Result<(), Errno>>)>();
         let (done, over) = mpsc::channel();
         let voice = Voice::new()?;
         let theirs = voice.clone();
         thread::Builder::new().name("tracer".into()).spawn(move || {
             if let Ok((pid, reply)) = taken.recv()
-                && let Err(words) = caught(|| trace(pid, &reply, (handlers, seam), &theirs))
+                && let Err(words) = caught(|| trace(pid, &reply, (handlers, seam, data), &theirs))
             {
                 // The kernel kills the tracees when this thread ends.
                 theirs.lost(format!("tracer: {words}"));
@@ -83,7 +83,7 @@ impl Ptrace {
 fn trace(
     pid: i32,
     reply: &Sender<Result<(), Errno>>,
-    (mut handlers, seam): (Handlers, Option<Box<dyn Seam>>),
+    (mut handlers, seam, data): (Handlers, Option<Box<dyn Seam>>, u16),
     voice: &Voice,
 ) {
     let shared = seam.is_some();
@@ -106,7 +106,7 @@ fn trace(
     if let Some(fault) = crate::stat::of(pid).and_then(|stat| handlers.start(stat.ppid)) {
         voice.fault(fault);
     }
-    let mut guide = Guide::new(handlers, seam, voice.clone());
+    let mut guide = Guide::new(handlers, (seam, data), voice.clone());
     guide.born(pid);
     loop {
         // Before the wait: what was decided meanwhile; and from here on an answer ends the wait.

@@ -14,6 +14,8 @@ mod x86_64;
 pub struct Stock {
     /// Guests may trace each other.
     pub ptrace: bool,
+    /// Guests may have a listener: the box has none, so there is no program of it here.
+    pub guest_listener: bool,
     /// What the filter makes up for.
     pub missing: Missing,
 }
@@ -35,6 +37,9 @@ impl Stock {
     /// The program; None where none is kept.
     pub fn program(self, arch: Arch) -> Option<&'static [Insn]> {
         let Missing { sockets, objects, tasks, sampled } = self.missing;
+        if self.guest_listener {
+            return None;
+        }
         let rest = REST.iter().position(|known| *known == (objects, tasks, sampled))?;
         let sockets = SOCKETS.iter().position(|known| *known == sockets)?;
         let at = (usize::from(self.ptrace) * REST.len() + rest) * SOCKETS.len() + sockets;
@@ -50,7 +55,9 @@ impl Stock {
         let missing = REST.iter().flat_map(|&(objects, tasks, sampled)| {
             SOCKETS.map(move |sockets| Missing { sockets, objects, tasks, sampled })
         });
-        [false, true].into_iter().flat_map(move |ptrace| missing.clone().map(move |missing| Self { ptrace, missing }))
+        [false, true]
+            .into_iter()
+            .flat_map(move |ptrace| missing.clone().map(move |missing| Self { ptrace, guest_listener: false, missing }))
     }
 }
 
