@@ -81,7 +81,8 @@ pub(super) fn lower(
             EnginePlan::Native
         }
         (Engine::Notify, EnginePlan::Native) => {
-            sink.impossible("engine = \"notify\"", NO_LISTENER, "use `--engine auto`, `native` or `ptrace`");
+            let cure = "use `--engine auto`, `native` or `ptrace`, or give a box around it `--guest-listener native`";
+            sink.impossible("engine = \"notify\"", NO_LISTENER, cure);
             EnginePlan::Native
         }
         (_, EnginePlan::Notify) => {

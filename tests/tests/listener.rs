@@ -1,0 +1,106 @@
+//! A seccomp listener of a guest's own: whole where the profile leaves it to guests, refused and told where it does not, and never a way past the box.
+use tipstaff_testkit::{Machine, Ran, Run, Scratch, Without, plain, run};
+
+use crate::both;
+
+fn own(run: Run) -> Run {
+    run.option("--guest-listener", "native")
+}
+
+fn denied(ran: &Ran, call: &str) -> Option<serde_json::Value> {
+    let denials = ran.report["denials"].as_array().cloned().unwrap_or_default();
+    denials.into_iter().find(|denial| denial["syscall"] == call)
+}
+
+both!(it_answers_every_request_as_outside, |user| {
+    let outside = plain(["listener", "facts"]).as_user(user).go();
+    outside.check(outside.out().ends_with("done\n"), "it ends");
+    let inside = own(run(["listener", "facts"])).as_user(user).go();
+    inside.expect_ok();
+    assert_eq!(outside.out(), inside.out());
+});
+
+both!(it_is_refused_unless_the_profile_says_so, |user| {
+    for how in [None, Some("deny")] {
+        for engine in ["native", "notify", "ptrace"] {
+            let ran = run(["listener", "shadow", "openat", "/"]).option("--engine", engine).as_user(user);
+            let ran = match how {
+                Some(how) => ran.option("--guest-listener", how).go(),
+                None => ran.go(),
+            };
+            ran.expect_ok().expect_stdout("listener EBUSY\nasked 0\nopenat: OK\n");
+            let told = denied(&ran, "seccomp").expect("it is told");
+            assert_eq!(told["rule"], "guest_listener = \"deny\"");
+            assert_eq!(told["allow_with"], "[isolation] guest_listener = \"native\"");
+        }
+    }
+    let ran = own(run(["listener", "shadow", "openat", "/"])).as_user(user).go();
+    ran.expect_ok().expect_stdout("listener OK\nasked 1\nopenat: OK\n");
+});
+
+both!(what_the_profile_refuses_asks_no_listener, |user| {
+    // An errno outranks a notification (seccomp(2)): the guest's own supervisor, which continues everything, is not asked.
+    let shadow = |call: &str| own(run(["listener", "shadow", call])).as_user(user);
+    for call in ["mount", "keyctl", "unshare"] {
+        let ran = shadow(call).go();
+        ran.expect_ok().expect_stdout(format!("listener OK\nasked 0\n{call}: EPERM\n"));
+        ran.check(denied(&ran, call).is_none(), "who has no listener tells nothing");
+        assert_eq!(ran.report["denials_coverage"], "none");
+    }
+    // The control: where the profile allows it, the guest's supervisor is asked, and the kernel answers.
+    let scratch = Scratch::new(user);
+    let allow = |name: &str, list: &str| {
+        let toml = format!(
+            "extends = \"default\"\n[isolation]\nguest_listener = \"native\"\n[syscalls]\n{list} = [\"{name}\"]\n"
+        );
+        let profile = scratch.file("p.toml", toml);
+        run(["listener", "shadow", name]).profile(profile).as_user(user).go()
+    };
+    allow("mount", "allow").expect_stdout("listener OK\nasked 1\nmount: EFAULT\n");
+    // Nor is a kill held up by it.
+    let ran = allow("mount", "kill");
+    ran.check(ran.out().starts_with("listener OK\nasked 0\nmount: signal 31\n"), "SIGSYS");
+});
+
+both!(a_call_that_it_continues_meets_the_same_view, |user| {
+    let scratch = Scratch::new(user);
+    let path = scratch.file("secret", "secret");
+    let shadow = |run: Run| own(run).as_user(user).go();
+    let words = ["listener".as_ref(), "shadow".as_ref(), "openat".as_ref(), path.as_os_str()];
+    let hidden = shadow(run(words)).out();
+    assert!(hidden.starts_with("listener OK\nasked 1\nopenat: E"), "{hidden}");
+    shadow(run(words).option("--read", &path)).expect_stdout("listener OK\nasked 1\nopenat: OK\n");
+});
+
+both!(where_somebody_must_be_asked_it_cannot_be_had, |user| {
+    let refused = |options: &[(&str, &str)], words: &[&str]| {
+        let mut asked = own(run(["exit", "0"])).as_user(user);
+        for (option, value) in options {
+            asked = asked.option(option, value);
+        }
+        let ran = asked.go();
+        ran.check(ran.code() == 125, "refused");
+        let said = ran.report["error"]["message"].as_str().unwrap_or_default().to_owned() + &ran.err();
+        for word in words {
+            ran.check(said.contains(word), format_args!("the refusal does not say {word:?}"));
+        }
+    };
+    refused(&[("--engine", "notify")], &["guest_listener", "one listener", "--engine native"]);
+    refused(&[("--engine", "ptrace")], &["guest_listener", "outranks"]);
+    refused(&[("--guest-ptrace", "emulate")], &["guest_listener"]);
+    let bad = run(["exit", "0"]).option("--guest-listener", "own").as_user(user).go();
+    bad.expect_error_line(125, &["--guest-listener", "native", "deny"]);
+});
+
+#[test]
+fn under_a_listener_of_somebody_elses_it_is_refused() {
+    for user in crate::users() {
+        let machine = Machine::Without(Without::Listener);
+        let ran = own(run(["exit", "0"])).on(machine).as_user(user).go();
+        ran.expect_refused(machine);
+        let said = ran.report["error"]["message"].as_str().unwrap_or_default().to_owned() + &ran.err();
+        ran.check(said.contains("--guest-listener native"), "no cure");
+        // The control: without it this machine has a box.
+        run(["exit", "0"]).on(machine).as_user(user).go().expect_ok();
+    }
+}
