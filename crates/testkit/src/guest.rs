@@ -104,6 +104,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("tick", include_str!("../guests/tick.c")),
     ("traceme", include_str!("../guests/traceme.c")),
     ("tree", include_str!("../guests/tree.c")),
+    ("unfilter", include_str!("../guests/unfilter.c")),
     ("unfollowed", include_str!("../guests/unfollowed.c")),
     ("untraced", include_str!("../guests/untraced.c")),
     ("waiting", include_str!("../guests/waiting.c")),

@@ -1,0 +1,290 @@
+//! Guests' own ptrace(2) under the native and notify engines: it is the kernel's, whole, and no way out of the box.
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tipstaff_testkit::{Ran, Run, Scratch, User, guest, plain, run, skip, tipstaff};
+
+use crate::both;
+
+const ENGINES: [&str; 2] = ["native", "notify"];
+
+fn installed(tool: &str) -> bool {
+    Command::new(tool).arg("--version").output().is_ok_and(|out| out.status.success())
+}
+
+/// What each seed has printed.
+fn played(ran: &Ran) -> BTreeMap<u32, String> {
+    let mut seeds = BTreeMap::<u32, String>::new();
+    let mut current = 0;
+    for line in ran.out().lines() {
+        if let Some(number) = line.strip_prefix("seed ") {
+            current = number.parse().expect("a number");
+        }
+        let text = seeds.entry(current).or_default();
+        text.push_str(line);
+        text.push('\n');
+    }
+    seeds
+}
+
+/// Random programs, natively twice and in the box. A program whose runs differ among themselves is a race: both are run again until the box has done
+/// what was seen outside.
+fn compare(engine: &str, from: u32, count: u32) {
+    const ROUNDS: u32 = 40;
+    let once = |boxed: bool, from: u32, count: u32| {
+        let words = ["ptracediff".to_owned(), from.to_string(), count.to_string()];
+        let made = if boxed { run(words).option("--engine", engine) } else { plain(words) };
+        played(&made.patience(Duration::from_secs(280)).go())
+    };
+    let (first, second, inside) = (once(false, from, count), once(false, from, count), once(true, from, count));
+    assert_eq!(first.len(), count as usize, "every seed is played");
+    let mut races = 0;
+    for (&seed, outside) in &first {
+        let mut seen = BTreeSet::from([outside.clone(), second[&seed].clone()]);
+        races += u32::from(seen.len() > 1);
+        let mut boxed = BTreeSet::from([inside.get(&seed).cloned().unwrap_or_default()]);
+        for _ in 0..ROUNDS {
+            if !seen.is_disjoint(&boxed) {
+                break;
+            }
+            seen.extend(once(false, seed, 1).into_values());
+            boxed.extend(once(true, seed, 1).into_values());
+        }
+        assert!(!seen.is_disjoint(&boxed), "seed {seed}:\noutside:\n{outside}\nin the box:\n{}", inside[&seed]);
+    }
+    println!("{count} seeds from {from}, {engine}: {races} races among native runs, 0 differences");
+}
+
+mod random_programs_see_the_same {
+    use super::compare;
+    use crate::full_drill;
+
+    fn count() -> u32 {
+        if full_drill() { 300 } else { 24 }
+    }
+
+    #[test]
+    fn native() {
+        compare("native", 0, count());
+    }
+
+    #[test]
+    fn notify() {
+        compare("notify", 24, count());
+    }
+}
+
+/// One fact each: outside and in the box it is told in the same words. What a busy machine makes of it outside may differ too.
+#[test]
+fn every_row_is_the_kernels_own() {
+    let names = plain(["ptracerows"]).go().out();
+    assert!(names.lines().count() > 30, "{names}");
+    for name in names.lines() {
+        for engine in ENGINES {
+            let mut outside = BTreeSet::new();
+            let same = (0..20).any(|_| {
+                outside.insert(plain(["ptracerows", name]).go().out());
+                let inside = run(["ptracerows", name]).option("--engine", engine).go().out();
+                inside.ends_with("done\n") && outside.contains(&inside)
+            });
+            assert!(same, "{name} under {engine}: outside it is {outside:?}");
+        }
+    }
+}
+
+both!(strace_sees_calls_signals_and_ends, |user| {
+    if !installed("strace") {
+        skip!("strace is not installed (apt-get install strace)");
+    }
+    for engine in ENGINES {
+        let traced = |options: &[&str], script: &str| {
+            let words = [&["strace"], options, &["sh", "-c", script]].concat();
+            run(words).option("--engine", engine).as_user(user).go()
+        };
+        let script = "(exit 3); kill -USR1 $$; exit 5";
+        let signals = traced(&["-f"], script);
+        let err = signals.err();
+        for word in
+            ["execve(", "+++ exited with 3 +++", "--- SIGCHLD {", "si_code=CLD_EXITED", "+++ killed by SIGUSR1 +++"]
+        {
+            signals.check(err.contains(word), format_args!("no {word}"));
+        }
+        let counted = traced(&["-c", "-f"], script);
+        counted.check(counted.err().contains("execve") && counted.err().contains("total"), "a table");
+        let filtered = traced(&["-f", "--seccomp-bpf", "-e", "trace=exit_group"], script);
+        let err = filtered.err();
+        filtered.check(err.contains("exit_group(3)") && !err.contains("execve("), "the wanted calls alone");
+        filtered.check(!err.contains("Stray"), "stops that nobody asked for");
+        let words = ["-e", "trace=ptrace", "strace", "-e", "trace=exit_group"];
+        let twice = traced(&words, "exit 4");
+        twice.expect_exit(4);
+        for word in ["PTRACE_SYSCALL", "exit_group(4", "+++ exited with 4 +++"] {
+            twice.check(twice.err().contains(word), format_args!("no {word}"));
+        }
+    }
+});
+
+both!(strace_attaches_and_lets_go, |user| {
+    if !installed("strace") {
+        skip!("strace is not installed (apt-get install strace)");
+    }
+    // It is attached when the file of what it says is there, and has let go when it has ended.
+    let script = "sleep 100 & p=$!; strace -o /tmp/said -p $p 2>/tmp/err & s=$!; \
+                  until grep -q attached /tmp/err; do sleep 0.05; done; kill $s; wait $s; \
+                  kill -0 $p && echo lives; kill $p; wait $p; echo ended $?; cat /tmp/said";
+    for engine in ENGINES {
+        let ran = run(["sh", "-c", script]).option("--engine", engine).as_user(user).go();
+        ran.expect_exit(0);
+        let out = ran.out();
+        ran.check(out.contains("<detached ...>") && out.contains("lives") && out.contains("ended 143"), "let go");
+    }
+});
+
+/// A program with debug information that the box can see; None where this compiler cannot make it.
+fn compiled(compiler: &str, scratch: &Scratch, name: &str, source: &str, flags: &[&str]) -> Option<PathBuf> {
+    let (from, to) = (scratch.file(format!("{name}.c"), source), scratch.join(name));
+    let made = Command::new(compiler).args(["-g", "-O0", "-pthread"]).args(flags).arg("-o").arg(&to).arg(from).output();
+    made.is_ok_and(|made| made.status.success()).then_some(to)
+}
+
+fn shown(engine: &str, run: Run, program: &Path) -> Run {
+    let dir = program.parent().expect("a directory");
+    run.option("--engine", engine).option("--read", dir).option("--exec", dir)
+}
+
+const DEBUGGED: &str = r#"
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+volatile int counter;
+int work(int n) { int s = 0; for (int i = 0; i < n; i++) { counter = i; s += i; } return s; }
+int main(int c, char **v) {
+    int r = work(10);
+    printf("sum %d\n", r);
+    if (c > 1) { pid_t p = fork(); if (!p) { work(3); _exit(5); } int st; waitpid(p, &st, 0); printf("child %d\n", WEXITSTATUS(st)); }
+    return 0;
+}
+"#;
+
+fn debugged(engine: &str, user: User, program: &Path, commands: &[&str], args: &[&str]) -> Ran {
+    let mut words: Vec<String> = ["gdb", "-nx", "-batch"].iter().map(|&w| w.to_owned()).collect();
+    words.extend(commands.iter().flat_map(|command| ["-ex".to_owned(), (*command).to_owned()]));
+    words.extend(["--args".to_owned(), program.display().to_string()]);
+    words.extend(args.iter().map(|&w| w.to_owned()));
+    shown(engine, run(words), program).as_user(user).go()
+}
+
+both!(gdb_breaks_steps_watches_and_follows, |user| {
+    if !installed("gdb") {
+        skip!("gdb is not installed (apt-get install gdb)");
+    }
+    let scratch = Scratch::new(user);
+    let program = compiled("gcc", &scratch, "debugged", DEBUGGED, &[]).expect("gcc");
+    for engine in ENGINES {
+        let commands =
+            ["break work", "run", "bt", "watch counter", "c", "c", "delete", "stepi 200", "info registers rip", "c"];
+        let ran = debugged(engine, user, &program, &commands, &[]);
+        let out = ran.out();
+        for word in ["Breakpoint 1, work (n=10)", "Old value = 0", "New value = 2", "sum 45", "exited normally"] {
+            ran.check(out.contains(word), format_args!("no {word}"));
+        }
+        let caught = debugged(engine, user, &program, &["catch syscall exit_group", "run", "c", "kill"], &[]);
+        caught.check(caught.out().contains("Catchpoint 1 (call to syscall exit_group)"), "the call is caught");
+        let child = debugged(engine, user, &program, &["set follow-fork-mode child", "run"], &["x"]);
+        child.check(child.out().contains("exited with code 05"), "the child");
+        let script = "sleep 100 & p=$!; gdb -nx -batch -p $p -ex 'info registers rip' -ex detach; \
+                      kill -0 $p && echo lives; kill $p; wait $p; echo ended $?";
+        let attached = run(["sh", "-c", script]).option("--engine", engine).as_user(user).go();
+        for word in ["rip  ", "detached]", "lives", "ended 143"] {
+            attached.check(attached.out().contains(word), format_args!("no {word}"));
+        }
+    }
+});
+
+both!(sanitizers_find_leaks, |user| {
+    const LEAK: &str =
+        "#include <stdlib.h>\nchar *volatile p;\nint main(void) { p = malloc(1234); p = 0; return 0; }\n";
+    let scratch = Scratch::new(user);
+    let mut built = 0;
+    for compiler in ["gcc", "clang"] {
+        for flag in ["-fsanitize=address", "-fsanitize=leak"] {
+            let Some(program) = compiled(compiler, &scratch, "leaks", LEAK, &[flag]) else {
+                println!("{compiler} has no {flag}");
+                continue;
+            };
+            built += 1;
+            for engine in ENGINES {
+                let ran = shown(engine, run([&program]), &program).as_user(user).go();
+                let found = ran.err().contains("1234 byte(s) leaked in 1 allocation(s)");
+                ran.check(found && ran.code() != 0, format_args!("{compiler} {flag}"));
+            }
+        }
+    }
+    if built == 0 {
+        skip!("neither gcc nor clang can build with a sanitizer");
+    }
+});
+
+both!(no_tracer_lifts_a_filter, |user| {
+    for engine in ENGINES {
+        let ran = run(["unfilter"]).option("--engine", engine).as_user(user).go();
+        ran.expect_ok().expect_stdout("suspend EPERM\nfilter EACCES\ngetppid EXDEV\n");
+    }
+    // The control: root outside of any filter may. (An ordinary user may nowhere.)
+    let outside = plain(["unfilter"]).as_user(user).go();
+    if user == User::Root && outside.out().starts_with("suspend EPERM") {
+        skip!("root is under a filter already, or lacks CAP_SYS_ADMIN");
+    }
+    let right = if user == User::Root {
+        "suspend OK\nfilter OK\ngetppid OK\n"
+    } else {
+        "suspend EPERM\nfilter EACCES\ngetppid EXDEV\n"
+    };
+    outside.expect_stdout(right);
+});
+
+both!(a_call_that_a_guests_tracer_rewrites_is_filtered_again, |user| {
+    let scratch = Scratch::new(user);
+    let profile = scratch.file("p.toml", "extends = \"default\"\n[syscalls]\ndeny = [\"mkdir\"]\n");
+    for engine in ENGINES {
+        // The control: without the rule it is made.
+        run(["ptracerewrite"]).option("--engine", engine).as_user(user).go().expect_stdout("mkdir OK\n");
+        let made = run(["ptracerewrite"]).option("--engine", engine).as_user(user).profile(&profile).go();
+        made.expect_stdout("mkdir EPERM\n");
+    }
+});
+
+both!(a_strict_program_drives_no_loose_one, |user| {
+    // The loose one is of the outer box, the strict one of a box in it: neither by ptrace(2) nor by process_vm_writev(2), /proc/PID/mem or pidfd_getfd(2).
+    let [command, reach] = [tipstaff().display().to_string(), guest("reach").display().to_string()];
+    let dirs = [&command, &reach].map(|path| path.rsplit_once('/').map_or("/", |(dir, _)| dir).to_owned());
+    let nested = |engine: &str, strict: &str, target: &str| {
+        let script = format!("sleep 100 & {strict} {reach} {target}; kill $!");
+        let mut outer = run(["sh", "-c", &script]).option("--engine", engine).as_user(user);
+        for dir in &dirs {
+            outer = outer.option("--exec", dir).option("--read", dir);
+        }
+        let ran = outer.go();
+        let line = ran.out();
+        ran.check(line.lines().count() == 1, "one line");
+        line
+    };
+    for engine in ENGINES {
+        for inner in ["native", "ptrace"] {
+            let strict = format!("{command} run --quiet --engine {inner} --exec {} --", dirs[1]);
+            let line = nested(engine, &strict, "$!");
+            assert!(!line.contains("OK") && !line.contains("EFAULT"), "{engine}, {inner}: {line}");
+            // The control: what is the strict one's own it reaches.
+            let own = nested(engine, &strict, "child");
+            assert!(
+                own.contains("readv OK writev OK getfd OK") && own.contains("seize OK"),
+                "{engine}, {inner}: {own}"
+            );
+        }
+        // The control: a neighbour in the same box does.
+        let line = nested(engine, "", "$!");
+        assert!(line.contains("getfd OK") && line.contains("seize OK"), "{engine}: {line}");
+    }
+});
