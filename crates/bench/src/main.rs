@@ -7,6 +7,7 @@
 //! tipstaff-bench leak [N=2000]   N runs in one process leave nothing
 //! tipstaff-bench kill [N=1000]   SIGKILL of the supervisor at N random points leaves nothing
 //! tipstaff-bench network         calls and a server under network rules by address
+//! tipstaff-bench ptrace          debuggers and strace inside a box
 //! tipstaff-bench trace           the table of tracing
 //! tipstaff-bench record [WORD]   the table of recording, or its programs with that word
 //! tipstaff-bench quality [NAME…]  how good the profiles of real programs are
@@ -29,6 +30,7 @@
 mod bare;
 mod command;
 mod filter;
+mod guest_ptrace;
 mod guests;
 mod kill;
 mod latency;
@@ -74,6 +76,7 @@ fn run() -> anyhow::Result<bool> {
         ["kill"] => kill::drill(1000),
         ["kill", n] => kill::drill(count(n)?),
         ["network"] => network::table(measure::Effort::from_env()).map(|()| true),
+        ["ptrace"] => guest_ptrace::table().map(|()| true),
         ["trace"] => trace::table().map(|()| true),
         ["record"] => record::table(None).map(|()| true),
         ["record", only] => record::table(Some(only)).map(|()| true),
@@ -90,7 +93,7 @@ fn run() -> anyhow::Result<bool> {
         [network::HELPER, call, port] => network::helper(call, port).map(|()| true),
         [filter::HELPER, which] => filter::helper(which).map(|()| true),
         _ => bail!(
-            "usage: tipstaff-bench [table | phases | loop floor|light|floor-full|floor-whole|full [N] | leak [N] | kill [N] | network | trace | quality [NAME...] | record [WORD] | drill exec|pipelines|kill|threads [N] | \
+            "usage: tipstaff-bench [table | phases | loop floor|light|floor-full|floor-whole|full [N] | leak [N] | kill [N] | network | ptrace | trace | quality [NAME...] | record [WORD] | drill exec|pipelines|kill|threads [N] | \
              notify [storm|eintr|pipelines|race|kill|leak [N]]]"
         ),
     }

@@ -90,6 +90,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("sleeper", include_str!("../guests/sleeper.c")),
     ("sparse", include_str!("../guests/sparse.c")),
     ("spin", include_str!("../guests/spin.c")),
+    ("stepper", include_str!("../guests/stepper.c")),
     ("steps", include_str!("../guests/steps.c")),
     ("stopself", include_str!("../guests/stopself.c")),
     ("stopstorm", include_str!("../guests/stopstorm.c")),

@@ -1,0 +1,92 @@
+//! What a debugger and strace cost inside a box, beside the same outside: the kernel's own ptrace(2) under native and notify.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+use tempfile::TempDir;
+use tipstaff::policy::profile::{Engine, PathRule};
+use tipstaff::{Profile, Stdio as Stream};
+
+use crate::measure::{self, Effort, Subject};
+use crate::system;
+
+const HEADER: &str = include_str!("../../testkit/guests/guest.h");
+const STEPPER: &str = include_str!("../../testkit/guests/stepper.c");
+const SMALL: &str = "#include <stdio.h>\nint main(void) { puts(\"small\"); return 0; }\n";
+const STEPS: &str = "10000";
+const GOAL: f64 = 1.25;
+
+/// Its rows.
+pub fn table() -> anyhow::Result<()> {
+    println!("{}", system::line());
+    let effort = Effort::from_env();
+    // A run takes a tenth of a second, not a millisecond.
+    let effort = Effort { rounds: effort.rounds.min(7), iterations: effort.iterations.min(3) };
+    println!(
+        "median of {} rounds of {} runs each, bare and boxed in turn; whole runs, the start of the box included",
+        effort.rounds, effort.iterations
+    );
+    println!();
+    measure::head();
+    let dir = build()?;
+    let stepper = dir.path().join("stepper").into_os_string();
+    rows(&format!("{STEPS} single steps with GETREGS"), &[stepper, STEPS.into()], dir.path(), effort)?;
+    let small = dir.path().join("small.c").into_os_string();
+    let object = dir.path().join("small.o").into_os_string();
+    let words = ["strace", "-f", "-o", "/dev/null", "gcc", "-c", "-o"].map(Into::into);
+    let words: Vec<_> = words.into_iter().chain([object, small]).collect();
+    if Command::new("strace").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        rows("strace -f of a small compile", &words, dir.path(), effort)?;
+    } else {
+        measure::skip("strace -f of a small compile", "strace is not installed (apt-get install strace)");
+    }
+    Ok(())
+}
+
+/// Beside this binary, so that no private /tmp hides it.
+fn build() -> anyhow::Result<TempDir> {
+    let exe = std::env::current_exe()?;
+    let parent = exe.parent().context("a program lies in a directory")?;
+    let dir = tempfile::Builder::new().prefix("bench-ptrace-").tempdir_in(parent)?;
+    for (name, text) in [("guest.h", HEADER), ("stepper.c", STEPPER), ("small.c", SMALL)] {
+        std::fs::write(dir.path().join(name), text)?;
+    }
+    let mut cc = Command::new("gcc");
+    cc.args(["-std=gnu17", "-O2", "-static", "-o"]).arg(dir.path().join("stepper")).arg(dir.path().join("stepper.c"));
+    let status = cc.status().context("gcc is needed to build the programs (apt-get install gcc libc6-dev)")?;
+    ensure!(status.success(), "gcc could not build the stepper");
+    Ok(dir)
+}
+
+fn rows(name: &str, words: &[std::ffi::OsString], dir: &Path, effort: Effort) -> anyhow::Result<()> {
+    let bare = || -> anyhow::Result<()> {
+        let status = Command::new(&words[0]).args(&words[1..]).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        ensure!(status.success(), "{words:?}: {status}");
+        Ok(())
+    };
+    let boxed = |engine| {
+        let mut command = command(engine, words, dir);
+        move || -> anyhow::Result<()> {
+            let report = command.as_mut().map_err(|e| anyhow::anyhow!("{e:#}"))?.status()?;
+            ensure!(report.exit_code == Some(0), "{words:?}: {report:?}");
+            Ok(())
+        }
+    };
+    let mut subjects: Vec<Subject<'_>> =
+        vec![Box::new(bare), Box::new(boxed(Engine::Native)), Box::new(boxed(Engine::Notify))];
+    let figures = measure::compare(effort, &mut subjects)?;
+    measure::row(&format!("{name}, native"), figures[0], figures[1], Some(GOAL));
+    measure::row(&format!("{name}, notify"), figures[0], figures[2], Some(GOAL));
+    Ok(())
+}
+
+fn command(engine: Engine, words: &[std::ffi::OsString], dir: &Path) -> anyhow::Result<tipstaff::Command> {
+    let mut profile = Profile::preset("default")?;
+    profile.0.isolation.engine = Some(engine);
+    profile.0.filesystem.write.push(PathRule::new(dir));
+    profile.0.filesystem.exec.push(PathRule::new(PathBuf::from(dir)));
+    let mut command = tipstaff::Command::new(&words[0]);
+    command.args(&words[1..]).profile(profile).stdin(Stream::null()).stdout(Stream::null()).stderr(Stream::null());
+    Ok(command)
+}
