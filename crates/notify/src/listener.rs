@@ -85,15 +85,23 @@ impl Listener {
     /// The next call, or the end. Waits; a signal handler of ours does not end that.
     pub fn wait(&self) -> io::Result<Next> {
         loop {
+            match self.wait_for_any()? {
+                Next::Nothing => {}
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// As [`Listener::wait`], but a call that was gone before it could be received is told, as [`Next::Nothing`]: its caller was killed, or interrupted by a
+    /// signal. Where [`Listener::waits_in_recv`], each is told once: a call raises the count that RECV lowers, and takes nothing back when it goes.
+    pub fn wait_for_any(&self) -> io::Result<Next> {
+        loop {
             if self.recv_ends {
                 match seccomp::notif_recv(self.fd.as_fd()) {
                     Ok(notif) => return Ok(self.call(&notif)),
                     Err(Errno::INTR | Errno::AGAIN) => {}
                     // A caller that is gone, or all of them.
-                    Err(Errno::NOENT) => match self.next()? {
-                        Next::Nothing => {}
-                        other => return Ok(other),
-                    },
+                    Err(Errno::NOENT) => return Ok(if self.is_over()? { Next::Ended } else { Next::Nothing }),
                     Err(e) => return Err(e.into()),
                 }
             } else {
@@ -107,6 +115,13 @@ impl Listener {
                 }
             }
         }
+    }
+
+    /// The last task under the filter is gone.
+    fn is_over(&self) -> io::Result<bool> {
+        let mut fds = [PollFd::new(&*self.fd, PollFlags::empty())];
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+        Ok(fds[0].revents().contains(PollFlags::HUP))
     }
 
     /// The call that waits, after poll(2) or epoll has said POLLIN. Such a RECV does not block, if nobody else receives: each waiting call has raised

@@ -70,6 +70,21 @@ pub(crate) fn is_filtered(pid: i32) -> bool {
     status(pid, "Seccomp").is_some_and(|mode| mode != 0)
 }
 
+/// Whether a thread sleeps, or is stopped; also if it is gone.
+pub(crate) fn is_blocked(tid: i32) -> bool {
+    let text = fs::read_to_string(format!("/proc/{tid}/stat")).unwrap_or_default();
+    // The command's name, in brackets, may hold anything.
+    !text.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('R'))
+}
+
+/// Whether a thread is gone, or has SIGKILL to take and will be: also one that an exec or a group's exit ends.
+pub(crate) fn is_dying(tid: i32) -> bool {
+    let Ok(text) = fs::read_to_string(format!("/proc/{tid}/status")) else { return true };
+    let field = |name| text.lines().find_map(|line: &str| line.strip_prefix(name)).unwrap_or_default().trim_start();
+    let kill = |name| u64::from_str_radix(field(name), 16).is_ok_and(|pending| pending & (1 << 8) != 0);
+    field("State:").starts_with(['Z', 'X']) || kill("SigPnd:") || kill("ShdPnd:")
+}
+
 /// Its threads; none: it is gone.
 pub(crate) fn threads(pid: i32) -> Vec<i32> {
     numbers(&format!("/proc/{pid}/task"))

@@ -104,6 +104,12 @@ impl Completeness {
         }
     }
 
+    /// Whether something is lacking for this reason.
+    #[must_use]
+    pub fn has(&self, reason: Reason) -> bool {
+        self.shortfalls.get(&reason).is_some()
+    }
+
     /// What is lacking.
     pub fn shortfalls(&self) -> impl ExactSizeIterator<Item = &Shortfall> {
         self.shortfalls.iter()
