@@ -33,7 +33,7 @@ fn every_item_is_there_once() {
 fn every_item_says_how_it_is_known() {
     for item in items() {
         let known = !item.engines.is_empty() || !item.held.is_empty();
-        assert!(known != !item.design.is_empty(), "{}: tried or held elsewhere, or else by design", item.id);
+        assert_eq!(known, item.design.is_empty(), "{}: tried or held elsewhere, or else by design", item.id);
         assert!(item.engines.iter().all(|engine| ENGINES.contains(engine)), "{}: {:?}", item.id, item.engines);
     }
 }
