@@ -107,6 +107,9 @@ fn the_table() {
         for (file, test) in item.held {
             println!("{:<65} by {file}: {test}", "");
         }
+        if !item.left.is_empty() {
+            println!("{:<65} NOT HELD: {}", "", item.left);
+        }
         if !item.design.is_empty() {
             println!("{:<65} by design: {}", "", item.design);
         }
@@ -115,11 +118,12 @@ fn the_table() {
     notes.iter().for_each(|note| println!("  {note}"));
     let count = |keep: fn(&&Item) -> bool| items().filter(keep).count();
     println!(
-        "\n{} items: {} tried here, {} by tests elsewhere alone, {} by design",
+        "\n{} items: {} tried here, {} by tests elsewhere alone, {} by design; of {} something is known not to be held",
         items().count(),
         count(|item| !item.engines.is_empty()),
         count(|item| item.engines.is_empty() && !item.held.is_empty()),
         count(|item| !item.design.is_empty()),
+        count(|item| !item.left.is_empty()),
     );
     let told: Vec<_> = totals.iter().map(|(state, count)| format!("{count} {state}")).collect();
     println!("cases: {}; {} unexpected", told.join(", "), unexpected.len());

@@ -7,6 +7,7 @@
 
 mod case;
 mod catalogue;
+mod files;
 mod seccomp;
 
 /// What is known of one item of the catalogue.
@@ -19,17 +20,20 @@ pub struct Item {
     pub engines: &'static [&'static str],
     /// Tests elsewhere that try it: file and name.
     pub held: &'static [(&'static str, &'static str)],
+    /// What is known not to be held, and why.
+    pub left: &'static str,
     /// Why there is nothing to try.
     pub design: &'static str,
 }
 
-/// The items of one group: `ID "title" => tried(ENGINE …: FUNCTION)`, `held("FILE": NAME …)`, `design("why")`, or the first two with a `+` between.
+/// The items of one group: `ID "title" => tried(ENGINE …: FUNCTION)`, `held("FILE": NAME …)`, `left("what is not held, and why")`, with a `+` between; or
+/// `design("why there is nothing to try")`.
 macro_rules! attacks {
-    ($($id:ident $title:literal => $first:ident $body:tt $(+ $more:ident $other:tt)?;)*) => {
+    ($($id:ident $title:literal => $first:ident $body:tt $(+ $more:ident $other:tt)*;)*) => {
         pub const ITEMS: &[crate::Item] = &[$(
-            crate::fact!($first $body crate::fact!($($more $other)? crate::Item {
-                id: stringify!($id), title: $title, engines: &[], held: &[], design: "",
-            })),
+            crate::fact!(crate::Item {
+                id: stringify!($id), title: $title, engines: &[], held: &[], left: "", design: "",
+            }; $first $body $($more $other)*),
         )*];
         $(crate::fact!(@tests $id $first $body);)*
     };
@@ -37,10 +41,6 @@ macro_rules! attacks {
 pub(crate) use attacks;
 
 macro_rules! fact {
-    (tried ($($engine:ident)+ : $test:expr) $item:expr) => { crate::Item { engines: &[$(stringify!($engine)),+], ..$item } };
-    (held ($($file:literal : $($name:ident)+),+) $item:expr) => { crate::Item { held: &[$($(($file, stringify!($name)),)+)+], ..$item } };
-    (design ($why:literal) $item:expr) => { crate::Item { design: $why, ..$item } };
-    ($item:expr) => { $item };
     (@tests $id:ident tried ($($engine:ident)+ : $test:expr)) => {
         #[allow(non_snake_case)]
         mod $id {
@@ -61,5 +61,14 @@ macro_rules! fact {
         }
     };
     (@tests $id:ident $($other:tt)*) => {};
+    ($item:expr;) => { $item };
+    ($item:expr; tried ($($engine:ident)+ : $test:expr) $($rest:tt)*) => {
+        crate::fact!(crate::Item { engines: &[$(stringify!($engine)),+], ..$item }; $($rest)*)
+    };
+    ($item:expr; held ($($file:literal : $($name:ident)+),+) $($rest:tt)*) => {
+        crate::fact!(crate::Item { held: &[$($(($file, stringify!($name)),)+)+], ..$item }; $($rest)*)
+    };
+    ($item:expr; left ($why:literal) $($rest:tt)*) => { crate::fact!(crate::Item { left: $why, ..$item }; $($rest)*) };
+    ($item:expr; design ($why:literal) $($rest:tt)*) => { crate::fact!(crate::Item { design: $why, ..$item }; $($rest)*) };
 }
 pub(crate) use fact;

@@ -3,7 +3,6 @@
  *   modes DIR            set-id bits and device nodes in DIR, by every call that gives a file its mode
  *   variants FILE        the younger and the older variants of the calls on files
  *   swap DIR SECRET N    N openings of a link in DIR that another thread turns between a file of DIR and SECRET: how often SECRET was read
- *   climb DIR SECRET N   N openings of DIR/a/b/../../SECRET's name while another thread moves b elsewhere
  *   reopen               the standard streams opened again with more rights, and changed by descriptor
  *   touch FILE           what a descriptor for reading lets one change
  *   others PID           magic links and memory of another process
@@ -150,27 +149,24 @@ static void variants(const char *file) {
   way("unlink", unlink(file));
 }
 static char good[4096], bad[4096], turning[4096], other[4096];
-static volatile int stop;
-static void *turn(void *climb) {
+static volatile int stop, flips;
+static void *turn(void *unused) {
+  (void)unused;
   while (!stop) {
-    if (climb) {
-      rename(turning, other);
-      rename(other, turning);
-      continue;
-    }
     unlink(other);
     symlink(bad, other);
     rename(other, turning);
     unlink(other);
     symlink(good, other);
     rename(other, turning);
+    flips++;
   }
   return NULL;
 }
-/* How often one of `n` openings of `path` showed a file that begins with S. */
+/* Did one of `n` openings of `path`, or of as many as see a hundred turns, show a file that begins with S? */
 static long shown(const char *path, long n) {
   long seen = 0;
-  for (long i = 0; i < n; i++) {
+  for (long i = 0; (i < n || flips < 100) && !seen; i++) {
     char byte = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) continue;
@@ -179,27 +175,15 @@ static long shown(const char *path, long n) {
   }
   return seen;
 }
-static void race(const char *dir, const char *secret, long n, int climb) {
-  char path[4200];
+static void race(const char *dir, const char *secret, long n) {
   pthread_t t;
-  if (climb) {
-    snprintf(path, sizeof path, "%s/a", dir);
-    mkdir(path, 0700);
-    snprintf(turning, sizeof turning, "%s/a/b", dir);
-    mkdir(turning, 0700);
-    snprintf(other, sizeof other, "%s/c", dir);
-    const char *name = strrchr(secret, '/');
-    snprintf(path, sizeof path, "%s/../..%s", turning, name ? name : secret);
-  } else {
-    snprintf(good, sizeof good, "%s/good", dir);
-    snprintf(bad, sizeof bad, "%s", secret);
-    close(open(good, O_CREAT | O_WRONLY, 0600));
-    snprintf(turning, sizeof turning, "%s/turning", dir);
-    snprintf(other, sizeof other, "%s/other", dir);
-    snprintf(path, sizeof path, "%s", turning);
-  }
-  if (pthread_create(&t, NULL, turn, climb ? turning : NULL)) die(5, "no thread");
-  long seen = shown(path, n);
+  snprintf(good, sizeof good, "%s/good", dir);
+  snprintf(bad, sizeof bad, "%s", secret);
+  close(open(good, O_CREAT | O_WRONLY, 0600));
+  snprintf(turning, sizeof turning, "%s/turning", dir);
+  snprintf(other, sizeof other, "%s/other", dir);
+  if (pthread_create(&t, NULL, turn, NULL)) die(5, "no thread");
+  long seen = shown(turning, n);
   stop = 1;
   pthread_join(t, NULL);
   errno = EACCES;
@@ -237,7 +221,10 @@ static void touched(const char *file) {
   way("clone_range", ioctl(fd, FICLONERANGE, &range));
   way("zero_range", ioctl(fd, _IOW('X', 57, struct space_resv), &all));
   way("reserve", ioctl(fd, _IOW('X', 42, struct space_resv), &all));
-  way("immutable", ioctl(fd, FS_IOC_SETFLAGS, &immutable));
+  long flagged = ioctl(fd, FS_IOC_SETFLAGS, &immutable);
+  way("immutable", flagged);
+  immutable = 0;
+  if (!flagged) ioctl(fd, FS_IOC_SETFLAGS, &immutable);
   way("copy_range", copy_file_range(own, NULL, fd, NULL, 1, 0));
   way("splice_in", pwrite(own, "x", 1, 0) == 1 ? copy_file_range(own, &(off_t){0}, fd, &(off_t){0}, 1, 0) : -1);
   way("fchmod", fchmod(fd, 0666));
@@ -253,8 +240,9 @@ static void others(const char *pid) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     char byte;
     struct stat st;
-    /* A file that opens and shows nothing has not told anything. */
-    if (fd >= 0 && !fstat(fd, &st) && !S_ISDIR(st.st_mode) && read(fd, &byte, 1) < 0) close(fd), fd = -1;
+    /* A file of /proc that opens and shows nothing has not told anything. What a stream shows is somebody's, our own reader's for one. */
+    int told = strchr(links[i], '/') || fd < 0 || fstat(fd, &st) || S_ISDIR(st.st_mode);
+    if (!told && read(fd, &byte, 1) < 0) close(fd), fd = -1;
     way(links[i], fd);
     if (fd >= 0) close(fd);
   }
@@ -342,8 +330,7 @@ int main(int argc, char **argv) {
   if (argc > 3 && !strcmp(argv[1], "exec")) exec(argv[2], argv[3]);
   else if (argc > 2 && !strcmp(argv[1], "modes")) modes(argv[2]);
   else if (argc > 2 && !strcmp(argv[1], "variants")) variants(argv[2]);
-  else if (argc > 4 && !strcmp(argv[1], "swap")) race(argv[2], argv[3], number(argc, argv, 4, 0), 0);
-  else if (argc > 4 && !strcmp(argv[1], "climb")) race(argv[2], argv[3], number(argc, argv, 4, 0), 1);
+  else if (argc > 4 && !strcmp(argv[1], "swap")) race(argv[2], argv[3], number(argc, argv, 4, 0));
   else if (argc > 1 && !strcmp(argv[1], "reopen")) reopen();
   else if (argc > 2 && !strcmp(argv[1], "touch")) touched(argv[2]);
   else if (argc > 2 && !strcmp(argv[1], "others")) others(argv[2]);
