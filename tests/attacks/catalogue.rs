@@ -9,7 +9,8 @@ use crate::Item;
 use crate::case::{cell, results};
 
 /// Every group: letter, number of items, items.
-const GROUPS: &[(char, usize, &[Item])] = &[('S', 32, crate::seccomp::ITEMS)];
+const GROUPS: &[(char, usize, &[Item])] =
+    &[('S', 32, crate::seccomp::ITEMS), ('E', 14, crate::tasks::ITEMS), ('F', 35, crate::files::ITEMS)];
 
 const ENGINES: [&str; 3] = ["native", "notify", "ptrace"];
 const USERS: [User; 2] = [User::Root, User::Ordinary];

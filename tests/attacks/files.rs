@@ -153,11 +153,11 @@ fn the_runner(case: &Case) {
     ran.check(ran.out().contains("sh"), "the control: one's own is seen");
     // And the file itself, by its name.
     let runner = tipstaff_testkit::tipstaff();
-    let before = fs::metadata(&runner).expect("the binary");
+    let before = fs::metadata(runner).expect("the binary");
     let script = format!("(: >> {0}) 2>/dev/null && echo written; true", runner.display());
     let ran = case.boxed(["/bin/sh", "-c", &script]).go();
     ran.check(!ran.out().contains("written"), "the runner can be written");
-    let after = fs::metadata(&runner).expect("the binary");
+    let after = fs::metadata(runner).expect("the binary");
     assert_eq!((before.len(), before.mtime()), (after.len(), after.mtime()));
 }
 
@@ -316,7 +316,7 @@ fn unnamed_files(case: &Case) {
         .option("--read", "@WORK")
         .start();
     let dir = ran.work().join("d");
-    let shown = fs::File::open(&dir).expect("own directory");
+    let shown = File::open(&dir).expect("own directory");
     let ran = ran.finish();
     ran.check(!ran.out().contains("tmpfile_linked OK"), "a file without a name was linked and executed");
     drop(shown);

@@ -9,6 +9,7 @@ mod case;
 mod catalogue;
 mod files;
 mod seccomp;
+mod tasks;
 
 /// What is known of one item of the catalogue.
 pub struct Item {

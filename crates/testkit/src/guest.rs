@@ -17,6 +17,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("attackentry", include_str!("../guests/attackentry.c")),
     ("attackfiles", include_str!("../guests/attackfiles.c")),
     ("attackfilter", include_str!("../guests/attackfilter.c")),
+    ("attacktasks", include_str!("../guests/attacktasks.c")),
     ("bantracer", include_str!("../guests/bantracer.c")),
     ("bighole", include_str!("../guests/bighole.c")),
     ("births", include_str!("../guests/births.c")),
