@@ -21,8 +21,11 @@ use crate::say;
 /// The named profile with the options over it.
 pub fn profile(options: &Options) -> Result<Profile, String> {
     let name = options.profile.as_deref().unwrap_or(OsStr::new("default"));
-    let base = Loader::from_env().load(name).map_err(|e| e.to_string())?;
-    Ok(Profile::merge(base, options.to_profile()?))
+    let (base, files) = Loader::from_env().load_with_files(name).map_err(|e| e.to_string())?;
+    let mut profile = Profile::merge(base, options.to_profile()?);
+    // The rules of the next run are not this one's to write.
+    profile.filesystem.protect.extend(files);
+    Ok(profile)
 }
 
 /// Where the report goes.
