@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tipstaff::policy::profile::{Loader, Profile};
-use tipstaff::{Child, Command, Error, Report};
+use tipstaff::{Child, Command, Error, Report, Stdio};
 use tipstaff_sys::madvise;
 use tipstaff_sys::signal::{self, SigSet};
 
@@ -21,8 +21,11 @@ use crate::say;
 /// The named profile with the options over it.
 pub fn profile(options: &Options) -> Result<Profile, String> {
     let name = options.profile.as_deref().unwrap_or(OsStr::new("default"));
-    let base = Loader::from_env().load(name).map_err(|e| e.to_string())?;
-    Ok(Profile::merge(base, options.to_profile()?))
+    let (base, files) = Loader::from_env().load_with_files(name).map_err(|e| e.to_string())?;
+    let mut profile = Profile::merge(base, options.to_profile()?);
+    // The rules of the next run are not this one's to write.
+    profile.filesystem.protect.extend(files);
+    Ok(profile)
 }
 
 /// Where the report goes.
@@ -48,7 +51,7 @@ impl Destination {
             None => PathBuf::from(name),
         };
         let fd = name.as_bytes().starts_with(b"fd:");
-        let opened = if fd { inherited(&path) } else { File::create(&path) };
+        let opened = if fd { inherited(&path) } else { Stdio::file(&path, true) };
         opened.map(|file| Self::File(file, path)).map_err(|e| format!("--report {name:?}: {}", say::words(&e)))
     }
 
@@ -143,7 +146,7 @@ fn attempt(run: &Run) -> Result<Report, Error> {
     // Opening a FIFO waits for its other side: before our signals are blocked, so that ^C still ends that.
     for (number, path) in files.into_iter().enumerate().filter_map(|(n, path)| Some((n, path?))) {
         let path = dir.join(path);
-        let file = if number == 0 { File::open(&path) } else { File::create(&path) };
+        let file = Stdio::file(&path, number != 0);
         let option = ["--stdin", "--stdout", "--stderr"][number];
         let file = file.map_err(|e| wrong(format!("{option} {path:?}: {}", say::words(&e))))?;
         match number {

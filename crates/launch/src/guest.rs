@@ -142,6 +142,9 @@ fn descriptors(ops: &mut Vec<GuestOp>, numbers: &Numbers) {
     ops.push(GuestOp::CloexecFrom(next as u32));
 }
 
+/// How many signals and timers may wait in a box that has a process limit. The kernel's own limit is some hundred thousand for a user.
+const SIGNALS: u64 = 4096;
+
 fn limits(plan: &LimitPlan) -> Vec<Rlimit> {
     let mut limits = Vec::new();
     let mut set = |resource, soft: u64, hard: u64| {
@@ -170,7 +173,13 @@ fn limits(plan: &LimitPlan) -> Vec<Rlimit> {
         Some((n, ProcessesBy::RlimitOfUser)) => set(rlimit::RLIMIT_NPROC, n, n),
         Some((_, ProcessesBy::Cgroup | ProcessesBy::Counted)) | None => {}
     }
-    // No real-time priority, whatever the host allows its user.
+    // No real-time priority and no better nice value, whatever the host allows its user.
     set(rlimit::RLIMIT_RTPRIO, 0, 0);
+    set(rlimit::RLIMIT_NICE, 0, 0);
+    if plan.processes.is_some() {
+        // Queued signals and timers (timer_create(2)) count against the user in every user namespace above: a box that takes them all leaves none to
+        // the user's programs outside.
+        set(rlimit::RLIMIT_SIGPENDING, SIGNALS, SIGNALS);
+    }
     limits
 }

@@ -74,6 +74,12 @@ static inline void put_json(const char *s, size_t length) {
   putchar('"');
 }
 
+/* A line "NAME RESULT" of a probe that tries many ways. */
+static inline void way(const char *name, long result) {
+  printf("%s %s\n", name, errname(result));
+  fflush(stdout);
+}
+
 static inline long number(int argc, char **argv, int index, long otherwise) {
   return index < argc ? strtol(argv[index], NULL, 0) : otherwise;
 }

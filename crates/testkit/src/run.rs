@@ -443,6 +443,11 @@ impl Started {
         );
     }
 
+    /// Does standard output hold `text` now?
+    pub fn said(&self, text: &str) -> bool {
+        self.stdout.text().contains(text)
+    }
+
     /// Has it ended? Waits up to `within` for it.
     pub fn ends(&self, within: Duration) -> bool {
         let begun = Instant::now();

@@ -3,7 +3,6 @@
 mod next;
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -551,7 +550,10 @@ impl Kind {
 }
 
 fn open_file(path: &Path, target: usize) -> Result<OwnedFd, Failure> {
-    let opened = if target == 0 { File::open(path) } else { File::create(path) };
+    let opened = Stdio::file(path, target != 0);
     let step = ["stdin", "stdout", "stderr"][target.min(2)];
-    opened.map(OwnedFd::from).map_err(|e| Failure::new(step, e.into(), format_args!("open {path:?}")))
+    opened.map(OwnedFd::from).map_err(|e| match e.raw_os_error() {
+        Some(_) => Failure::new(step, e.into(), format_args!("open {path:?}")),
+        None => Failure::own(step, format!("open {path:?}: {e}")),
+    })
 }

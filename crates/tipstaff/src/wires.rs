@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -41,6 +41,26 @@ fn no_directory(fd: &OwnedFd, target: usize) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     Ok(())
+}
+
+/// Whoever has a file open for reading can open it again for writing through /proc/self/fd (proc(5)): by the mount that it was opened on, which
+/// is the host's. Landlock's rules go with the file (since Linux 5.13), so where it holds, that is refused; where it does not, nobody refuses it.
+pub(crate) fn no_second_opening(fd: &OwnedFd) -> io::Result<()> {
+    use rustix::fs::{Access, AtFlags, CWD, FileType, OFlags, accessat, fcntl_getfl, fstat};
+    use rustix::io::Errno;
+    let kind = FileType::from_raw_mode(fstat(fd)?.st_mode);
+    let stored = matches!(kind, FileType::RegularFile | FileType::BlockDevice);
+    if !stored || fcntl_getfl(fd)? & OFlags::ACCMODE != OFlags::RDONLY {
+        return Ok(());
+    }
+    match accessat(CWD, format!("/proc/self/fd/{}", fd.as_raw_fd()), Access::WRITE_OK, AtFlags::EACCESS) {
+        Err(Errno::ACCESS | Errno::ROFS | Errno::PERM) => Ok(()),
+        _ => {
+            let text = "standard input is a file that the program could open again for writing, since the kernel has no Landlock; \
+                        hand it in through a pipe (cat FILE | …), or say --best-effort";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+        }
+    }
 }
 
 fn null(target: usize) -> io::Result<OwnedFd> {

@@ -11,8 +11,8 @@
 //! # What is left out on purpose
 //! - `openat2` and `clone3` keep what would have to be checked behind a pointer, where no filter can look. `clone3` is
 //!   ENOSYS, and C libraries fall back to `clone`. `openat2` stays, because refusing it would take RESOLVE_BENEATH
-//!   away from careful programs: it can create a file with set-id bits where [`file`] would not let `open`, so
-//!   writable mounts must be nosuid.
+//!   away from careful programs. It can create a file with set-id bits where [`file`] would not let `open`: where such a file could stay when
+//!   the box is gone, lowering makes it ENOSYS.
 //! - `uprobe` and `uretprobe`: the kernel exempts them from seccomp (6.14, 6.18), and refuses them to everybody but the
 //!   trampoline that it planted itself. A rule would say something that does not hold.
 //! - `restart_syscall` must pass in every filter: the kernel resumes interrupted sleeps by it, with a number that the program

@@ -1,4 +1,4 @@
-//! What the filter must hold because a namespace, or a control group, does not.
+//! What the filter must hold because a namespace, a control group, or a mount does not.
 
 use tipstaff_abi::caps::KernelCaps;
 use tipstaff_abi::{Arch, Sysno, errno, family};
@@ -9,7 +9,7 @@ use super::namespaces::NamespacePlan;
 use super::network::Net;
 use super::plan::Cost;
 use super::sink::Sink;
-use crate::profile::{MemoryAccount, Profile};
+use crate::profile::{Base, CwdAccess, MemoryAccount, Profile, Tmp};
 use crate::value::Setting;
 
 /// The rule that keeps a box from making unix sockets, by name.
@@ -19,6 +19,7 @@ const OUTLIVE: &str = "nothing survives the box";
 const PRIVATE: &str = "private System V IPC";
 const SAMPLED: &str = "limits.memory, sampled";
 const EXACT: &str = "limits.memory_account = \"exact\"";
+const SET_ID: &str = "no set-id file is left behind";
 
 /// What is missing. Few combinations occur, and for each the default base is kept compiled (`base::stock`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Missing {
     pub tasks: bool,
     /// Memory is sampled: pages that no process maps must not be held by pipes and sockets.
     pub sampled: bool,
+    /// Files can be made that are there when the box is gone: none with set-id bits may be, and the mode that openat2 gives is behind a pointer.
+    pub set_id: bool,
 }
 
 /// Sockets that cannot be made.
@@ -97,7 +100,7 @@ impl Missing {
             (true, false, true) => Objects::SysVExact,
             (true, false, false) => Objects::None,
         };
-        Self { sockets, objects, tasks: !ns.pid, sampled }
+        Self { sockets, objects, tasks: !ns.pid, sampled, set_id: leaves_files(profile) }
     }
 
     /// The rules that make up for it.
@@ -150,6 +153,10 @@ impl Missing {
             let zerocopy = vec![Condition::w32(1, Op::Eq, SOL_SOCKET), Condition::w32(2, Op::Eq, SO_ZEROCOPY)];
             deny(SAMPLED, "setsockopt", zerocopy, errno::ENOPROTOOPT);
         }
+        if self.set_id {
+            // Programs have a way without it, as before Linux 5.6. A mount that is nosuid in the box is not so on the host.
+            deny(SET_ID, "openat2", Vec::new(), errno::ENOSYS);
+        }
         const AF_UNIX: u32 = 1;
         if self.sockets == Sockets::Unix {
             deny(UNIX, "socket", vec![Condition::w32(0, Op::Eq, AF_UNIX)], errno::EACCES);
@@ -167,6 +174,14 @@ impl Missing {
 
     /// The words in which a rule of [`Missing::rules`] is told; None for a family of the base.
     pub(super) fn words(name: &'static str) -> Option<&'static str> {
-        [UNIX, SOCKET, OUTLIVE, PRIVATE, SAMPLED, EXACT].contains(&name).then_some(name)
+        [UNIX, SOCKET, OUTLIVE, PRIVATE, SAMPLED, EXACT, SET_ID].contains(&name).then_some(name)
     }
+}
+
+/// Whether a directory of the host may be written. Bases that know nothing of set-id bits have no use for the half of it.
+fn leaves_files(profile: &Profile) -> bool {
+    let fs = &profile.filesystem;
+    let base = matches!(profile.syscalls.base, None | Some(Base::Default | Base::Strict));
+    let mounts = fs.mounts.iter().any(|mount| !mount.read_only);
+    base && (!fs.write.is_empty() || mounts || fs.cwd == Some(CwdAccess::Write) || fs.tmp == Some(Tmp::Host))
 }

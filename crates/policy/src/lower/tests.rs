@@ -523,3 +523,18 @@ fn what_is_asked_about_is_notified_and_nothing_else() {
         }
     }
 }
+
+#[test]
+fn openat2_is_absent_where_a_set_id_file_could_stay() {
+    let lets =
+        |profile: &Profile| plan(profile, &KernelCaps::full()).expect("plan").filter.expect("a filter").lets("openat2");
+    for (name, stays) in [("default", false), ("judge", false), ("python", false), ("build", true), ("agent", true)] {
+        assert_eq!(lets(&preset(name)), !stays, "{name}");
+    }
+    let mut profile = preset("judge");
+    profile.filesystem.write.push(PathRule::new("/home/u/p"));
+    assert!(!lets(&profile));
+    let rule = SyscallRule { names: vec!["openat2".into()], conditions: Vec::new(), action: RuleAction::Allow };
+    profile.syscalls.rules.push(rule);
+    assert!(lets(&profile), "who asks for it has it");
+}

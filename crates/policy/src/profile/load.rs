@@ -72,8 +72,14 @@ impl Loader {
 
     /// The profile of this name or path, on top of every profile that it extends.
     pub fn load(&self, name: impl AsRef<OsStr>) -> Result<Profile, Error> {
+        self.load_with_files(name).map(|(profile, _)| profile)
+    }
+
+    /// The same, and the files that it was read from: a program that can write one writes the rules of the next run.
+    pub fn load_with_files(&self, name: impl AsRef<OsStr>) -> Result<(Profile, Vec<PathBuf>), Error> {
         let mut found = self.find(name.as_ref(), Path::new(""), None)?;
         let mut chain = Vec::new();
+        let mut files = Vec::new();
         let mut above = Profile::default();
         loop {
             let (mut profile, at) = parse(&found.name, &found.text, self.home.as_deref())?;
@@ -83,13 +89,18 @@ impl Loader {
             {
                 *path = found.directory.join(&*path);
             }
+            files.extend(Some(PathBuf::from(&found.identity)).filter(|path| path.is_absolute() && path.is_file()));
+            files.extend(match &profile.syscalls.base {
+                Some(Base::Oci(path)) => fs::canonicalize(path).ok(),
+                _ => None,
+            });
             chain.push((found.name.clone(), found.identity));
             let base = profile.extends.clone();
             above = Profile::merge(Profile { extends: None, ..profile }, above);
             let Some(base) = base else {
                 // Everything that was to be replaced has been.
                 above.filesystem.replace.clear();
-                return Ok(above);
+                return Ok((above, files));
             };
             let place = Place { name: found.name, position: at };
             found = self.find(base.as_ref(), &found.directory, Some(&place))?;

@@ -9,7 +9,7 @@ use super::{Command, Prepared, kind_slot, open_file};
 use crate::Error;
 use crate::ahead::Spare;
 use crate::stdio::Kind;
-use crate::wires::{Wires, ours};
+use crate::wires::{Wires, no_second_opening, ours};
 
 impl Command {
     /// The guest's standard streams, as they were asked for.
@@ -36,6 +36,11 @@ impl Command {
                 (None, None) => Kind::Inherit,
             };
             wires.stream(target, kind, counted)?;
+        }
+        let plan = &prepared.armed.plan;
+        if plan.landlock.is_none() && prepared.profile.isolation.best_effort != Some(true) {
+            let input = wires.wiring.iter().find(|wiring| wiring.target == 0);
+            input.map_or(Ok(()), |wiring| no_second_opening(&wiring.source))?;
         }
         Ok(wires)
     }

@@ -32,17 +32,24 @@ const REST: [(Objects, bool, bool); 7] = [
     (Objects::All, true, true),
 ];
 const SOCKETS: [Sockets; 3] = [Sockets::None, Sockets::Unix, Sockets::All];
+/// Boxes that leave files behind (presets `build` and `agent`) see the whole host, and guests may trace each other in them.
+const LEAVING: [Sockets; 2] = [Sockets::Unix, Sockets::All];
 
 impl Stock {
     /// The program; None where none is kept.
     pub fn program(self, arch: Arch) -> Option<&'static [Insn]> {
-        let Missing { sockets, objects, tasks, sampled } = self.missing;
+        let Missing { sockets, objects, tasks, sampled, set_id } = self.missing;
         if self.guest_listener {
             return None;
         }
         let rest = REST.iter().position(|known| *known == (objects, tasks, sampled))?;
-        let sockets = SOCKETS.iter().position(|known| *known == sockets)?;
-        let at = (usize::from(self.ptrace) * REST.len() + rest) * SOCKETS.len() + sockets;
+        let at = if set_id {
+            let sockets = LEAVING.iter().position(|known| *known == sockets && self.ptrace)?;
+            2 * REST.len() * SOCKETS.len() + rest * LEAVING.len() + sockets
+        } else {
+            let sockets = SOCKETS.iter().position(|known| *known == sockets)?;
+            (usize::from(self.ptrace) * REST.len() + rest) * SOCKETS.len() + sockets
+        };
         match arch {
             Arch::X86_64 => x86_64::PROGRAMS.get(at).copied(),
             _ => None,
@@ -52,12 +59,15 @@ impl Stock {
     /// All of which a program is kept, in the order of the programs.
     #[cfg(test)]
     fn all() -> impl Iterator<Item = Self> {
-        let missing = REST.iter().flat_map(|&(objects, tasks, sampled)| {
-            SOCKETS.map(move |sockets| Missing { sockets, objects, tasks, sampled })
-        });
-        [false, true]
-            .into_iter()
-            .flat_map(move |ptrace| missing.clone().map(move |missing| Self { ptrace, guest_listener: false, missing }))
+        let missing = |list: &'static [Sockets], set_id| {
+            REST.iter().flat_map(move |&(objects, tasks, sampled)| {
+                list.iter().map(move |&sockets| Missing { sockets, objects, tasks, sampled, set_id })
+            })
+        };
+        let plain =
+            [false, true].into_iter().flat_map(move |ptrace| missing(&SOCKETS, false).map(move |m| (ptrace, m)));
+        let leaving = missing(&LEAVING, true).map(|m| (true, m));
+        plain.chain(leaving).map(|(ptrace, missing)| Self { ptrace, guest_listener: false, missing })
     }
 }
 

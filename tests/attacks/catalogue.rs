@@ -1,0 +1,132 @@
+//! The catalogue as a whole: nothing is missing, nothing is there twice, and the table.
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use tipstaff_testkit::User;
+
+use crate::Item;
+use crate::case::{cell, results};
+
+/// Every group: letter, number of items, items.
+const GROUPS: &[(char, usize, &[Item])] =
+    &[('S', 32, crate::seccomp::ITEMS), ('E', 14, crate::tasks::ITEMS), ('F', 35, crate::files::ITEMS)];
+
+const ENGINES: [&str; 3] = ["native", "notify", "ptrace"];
+const USERS: [User; 2] = [User::Root, User::Ordinary];
+
+fn items() -> impl Iterator<Item = &'static Item> {
+    GROUPS.iter().flat_map(|(_, _, items)| items.iter())
+}
+
+#[test]
+fn every_item_is_there_once() {
+    for (letter, count, items) in GROUPS {
+        let expected: Vec<_> = (1..=*count).map(|number| format!("{letter}{number}")).collect();
+        let found: Vec<_> = items.iter().map(|item| item.id).collect();
+        assert_eq!(found, expected);
+    }
+    let count = items().count();
+    assert_eq!(items().map(|item| item.title).collect::<BTreeSet<_>>().len(), count, "two items have one title");
+}
+
+#[test]
+fn every_item_says_how_it_is_known() {
+    for item in items() {
+        let known = !item.engines.is_empty() || !item.held.is_empty();
+        assert_eq!(known, item.design.is_empty(), "{}: tried or held elsewhere, or else by design", item.id);
+        assert!(item.engines.iter().all(|engine| ENGINES.contains(engine)), "{}: {:?}", item.id, item.engines);
+    }
+}
+
+/// A test that is named here and was renamed there would leave an item that nobody tries.
+#[test]
+fn tests_elsewhere_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
+    for item in items() {
+        for (file, name) in item.held {
+            let text =
+                fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{}: {file}: {error}", item.id));
+            let words = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+            let test = text
+                .split("#[test]")
+                .skip(1)
+                .any(|rest| rest.lines().take(6).any(|line| line.trim_start().starts_with(&format!("fn {name}("))));
+            let named = text.lines().any(|line| {
+                line.contains("both!(") && line.split(words).any(|word| word == *name)
+                    || line.trim_start().split(words).next() == Some(name)
+            });
+            assert!(test || named, "{}: there is no test {name} in {file}", item.id);
+        }
+    }
+}
+
+#[test]
+fn no_file_is_forgotten() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("attacks");
+    let main = fs::read_to_string(dir.join("main.rs")).expect("main.rs");
+    for entry in fs::read_dir(dir).expect("attacks") {
+        let name = entry.expect("entry").file_name().into_string().expect("name");
+        let module = name.trim_end_matches(".rs");
+        assert!(module == "main" || main.contains(&format!("mod {module};")), "{name} is not a module of main.rs");
+    }
+}
+
+/// Not a test but the printer of what the tests found: `-- --ignored --nocapture the_table`.
+#[test]
+#[ignore = "prints what the other tests have found"]
+fn the_table() {
+    let mut totals = std::collections::BTreeMap::<String, usize>::new();
+    let mut unexpected = Vec::new();
+    println!("{:<5} {:<9} {:<9} {:<9} {:<9} {:<9} {:<9} attack", "item", "native", "", "notify", "", "ptrace", "");
+    println!(
+        "{:<5} {:<9} {:<9} {:<9} {:<9} {:<9} {:<9}",
+        "", "root", "ordinary", "root", "ordinary", "root", "ordinary"
+    );
+    let mut notes = Vec::new();
+    for item in items() {
+        let mut row = format!("{:<5}", item.id);
+        for engine in ENGINES {
+            for user in USERS {
+                let name = cell(item.id, engine, user);
+                let mut word = String::new();
+                if item.engines.contains(&engine) {
+                    let result = fs::read_to_string(results().join(&name)).unwrap_or_else(|_| "not run\t".to_owned());
+                    let (state, why) = result.split_once('\t').unwrap_or((&result, ""));
+                    state.clone_into(&mut word);
+                    *totals.entry(word.clone()).or_default() += 1;
+                    match state {
+                        "held" => {}
+                        "skipped" => notes.push(format!("{name}: {why}")),
+                        _ => unexpected.push(name),
+                    }
+                }
+                row += &format!(" {word:<9}");
+            }
+        }
+        println!("{row} {}", item.title);
+        for (file, test) in item.held {
+            println!("{:<65} by {file}: {test}", "");
+        }
+        if !item.left.is_empty() {
+            println!("{:<65} NOT HELD: {}", "", item.left);
+        }
+        if !item.design.is_empty() {
+            println!("{:<65} by design: {}", "", item.design);
+        }
+    }
+    println!("\nskipped:");
+    notes.iter().for_each(|note| println!("  {note}"));
+    let count = |keep: fn(&&Item) -> bool| items().filter(keep).count();
+    println!(
+        "\n{} items: {} tried here, {} by tests elsewhere alone, {} by design; of {} something is known not to be held",
+        items().count(),
+        count(|item| !item.engines.is_empty()),
+        count(|item| item.engines.is_empty() && !item.held.is_empty()),
+        count(|item| !item.design.is_empty()),
+        count(|item| !item.left.is_empty()),
+    );
+    let told: Vec<_> = totals.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    println!("cases: {}; {} unexpected", told.join(", "), unexpected.len());
+    assert!(unexpected.is_empty(), "unexpected: {unexpected:?}");
+}
