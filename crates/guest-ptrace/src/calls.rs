@@ -45,6 +45,7 @@ impl Mediator {
                 Outcome::Asks(_) | Outcome::Later => {}
             },
             Todo::Reply(caller, value) => self.reply(caller, value, tracer, engine),
+            Todo::Buried(tid) => tracer.bury(tid),
             Todo::Orphan(target, stop) => match stop {
                 Some((from, signal)) => self.resume(target, Go::Free, signal, from, tracer, engine),
                 None => drop(self.leftover.insert(target)),

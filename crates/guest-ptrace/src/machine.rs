@@ -145,6 +145,8 @@ pub struct Orphan {
 pub struct Machine {
     tracees: BTreeMap<i32, Tracee>,
     ended: Vec<Ended>,
+    /// Zombies that nobody is to be told of any more.
+    graves: Vec<i32>,
     /// Tracees that there have been.
     count: u64,
 }
@@ -154,6 +156,11 @@ const fn failed(errno: u16) -> Step {
 }
 
 impl Tracee {
+    /// Whether it is a process whose real parent is its tracer.
+    fn is_child(&self, tid: i32) -> bool {
+        self.child && self.process == tid
+    }
+
     /// What wait4(2) says of a stop, without the 0x7f.
     fn code_of(&self, stop: Stop) -> i32 {
         match stop {
@@ -358,7 +365,24 @@ impl Machine {
             });
             told.push(Orphan { tid: target, killed: tracee.options & EXITKILL != 0, stop });
         }
-        self.ended.retain(|ended| ended.tracer != tid);
+        self.forget(|ended| ended.tracer == tid);
         told
+    }
+
+    /// Whether the kernel is to keep the zombie of this tracee until its tracer has been told: all but those whose real parent that is, who is told
+    /// by the kernel; and also these if that one's children leave no zombies (`leaves_none`), since a traced one does: do_notify_parent().
+    #[must_use]
+    pub fn keeps(&self, tid: i32, leaves_none: &dyn Fn(i32) -> bool) -> bool {
+        self.tracee(tid).is_some_and(|tracee| !tracee.is_child(tid) || leaves_none(tracee.tracer_process))
+    }
+
+    /// Zombies that are to be reaped.
+    pub fn graves(&mut self) -> Vec<i32> {
+        std::mem::take(&mut self.graves)
+    }
+
+    fn forget(&mut self, which: impl Fn(&Ended) -> bool) {
+        let gone = self.ended.extract_if(.., |ended| which(ended)).map(|ended| ended.tid);
+        self.graves.extend(gone);
     }
 }

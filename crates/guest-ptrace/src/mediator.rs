@@ -32,6 +32,8 @@ pub(crate) enum Todo {
     Reply(i32, i64),
     /// A tracer is gone: what becomes of its tracee.
     Orphan(i32, Option<(Stop, i32)>),
+    /// A zombie has been reaped.
+    Buried(i32),
 }
 
 /// An attach about which the kernel is asked.
@@ -64,6 +66,8 @@ pub struct Mediator {
     pub(crate) redone: BTreeSet<i32>,
     /// Processes that the kernel has said have no children, in a wait with these flags.
     pub(crate) childless: BTreeMap<i32, u64>,
+    /// Tracees that are about to end.
+    pub(crate) dying: BTreeSet<i32>,
     /// PTRACE_INTERRUPT of ours that has not come to a stop.
     pub(crate) kicks: BTreeSet<i32>,
     pub(crate) asking: BTreeMap<i32, Box<Asking>>,
@@ -96,6 +100,7 @@ impl Mediator {
             answered: BTreeMap::new(),
             redone: BTreeSet::new(),
             childless: BTreeMap::new(),
+            dying: BTreeSet::new(),
             kicks: BTreeSet::new(),
             asking: BTreeMap::new(),
             trapping: BTreeMap::new(),
@@ -198,7 +203,8 @@ impl Mediator {
             if crate::moves::read(tid, call.args[1], &mut action).is_ok() {
                 let word = |at: usize| u64::from_ne_bytes(std::array::from_fn(|n| action[at + n]));
                 let (handler, flags) = (word(0), word(8));
-                let to = Disposition { ignored: handler == 1, handled: handler > 1, no_stops: flags & 1 != 0 };
+                let (no_stops, no_wait) = (flags & 1 != 0, flags & 2 != 0);
+                let to = Disposition { ignored: handler == 1, handled: handler > 1, no_stops, no_wait };
                 self.dispositions.insert(process, to);
             }
         } else if call.number == numbers.ptrace || call.number == numbers.wait4 || call.number == numbers.waitid {
@@ -318,7 +324,7 @@ impl Mediator {
             self.look_again(tracer);
         }
         if let Some(disposition) = self.dispositions.get_mut(&tid) {
-            (disposition.handled, disposition.no_stops) = (false, false);
+            *disposition = Disposition { ignored: disposition.ignored, ..Disposition::default() };
         }
         let Some(tracer) = self.machine.tracee(tid).map(|tracee| tracee.tracer) else {
             return self.go(stopping, resume);
@@ -432,6 +438,14 @@ impl Seam for Mediator {
                 self.show(stopping, Stop::Event(event::EXIT), false, resume)
             }
         }
+    }
+
+    fn keeping(&self) -> bool {
+        !self.dying.is_empty()
+    }
+
+    fn keeps(&self, task: &Task) -> bool {
+        self.machine.keeps(task.tid(), &|process| self.leaves_none(process))
     }
 
     fn ended(&mut self, task: &Task, end: End) {

@@ -29,6 +29,8 @@ pub(crate) struct Disposition {
     pub handled: bool,
     /// SA_NOCLDSTOP.
     pub no_stops: bool,
+    /// SA_NOCLDWAIT.
+    pub no_wait: bool,
 }
 
 /// The code of our own signals; a guest does not know it.

@@ -9,7 +9,7 @@
 //! and at its return the registers are what they were.
 
 use tipstaff_abi::{Arch, Sysno, errno};
-use tipstaff_trace::Registers;
+use tipstaff_trace::{Registers, Status};
 
 use crate::machine::{Report, Select, Stop, Who};
 use crate::moves::{read, write};
@@ -206,6 +206,14 @@ impl Wait {
 fn pidfd(tid: i32, fd: i32) -> i32 {
     let info = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).unwrap_or_default();
     crate::names::numbers(&info, "Pid:").first().copied().unwrap_or(0)
+}
+
+/// As wait4(2) has it.
+pub(crate) fn word(status: Status) -> i32 {
+    match status {
+        Status::Exited(code) => code << 8,
+        Status::Signaled { signal, core } => signal | if core { 0x80 } else { 0 },
+    }
 }
 
 /// si_code and si_status of a status.

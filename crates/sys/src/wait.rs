@@ -69,6 +69,59 @@ pub struct Usage {
     pub raw: [u64; 18],
 }
 
+/// What a look at tracees is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The next change, waited for; it stays to be told.
+    Next,
+    /// A stop, if there is one; it is told.
+    Stop,
+    /// An end, if there is one; it stays a zombie.
+    End,
+    /// An end, if there is one; it is reaped.
+    Reap,
+}
+
+/// Looks at one tracee or child of this very thread, -1: at any of them; waitid(2) with __WALL and __WNOTHREAD. With `usage`, also what the task
+/// used so far. EINTR when a signal handler ran; ECHILD when there is nobody.
+pub fn look(tid: i32, what: Look, usage: Option<&mut Usage>) -> Result<Option<(i32, Change)>, Errno> {
+    const P_ALL: usize = 0;
+    const P_PID: usize = 1;
+    let flags = libc::__WALL
+        | libc::__WNOTHREAD
+        | match what {
+            Look::Next => libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT,
+            Look::Stop => libc::WSTOPPED | libc::WNOHANG,
+            Look::End => libc::WEXITED | libc::WNOHANG | libc::WNOWAIT,
+            Look::Reap => libc::WEXITED | libc::WNOHANG,
+        };
+    let (kind, id) = if tid < 0 { (P_ALL, 0) } else { (P_PID, word(tid)) };
+    // SAFETY: siginfo_t and rusage are plain data, zero is valid.
+    let (mut info, mut rusage): (libc::siginfo_t, libc::rusage) = unsafe { core::mem::zeroed() };
+    let rusage_ptr = if usage.is_some() { addr_mut(&mut rusage) } else { 0 };
+    let args = [kind, id, addr_mut(&mut info), word(flags), rusage_ptr, 0];
+    // SAFETY: the kernel writes one siginfo_t and, if asked, one struct rusage.
+    unsafe { call(libc::SYS_waitid, args)? };
+    // SAFETY: waitid filled the SIGCHLD member of the union, or left it zero.
+    let (tid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    if tid == 0 {
+        return Ok(None);
+    }
+    if let Some(usage) = usage {
+        *usage = Usage::of(&rusage);
+    }
+    Ok(Some((
+        tid,
+        match info.si_code {
+            libc::CLD_EXITED => Change::Ended(Status::Exited(status)),
+            code @ (libc::CLD_KILLED | libc::CLD_DUMPED) => {
+                Change::Ended(Status::Signaled { signal: status, core: code == libc::CLD_DUMPED })
+            }
+            _ => Change::Stopped(status),
+        },
+    )))
+}
+
 /// Waits for a change of any tracee or child of this very thread (__WALL, __WNOTHREAD); with `usage`, also what the task used so
 /// far. EINTR when a signal handler ran; ECHILD when there is nobody left.
 pub fn any(usage: Option<&mut Usage>) -> Result<(i32, Change), Errno> {
@@ -86,17 +139,23 @@ pub fn tracee(tid: i32, usage: Option<&mut Usage>) -> Result<(i32, Change), Errn
     // SAFETY: the kernel writes one int and, if asked, one struct rusage.
     let tid = unsafe { call(libc::SYS_wait4, [word(tid), status_ptr, flags, rusage_ptr, 0, 0])? };
     if let Some(usage) = usage {
-        let ns = |t: libc::timeval| t.tv_sec as u64 * 1_000_000_000 + t.tv_usec as u64 * 1000;
-        *usage = Usage {
-            user_ns: ns(rusage.ru_utime),
-            system_ns: ns(rusage.ru_stime),
-            max_rss_bytes: rusage.ru_maxrss as u64 * 1024,
-            raw: words(&rusage),
-        };
+        *usage = Usage::of(&rusage);
     }
     let change =
         if status & 0xff == 0x7f { Change::Stopped(status >> 8) } else { Change::Ended(Status::from_wait(status)) };
     Ok((tid as i32, change))
+}
+
+impl Usage {
+    fn of(rusage: &libc::rusage) -> Self {
+        let ns = |t: libc::timeval| t.tv_sec as u64 * 1_000_000_000 + t.tv_usec as u64 * 1000;
+        Self {
+            user_ns: ns(rusage.ru_utime),
+            system_ns: ns(rusage.ru_stime),
+            max_rss_bytes: rusage.ru_maxrss as u64 * 1024,
+            raw: words(rusage),
+        }
+    }
 }
 
 fn words(usage: &libc::rusage) -> [u64; 18] {

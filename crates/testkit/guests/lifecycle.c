@@ -45,15 +45,20 @@ int main(int argc, char **argv) {
     sigqueue(getpid(), SIGUSR1, (union sigval){.sival_int = 41});
     return seen != 42;
   }
+  int seen[2];
+  if (pipe(seen)) return 9;
   pid_t child = fork();
   if (!strcmp(way, "stop")) {
     if (!child) {
+      char byte;
       raise(SIGSTOP);
-      _exit(5);
+      /* Not over before its parent has seen that it goes on. */
+      _exit(read(seen[0], &byte, 1) == 1 ? 5 : 6);
     }
     if (waitpid(child, &status, WUNTRACED) != child || !WIFSTOPPED(status) || WSTOPSIG(status) != SIGSTOP) return 1;
     kill(child, SIGCONT);
     if (waitpid(child, &status, WCONTINUED) != child || !WIFCONTINUED(status)) return 2;
+    if (write(seen[1], "", 1) != 1) return 3;
     return waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 5;
   }
   if (!strcmp(way, "killed")) {

@@ -60,6 +60,8 @@ static struct made {
     volatile pid_t pid;
     // A thread; traced by its parent, who leaves it where it is.
     volatile char thread, held;
+    // A thread that does nothing more than end, beside whoever has waited for it.
+    volatile char leaving;
     // The tracer has seen its end.
     char over;
 } *made, *mine;
@@ -90,6 +92,7 @@ static void handler(int sig) { handled[sig]++; }
 static void ops(unsigned count, int depth, int thread);
 
 struct job {
+    struct made *made;
     unsigned count;
     int depth;
     uint64_t seed;
@@ -98,6 +101,7 @@ struct job {
 static int child_main(void *arg) {
     struct job *job = arg;
     ops(job->count, job->depth, 1);
+    job->made->leaving = 1;
     busy = 0;
     syscall(SYS_exit, 3);
     return 0;
@@ -112,6 +116,7 @@ static void clone_thread(int depth) {
     struct job *job = &jobs[used];
     job->count = rnd(3);
     job->depth = depth + 1;
+    job->made = new_made(1);
     busy = 1;
     char *top = stacks[used++] + 65536 - 64;
     int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
@@ -119,7 +124,7 @@ static void clone_thread(int depth) {
         flags |= CLONE_PTRACE;
     if (rnd(5) == 0)
         flags |= CLONE_UNTRACED;
-    if (clone(child_main, top, flags | CLONE_PARENT_SETTID, job, &new_made(1)->pid) < 0)
+    if (clone(child_main, top, flags | CLONE_PARENT_SETTID, job, &job->made->pid) < 0)
         busy = 0;
     while (busy)
         ;
@@ -307,20 +312,56 @@ static int is_over(const struct made *task) {
     return (strtoull(text, NULL, 16) >> (SIGCHLD - 1) & 1) != 0;
 }
 
-// Until everything that nobody traces has come to its end.
+static int state_of(pid_t pid) {
+    char text[64];
+    return line_of(pid, "State:", text, sizeof text) ? text[0] : 'X';
+}
+
+// Until a tracee has something to tell.
+static void settle_tracee(pid_t pid) {
+    siginfo_t info;
+    for (int turn = 0; turn < 300; turn++) {
+        memset(&info, 0, sizeof info);
+        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED | WNOWAIT | WNOHANG | __WALL) != 0 || info.si_pid != 0)
+            return;
+        usleep(1000);
+    }
+}
+
+// Until everything that nobody traces has come to its end, and what runs beside the tracee that stops to its next stop or end.
 static void settle(void) {
     for (int i = 0; i < *nmade && i < MADE; i++) {
         struct made *task = &made[i];
-        int traced = 0;
+        struct tracee *traced = NULL;
         for (int at = 0; at < ntracees; at++)
-            traced |= tracees[at].pid == task->pid;
-        if (task->pid == 0 || task->over || traced)
+            if (tracees[at].pid == task->pid)
+                traced = &tracees[at];
+        if (traced != NULL && traced->alive && !traced->stopped && task->leaving)
+            settle_tracee(task->pid);
+        if (task->pid == 0 || task->over || traced != NULL)
             continue;
         // What waits for one that is held here will not end, and be it an exec that waits for another thread.
         for (int turn = 0; turn < 300 && !task->held && !is_over(task); turn++)
             usleep(1000);
         task->over = 1;
     }
+    // They may have ended others.
+    for (int at = 0; at < ntracees; at++)
+        if (tracees[at].alive && tracees[at].stopped && state_of(tracees[at].pid) == 'Z')
+            settle_tracee(tracees[at].pid);
+}
+
+// Several run: what the next wait finds is in the order of the kernel's lists, not of time.
+static void settle_several(pid_t who) {
+    int running = 0;
+    siginfo_t info;
+    for (int at = 0; at < ntracees; at++)
+        running += tracees[at].alive && !tracees[at].stopped;
+    if (running < 2)
+        return;
+    while (waitid(who == -1 ? P_ALL : P_PID, who == -1 ? 0 : (id_t)who, &info, WEXITED | WSTOPPED | WNOWAIT | __WALL) < 0 && errno == EINTR)
+        ;
+    settle();
 }
 
 static struct {
@@ -544,6 +585,7 @@ static pid_t wait_any(pid_t of_pid, int *status) {
     memset(&info, 0, sizeof info);
     unsigned how = rnd(5);
     polled = how == 0;
+    settle_several(who);
     switch (how) {
     case 0: {
         pid_t pid;
@@ -714,7 +756,7 @@ static void act(struct tracee *t) {
         printf("  listen %s\n", error(r));
         if (r == 0) {
             // It may be on its way into its next stop already.
-            usleep(3000);
+            usleep(noisy ? noise_below(6000) : 3000);
             printf("  interrupt %s\n", error(REQ(PTRACE_INTERRUPT, t->pid, 0, 0)));
             t->stopped = 0;
             waits_for(t->pid);

@@ -478,7 +478,8 @@ static void w7_selection(void) {
   int fd = (int)syscall(SYS_pidfd_open, pid, 0);
   for (int way = 0; way < 7; way++) {
     REQ(PTRACE_SINGLESTEP, pid, 0, 0);
-    usleep(20000);
+    waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOWAIT);
+    memset(&info, 0, sizeof info);
     long got = 0;
     switch (way) {
     case 0: got = waitpid(-1, &status, WNOHANG); break;
@@ -509,12 +510,13 @@ static void w8_told_once(void) {
 static void w9_waitid(void) {
   siginfo_t info = {0};
   struct rusage usage;
+  memset(&usage, 0xff, sizeof usage);
   pid_t pid = child(twice);
   REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEEXIT);
   REQ(PTRACE_CONT, pid, 0, 0);
   SAY("waitid", syscall(SYS_waitid, P_PID, pid, &info, WEXITED, &usage));
   printf("signo %d code %d status %x pid %d uid %d rss %d\n", info.si_signo, info.si_code, (unsigned)info.si_status, info.si_pid == pid,
-         info.si_uid == getuid(), usage.ru_maxrss > 0);
+         info.si_uid == getuid(), usage.ru_maxrss >= 0);
   REQ(PTRACE_CONT, pid, 0, 0);
   next(pid);
 }
@@ -540,6 +542,109 @@ static void w10_sigchld_with(int flags) {
 }
 static void w10_sigchld(void) { w10_sigchld_with(0); }
 static void w10_no_stops(void) { w10_sigchld_with(SA_NOCLDSTOP); }
+static void tell_other(int fd) {
+  if (write(fd, "", 1) != 1) die(2, "write");
+}
+static void hear_other(int fd) {
+  char byte;
+  if (read(fd, &byte, 1) != 1) die(2, "read");
+}
+/* What its real parent sees of an end that somebody else traced. */
+static void look_at(pid_t pid, const char *when) {
+  siginfo_t info = {0};
+  int r = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
+  printf("%s: %s code %d status %d\n", when, errname(r), info.si_code, info.si_status);
+}
+static void w11_with(void (*disposition)(int), int flags) {
+  struct sigaction action = {.sa_handler = disposition, .sa_flags = flags};
+  int to[2], from[2];
+  siginfo_t info = {0};
+  if (pipe(to) || pipe(from)) die(2, "pipe");
+  pid_t pid = running(hold);
+  pid_t tracer = fork();
+  if (tracer == 0) {
+    sigaction(SIGCHLD, &action, NULL);
+    if (REQ(PTRACE_SEIZE, pid, 0, 0)) die(2, "seize");
+    kill(pid, SIGTERM);
+    waitpid(pid, NULL, __WALL);
+    REQ(PTRACE_CONT, pid, 0, SIGTERM);
+    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | __WALL);
+    tell_other(from[1]);
+    hear_other(to[0]);
+    next(pid);
+    tell_other(from[1]);
+    hear_other(to[0]);
+    _exit(0);
+  }
+  hear_other(from[0]);
+  look_at(pid, "ended");
+  tell_other(to[1]);
+  hear_other(from[0]);
+  look_at(pid, "told");
+  tell_other(to[1]);
+  waitpid(tracer, NULL, 0);
+  next(pid);
+}
+static void w11_the_tracer_is_told_first(void) { w11_with(SIG_DFL, 0); }
+static void w11_a_tracer_that_ignores_it(void) { w11_with(SIG_IGN, 0); }
+static void w11_a_tracee_leaves_a_zombie(void) {
+  signal(SIGCHLD, SIG_IGN);
+  pid_t pid = child(nothing);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+  int status;
+  SAY("again", waitpid(pid, &status, 0));
+}
+static void w11_the_tracer_ends(void) {
+  int from[2];
+  if (pipe(from)) die(2, "pipe");
+  pid_t pid = running(hold);
+  pid_t tracer = fork();
+  if (tracer == 0) {
+    siginfo_t info = {0};
+    if (REQ(PTRACE_SEIZE, pid, 0, 0)) die(2, "seize");
+    kill(pid, SIGKILL);
+    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | __WALL);
+    tell_other(from[1]);
+    hold();
+  }
+  hear_other(from[0]);
+  look_at(pid, "ended");
+  kill(tracer, SIGKILL);
+  waitpid(tracer, NULL, 0);
+  next(pid);
+}
+static void leave_behind(void (*then)(void)) {
+  pthread_t thread;
+  pthread_create(&thread, NULL, leaver, NULL);
+  pthread_join(thread, NULL);
+  then();
+}
+static void leaves_thread(void) { leave_behind(nothing); }
+static void leaves_thread_and_executes(void) { leave_behind(executes); }
+/* A traced thread that has ended, and that nobody has waited for, is still there. */
+static void w11_with_a_thread(void (*what)(void)) {
+  siginfo_t info = {0};
+  int status = 0;
+  pid_t pid = child(what);
+  REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACECLONE);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+  unsigned long thread = 0;
+  REQ(PTRACE_GETEVENTMSG, pid, 0, &thread);
+  next((pid_t)thread);
+  REQ(PTRACE_CONT, thread, 0, 0);
+  SAY("thread", waitid(P_PID, (id_t)thread, &info, WEXITED | WNOWAIT | __WALL));
+  REQ(PTRACE_CONT, pid, 0, 0);
+  usleep(30000);
+  printf("the process %d\n", (int)waitpid(pid, &status, WNOHANG));
+  next((pid_t)thread);
+  next(pid);
+  kill(pid, SIGKILL);
+  waitpid(pid, &status, 0);
+}
+static void w11_a_thread_keeps_its_leader(void) { w11_with_a_thread(leaves_thread); }
+static void w14_a_thread_keeps_an_exec(void) { w11_with_a_thread(leaves_thread_and_executes); }
 static void w13_a_signal_that_nobody_waited_for(void) {
   pid_t pid = running(hold);
   pid_t tracer = fork();
@@ -611,7 +716,8 @@ static const struct { const char *name; void (*run)(void); } rows[] = {
     ROW(r21_set_syscall_info), ROW(r23_r24_configurations), ROW(o2_fork), ROW(o2_vfork), ROW(o2_clone), ROW(o3_vforkdone), ROW(o4_exec),
     ROW(o4_exec_without), ROW(o5_exit), ROW(o_bad), ROW(o7_exitkill), ROW(o7_no_exitkill), ROW(w4_group_stop), ROW(w5_attach_to_stopped),
     ROW(w6_threads_wait), ROW(w7_selection), ROW(w8_told_once), ROW(w9_waitid), ROW(w10_sigchld), ROW(w10_no_stops),
-    ROW(w13_a_signal_that_nobody_waited_for), ROW(w14_exec_of_a_thread), ROW(w15_kill), ROW(w_interrupted_wait), ROW(sysemu),
+    ROW(w11_the_tracer_is_told_first), ROW(w11_a_tracer_that_ignores_it), ROW(w11_a_tracee_leaves_a_zombie), ROW(w11_the_tracer_ends), ROW(w11_a_thread_keeps_its_leader),
+    ROW(w14_a_thread_keeps_an_exec), ROW(w13_a_signal_that_nobody_waited_for), ROW(w14_exec_of_a_thread), ROW(w15_kill), ROW(w_interrupted_wait), ROW(sysemu),
 };
 
 int main(int argc, char **argv) {

@@ -56,6 +56,7 @@ mod error;
 mod family;
 mod launch;
 mod memory;
+mod next;
 mod observer;
 mod place;
 mod proc;
@@ -73,6 +74,7 @@ pub use config::{Config, Stopper, Turn};
 pub use error::Error;
 pub use launch::{Launch, LaunchError, Launched, search};
 pub use memory::{Memory, Text, TextEnd};
+pub use next::reap;
 pub use observer::{End, Observer, Resume};
 pub use state::{Halted, Running, Stopped, Wait, Zombie};
 pub use stop::{

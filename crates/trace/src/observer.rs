@@ -76,6 +76,18 @@ pub trait Observer {
         let _ = task;
     }
 
+    /// Whether the end of some task, which may come now, is to leave a zombie: [`Self::keeps`] says of which.
+    fn keeping(&self) -> bool {
+        false
+    }
+
+    /// `task` has ended. True: [`Self::on_end`] tells of it, and the zombie stays until [`Tracer::bury`](crate::Tracer::bury). So long its real parent is told
+    /// nothing of it, nor of the end of a leader that it is a thread of, and an exec by another thread of its process waits.
+    fn keeps(&self, task: &Task) -> bool {
+        let _ = task;
+        false
+    }
+
     /// `task` is no more, for us. If [`Task::call`] is there, that call was never seen to return.
     fn on_end(&mut self, task: &Task, end: End) {
         let _ = (task, end);

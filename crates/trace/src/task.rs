@@ -26,6 +26,8 @@ pub struct Task {
     pub(crate) fresh: bool,
     /// The call in flight has made a task that we were told of.
     pub(crate) forked: bool,
+    /// It has come to PTRACE_EVENT_EXIT: its end is next.
+    pub(crate) exiting: bool,
 }
 
 /// How a task came to be traced.
@@ -64,6 +66,7 @@ impl Task {
             go,
             fresh: true,
             forked: false,
+            exiting: false,
         }
     }
 

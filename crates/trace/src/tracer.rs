@@ -1,15 +1,16 @@
 //! The loop: one thread, all its tracees, one blocking wait.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use tipstaff_abi::{Arch, Sysno};
 use tipstaff_sys::ptrace::Go;
-use tipstaff_sys::wait::{self, Change, Status, Usage};
+use tipstaff_sys::wait::{Change, Status, Usage};
 use tipstaff_sys::waker::Waker;
 use tipstaff_sys::{Errno, signal};
 
 use crate::config::{Config, Stopper, Turn};
 use crate::launch::Launching;
+use crate::next::Next;
 use crate::observer::{End, Observer, Resume};
 use crate::place::Place;
 use crate::requeue::Requeued;
@@ -44,7 +45,9 @@ pub struct Tracer {
     pub(crate) early: HashMap<i32, Vec<Change>>,
     /// Changes to handle before the next wait.
     pub(crate) ready: VecDeque<(i32, Change)>,
-    waker: Option<Waker>,
+    pub(crate) waker: Option<Waker>,
+    /// Zombies that the observer keeps.
+    pub(crate) kept: BTreeSet<i32>,
     pub(crate) launching: Option<Launching>,
     guard: Guard,
     /// Listeners of filters, kept open: while one is, guests cannot have their own (EBUSY).
@@ -71,6 +74,7 @@ impl Tracer {
             early: HashMap::new(),
             ready: VecDeque::new(),
             waker: None,
+            kept: BTreeSet::new(),
             launching: None,
             guard: Guard::new(archs),
             listeners: Vec::new(),
@@ -122,16 +126,18 @@ impl Tracer {
                 if self.tasks.is_empty() {
                     self.adopt(Origin::Attached);
                     if self.tasks.is_empty() {
+                        self.bury_all();
                         self.place.rest();
                         return Ok(Turn::Empty);
                     }
                     return Ok(Turn::Handled);
                 }
                 let mut usage = Usage::default();
-                let (tid, change) = match wait::any(self.config.usage.then_some(&mut usage)) {
-                    Ok(told) => told,
+                let Next { tid, change } = match self.next(observer, &mut usage) {
+                    Ok(next) => next,
                     Err(Errno::INTR) => return Ok(Turn::Interrupted),
                     Err(Errno::CHILD) => {
+                        self.bury_all();
                         self.lost(observer);
                         self.place.rest();
                         return Ok(Turn::Empty);
@@ -230,6 +236,7 @@ impl Tracer {
                 shown = false;
             }
             Stop::Group(_) => self.requeued.settled(task.process),
+            Stop::Exiting(_) => task.exiting = true,
             Stop::Interrupted(_) => stop.set_reason(match (was, fresh, task.origin) {
                 (State::Listening, ..) => Reason::Continued,
                 (_, true, Origin::Attached) if task.parent.is_none() => Reason::Attached,
@@ -395,6 +402,7 @@ impl Drop for Tracer {
     fn drop(&mut self) {
         self.launching = None;
         self.dropping = true;
+        self.bury_all();
         self.kill();
         // A wait that fails has nobody left to wait for.
         let _ = self.leave(&mut Nobody);

@@ -133,7 +133,10 @@ impl Machine {
             .filter(|e| select.exits && !e.by_kernel && takes((e.tid, e.number), (e.tracer, e.tracer_process)));
         let (_, tid) = stopped.chain(ended.map(|e| (order(false, e.since), e.tid))).min()?;
         if let Some(at) = self.ended.iter().position(|e| e.tid == tid && !e.by_kernel) {
-            let ended = if keep { self.ended[at].clone() } else { self.ended.remove(at) };
+            let ended = self.ended[at].clone();
+            if !keep {
+                self.forget(|ended| ended.tid == tid);
+            }
             let Ended { number, status, uid, usage, .. } = ended;
             return Some(Report { tid, number, status, stop: None, uid, usage });
         }
@@ -143,10 +146,16 @@ impl Machine {
         Some(Report { tid, number: tracee.number, status, stop: tracee.stop, uid: tracee.uid, usage: tracee.usage })
     }
 
-    /// A tracee has ended, really: what its tracer is told.
-    pub fn ended(&mut self, tid: i32, status: i32, usage: [u64; 18]) -> Option<Ended> {
+    /// A tracee has ended, really: what its tracer is told. `leaves_none`: as [`Self::keeps`] has it.
+    pub fn ended(
+        &mut self,
+        tid: i32,
+        status: i32,
+        usage: [u64; 18],
+        leaves_none: &dyn Fn(i32) -> bool,
+    ) -> Option<Ended> {
+        let by_kernel = !self.keeps(tid, leaves_none);
         let tracee = self.tracees.remove(&tid)?;
-        let by_kernel = tracee.child && tracee.process == tid;
         let Tracee { process, number, tracer, tracer_process, uid, seized, since, .. } = tracee;
         let ended =
             Ended { tid, process, number, tracer, tracer_process, status, uid, usage, seized, since, by_kernel };
@@ -164,20 +173,6 @@ impl Machine {
         }
     }
 
-    /// A leader is told of when nobody of its process is left, zombies of other threads included: delay_group_leader().
-    fn is_delayed(&self, tid: i32, process: i32) -> bool {
-        tid == process
-            && (self.ended.iter().any(|e| e.process == process && e.tid != tid)
-                || self.tracees().any(|(other, t)| t.process == process && other != tid))
-    }
-
-    /// Whether this end, which the kernel has told, comes too early.
-    #[must_use]
-    pub fn is_early(&self, process: i32, number: i32) -> bool {
-        let told = self.ended.iter().find(|e| e.by_kernel && e.tracer_process == process && e.number == number);
-        told.is_some_and(|e| self.is_delayed(e.tid, e.process))
-    }
-
     /// Whether the kernel has this end to tell, or has told it just now.
     #[must_use]
     pub fn tells(&self, process: i32, number: i32) -> bool {
@@ -192,10 +187,5 @@ impl Machine {
     /// A tracee has gone without an end: the leader whose place an executing thread took.
     pub fn replaced(&mut self, tid: i32) {
         self.tracees.remove(&tid);
-    }
-
-    /// SIGCHLD is ignored: nobody is told.
-    pub fn reaped(&mut self, tid: i32) {
-        self.ended.retain(|ended| ended.tid != tid);
     }
 }

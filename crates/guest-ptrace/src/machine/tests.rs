@@ -173,20 +173,20 @@ fn an_exec_moves_the_tracee_to_the_leaders_number() {
 #[test]
 fn ends_are_told_to_the_tracer_but_not_of_its_own_children() {
     let mut m = machine(false, 0);
-    assert!(m.ended(TID, 0x300, [0; 18]).is_some_and(|ended| ended.by_kernel), "the kernel tells");
+    assert!(m.ended(TID, 0x300, [0; 18], &|_| false).is_some_and(|ended| ended.by_kernel), "the kernel tells");
     assert_eq!(status(&mut m), None);
     assert_eq!(m.request(TRACER, 8, Some(TID), 0, 0), Step::Done(0), "a zombie");
     m.told(TRACER, 2, false);
     assert_eq!(m.request(TRACER, 8, Some(TID), 0, 0), failed(ESRCH), "reaped");
     m.attach(TID, Tracee { child: false, ..tracee(false, 0) });
-    assert!(m.ended(TID, 0x300, [0; 18]).is_some());
+    assert!(m.ended(TID, 0x300, [0; 18], &|_| false).is_some());
     assert!(m.traces(TRACER) && m.waits(&any(), &nobody));
     assert!(m.report(&Select { exits: false, ..any() }, false, &nobody).is_none(), "without WEXITED");
     assert!(m.report(&Select { thread: Some(11), ..any() }, false, &nobody).is_none(), "__WNOTHREAD");
     assert_eq!(status(&mut m), Some(0x300));
     assert!(!m.traces(TRACER));
     m.attach(21, Tracee { process: TID, ..tracee(false, 0) });
-    assert!(m.ended(21, 0, [0; 18]).is_some(), "a thread's end is told by nobody else");
+    assert!(m.ended(21, 0, [0; 18], &|_| false).is_some(), "a thread's end is told by nobody else");
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! What a tracer is told, and how: the end of its wait, SIGCHLD.
 
 use tipstaff_sys::ptrace;
-use tipstaff_trace::{End, Task};
+use tipstaff_trace::{End, Status, Task};
 
 use super::{Mediator, Todo};
 use crate::machine::{Orphan, Report, Stop};
 use crate::names::{self, in_group, mask, status};
 use crate::signals::SIGCHLD;
-use crate::waits::told;
+use crate::waits::{told, word};
 
 const SIGKILL: i32 = 9;
 const BLOCKED: u64 = 1 << (SIGCHLD - 1);
@@ -71,7 +71,11 @@ impl Mediator {
     /// A task is about to end: who its parent is, while that can be seen.
     pub(crate) fn exiting(&mut self, task: &Task) {
         let tid = task.tid();
-        if task.process() == tid && self.machine.tracee(tid).is_some() {
+        if self.machine.tracee(tid).is_none() {
+            return;
+        }
+        self.dying.insert(tid);
+        if task.process() == tid {
             let parent = names::parent(tid);
             if let Some(tracee) = self.machine.tracee_mut(tid) {
                 tracee.child = parent == Some(tracee.tracer_process);
@@ -82,7 +86,9 @@ impl Mediator {
     pub(crate) fn end_news(&mut self, task: &Task, end: End) {
         let tid = task.tid();
         self.names.forget(tid);
-        for set in [&mut self.polls, &mut self.redone, &mut self.kicks, &mut self.leftover, &mut self.lone] {
+        for set in
+            [&mut self.polls, &mut self.redone, &mut self.dying, &mut self.kicks, &mut self.leftover, &mut self.lone]
+        {
             set.remove(&tid);
         }
         self.waits.remove(&tid);
@@ -103,20 +109,35 @@ impl Mediator {
             self.childless.remove(&tid);
         }
         let status = match end {
-            End::Exited(code) => code << 8,
-            End::Killed { signal, core } => signal | if core { 0x80 } else { 0 },
+            End::Exited(code) => Status::Exited(code),
+            End::Killed { signal, core } => Status::Signaled { signal, core },
             End::Replaced { .. } | End::Detached | End::Lost => {
                 self.machine.replaced(tid);
+                self.bury();
                 return;
             }
         };
-        if let Some(ended) = self.machine.ended(tid, status, task.usage().raw).filter(|ended| !ended.by_kernel) {
-            let ignored = self.dispositions.get(&ended.tracer_process).is_some_and(|d| d.ignored);
-            if ignored {
-                self.machine.reaped(tid);
-            }
+        let (status, usage) = (word(status), task.usage().raw);
+        let tracer = self.machine.tracee(tid).map(|tracee| tracee.tracer_process);
+        let leaves_none = tracer.is_some_and(|tracer| self.leaves_none(tracer));
+        let ended = self.machine.ended(tid, status, usage, &|_| leaves_none);
+        if let Some(ended) = ended.filter(|ended| !ended.by_kernel) {
             let news = Report { tid, number: ended.number, status, stop: None, uid: ended.uid, usage: ended.usage };
             self.news(ended.tracer_process, ended.tracer, &news, false);
+        }
+        self.bury();
+    }
+
+    /// Whether a process has said that its children leave no zombies.
+    pub(crate) fn leaves_none(&self, process: i32) -> bool {
+        self.dispositions.get(&process).is_some_and(|d| d.ignored || d.no_wait)
+    }
+
+    /// Whoever was told of an end may ask others next: zombies are reaped at once.
+    pub(crate) fn bury(&mut self) {
+        for tid in self.machine.graves() {
+            tipstaff_trace::reap(tid);
+            self.todo.push_back(Todo::Buried(tid));
         }
     }
 }

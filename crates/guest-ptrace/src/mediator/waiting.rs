@@ -2,13 +2,14 @@
 
 use tipstaff_supervise::seam::Stopping;
 use tipstaff_sys::ptrace_copy::{Fetch, fetch};
+use tipstaff_sys::wait::{Change, Look, look};
 use tipstaff_trace::{Registers, Resume, Stop as Real};
 
 use super::Mediator;
-use crate::machine::Who;
+use crate::machine::{Report, Who};
 use crate::names::in_group;
 use crate::signals::SIGCHLD;
-use crate::waits::{ECHILD, ERESTARTNOHAND, ERESTARTSYS, Wait};
+use crate::waits::{ECHILD, ERESTARTNOHAND, ERESTARTSYS, Wait, word};
 
 const FLAGS: u64 = 0xc000_0000;
 
@@ -32,7 +33,7 @@ impl Mediator {
             return self.go(stopping, resume);
         }
         let grouped = |target, group| in_group(tid, target, group);
-        if let Some(report) = self.machine.report(&wait.select, wait.keeps(), &grouped) {
+        if let Some(report) = self.found(tid, &wait) {
             return self.answer(stopping, stop, registers, wait.tell(tid, &report), resume);
         }
         if !self.machine.waits(&wait.select, &grouped) {
@@ -87,20 +88,16 @@ impl Mediator {
             && !wait.keeps()
         {
             // An end before that one, of a thread of its process, which is told first.
-            let early = self.machine.is_early(wait.process, child);
-            let earlier = self.machine.report(&wait.select, false, &grouped);
-            self.machine.told(wait.process, child, early || earlier.is_some());
+            let earlier = self.found(tid, wait);
+            self.machine.told(wait.process, child, earlier.is_some());
             if let Some(report) = earlier {
                 registers.set_result(wait.tell(tid, &report));
                 let _ = stop.set_registers(&registers);
-            } else if early {
-                registers.again(number);
-                return stop.set_registers(&registers).is_ok();
             }
             return false;
         }
         if interrupted || nothing || value == ECHILD {
-            if let Some(report) = self.machine.report(&wait.select, wait.keeps(), &grouped) {
+            if let Some(report) = self.found(tid, wait) {
                 registers.set_result(wait.tell(tid, &report));
                 let _ = stop.set_registers(&registers);
                 return false;
@@ -132,6 +129,19 @@ impl Mediator {
         false
     }
 
+    /// What the table has for a wait. A zombie that it tells of is reaped.
+    fn found(&mut self, tid: i32, wait: &Wait) -> Option<Report> {
+        let mut report = self.machine.report(&wait.select, wait.keeps(), &|target, group| in_group(tid, target, group));
+        // A thread whose process has ended since then has ended with that: wait_task_zombie().
+        if let Some(report) = report.as_mut().filter(|report| report.stop.is_none())
+            && let Ok(Some((_, Change::Ended(status)))) = look(report.tid, Look::End, None)
+        {
+            report.status = word(status);
+        }
+        self.bury();
+        report
+    }
+
     /// A process whose real parent is its tracer: the kernel knows it as that one's child.
     fn is_child(&self, target: i32) -> bool {
         self.machine.tracee(target).is_some_and(|tracee| tracee.child && tracee.process == target)
@@ -148,8 +158,7 @@ impl Mediator {
         if registers.number() != wait.registers.number() || registers.result() != ERESTARTSYS {
             return;
         }
-        let grouped = |target, group| in_group(tid, target, group);
-        if let Some(report) = self.machine.report(&wait.select, wait.keeps(), &grouped) {
+        if let Some(report) = self.found(tid, wait) {
             registers.set_result(wait.tell(tid, &report));
             let _ = stop.set_registers(&registers);
         }

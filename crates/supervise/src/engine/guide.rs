@@ -115,6 +115,14 @@ impl Observer for Guide {
         seam.stopped(stopping, stop, resume)
     }
 
+    fn keeping(&self) -> bool {
+        self.seam.as_ref().is_some_and(|seam| seam.keeping())
+    }
+
+    fn keeps(&self, task: &Task) -> bool {
+        self.seam.as_ref().is_some_and(|seam| seam.keeps(task))
+    }
+
     fn on_end(&mut self, task: &Task, end: End) {
         self.ask.on_end(task);
         if let Some(seam) = &mut self.seam {

@@ -42,7 +42,13 @@ pub trait Seam: Send {
     /// A stop that the handlers would end like this; how it ends.
     fn stopped(&mut self, stopping: Stopping<'_>, stop: &mut Stop, resume: Resume) -> Resume;
 
-    /// A task is no more.
+    /// Whether the end of some task is to leave a zombie: [`Self::keeps`] says of which.
+    fn keeping(&self) -> bool;
+
+    /// Whether this task, which has ended, stays a zombie until [`Tracer::bury`].
+    fn keeps(&self, task: &Task) -> bool;
+
+    /// A task is no more, or a zombie that is kept.
     fn ended(&mut self, task: &Task, end: End);
 
     /// Between two stops: what concerns other tasks than the one that stopped.

@@ -1,0 +1,103 @@
+//! The next change, and zombies that an observer keeps.
+//!
+//! A wait for any tracee finds a zombie first, again and again. So while one is kept only stops can be waited for like this, and ends are looked for
+//! among the tasks that are about to end: without blocking, in ever longer intervals. The kernel offers no wait for "any of these".
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use tipstaff_sys::Errno;
+use tipstaff_sys::wait::{self, Change, Look, Usage};
+
+use crate::observer::Observer;
+use crate::{Tracer, task::Task};
+
+/// Between two looks while a zombie is kept and nothing happens.
+const SHORTEST: Duration = Duration::from_micros(20);
+const LONGEST: Duration = Duration::from_millis(2);
+
+/// A task's next change.
+pub(crate) struct Next {
+    pub tid: i32,
+    pub change: Change,
+}
+
+/// Reaps a zombie that was kept, in the tracer's thread, where the tracer itself is not at hand: in a stop. [`Tracer::bury`] is still due.
+pub fn reap(tid: i32) {
+    // ECHILD: an exec of its process took its number.
+    let _ = wait::look(tid, Look::Reap, None);
+}
+
+impl Tracer {
+    /// Reaps a zombie that was kept. Nothing happens if there is none of this number.
+    pub fn bury(&mut self, tid: i32) {
+        if self.kept.remove(&tid) {
+            reap(tid);
+        }
+    }
+
+    /// Waits for the next change.
+    pub(crate) fn next(&mut self, observer: &dyn Observer, usage: &mut Usage) -> Result<Next, Errno> {
+        let mut pause = SHORTEST;
+        loop {
+            if self.kept.is_empty() && !observer.keeping() {
+                let (tid, change) = wait::any(self.config.usage.then_some(usage))?;
+                return Ok(Next { tid, change });
+            }
+            let found = if self.kept.is_empty() {
+                wait::look(-1, Look::Next, self.config.usage.then_some(usage))?
+            } else {
+                self.look(pause >= LONGEST, usage)?
+            };
+            match found {
+                Some((tid, change @ Change::Ended(_)))
+                    if self.tasks.get(tid).is_some_and(|task| observer.keeps(task)) =>
+                {
+                    self.kept.insert(tid);
+                    return Ok(Next { tid, change });
+                }
+                Some((tid, change @ Change::Ended(_))) => {
+                    reap(tid);
+                    return Ok(Next { tid, change });
+                }
+                Some((tid, Change::Stopped(_))) if self.kept.is_empty() => {
+                    // Killed in between, it is in no stop.
+                    if let Some((tid, change)) = wait::look(tid, Look::Stop, None)? {
+                        return Ok(Next { tid, change });
+                    }
+                }
+                Some((tid, change)) => return Ok(Next { tid, change }),
+                None => {
+                    sleep(pause);
+                    pause = (pause * 2).min(LONGEST);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn bury_all(&mut self) {
+        while let Some(&tid) = self.kept.first() {
+            self.bury(tid);
+        }
+    }
+
+    /// Stops of anybody, ends of whoever has announced his, and of all others now and then. Stops are told by this.
+    fn look(&self, all: bool, usage: &mut Usage) -> Result<Option<(i32, Change)>, Errno> {
+        let mut nobody = match wait::look(-1, Look::Stop, self.config.usage.then_some(&mut *usage)) {
+            Ok(None) => false,
+            // Also where all are zombies.
+            Err(Errno::CHILD) => all,
+            found => return found,
+        };
+        let tasks = self.tasks.iter().filter(|task| all || task.exiting).map(Task::tid);
+        let strangers = self.early.keys().copied().filter(|_| all).chain(self.waker.as_ref().map(|waker| waker.pid()));
+        for tid in tasks.chain(strangers) {
+            match wait::look(tid, Look::End, self.config.usage.then_some(&mut *usage)) {
+                Ok(None) => nobody = false,
+                Err(Errno::CHILD) => {}
+                found => return found,
+            }
+        }
+        if nobody { Err(Errno::CHILD) } else { Ok(None) }
+    }
+}
