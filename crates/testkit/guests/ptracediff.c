@@ -363,6 +363,7 @@ static void settle_several(pid_t who) {
     siginfo_t info;
     for (int at = 0; at < ntracees; at++)
         running += tracees[at].alive && !tracees[at].stopped;
+    pause_a_moment();
     if (running < 2)
         return;
     while (waitid(who == -1 ? P_ALL : P_PID, who == -1 ? 0 : (id_t)who, &info, WEXITED | WSTOPPED | WNOWAIT | __WALL) < 0 && errno == EINTR)
@@ -785,7 +786,7 @@ static void play(uint64_t seed) {
     setpgid(0, 0);
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
     signal(SIGALRM, late);
-    alarm(noisy ? 20 : 2);
+    alarm(noisy ? 10 : 2);
     if (rnd(3)) {
         struct sigaction action = {.sa_sigaction = chld, .sa_flags = SA_SIGINFO | SA_RESTART | (rnd(5) ? 0 : SA_NOCLDSTOP)};
         sigaction(SIGCHLD, &action, NULL);
