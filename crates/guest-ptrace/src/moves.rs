@@ -163,8 +163,16 @@ impl Move {
                     return Err(failed(EINVAL));
                 }
                 let bytes = copy::peek_siginfo(target, offset, flags, most).map_err(errno)?;
-                write(caller, data, &bytes)?;
-                Ok((bytes.len() / SIGINFO) as i64)
+                // One after the other, and what there was no room for is left out.
+                let mut told = 0;
+                for one in bytes.chunks_exact(SIGINFO) {
+                    match write(caller, data + told * SIGINFO as u64, one) {
+                        Ok(()) => told += 1,
+                        Err(fault) if told == 0 => return Err(fault),
+                        Err(_) => break,
+                    }
+                }
+                Ok(told as i64)
             }
             Request::Base => match data {
                 0x1003 | 0x1004 => {

@@ -124,7 +124,9 @@ static void clone_thread(int depth) {
         flags |= CLONE_PTRACE;
     if (rnd(5) == 0)
         flags |= CLONE_UNTRACED;
-    if (clone(child_main, top, flags | CLONE_PARENT_SETTID, job, &job->made->pid) < 0)
+    // Also when it is killed.
+    flags |= CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+    if (clone(child_main, top, flags, job, &job->made->pid, NULL, &busy) < 0)
         busy = 0;
     while (busy)
         ;
@@ -247,7 +249,7 @@ static void prepare(void) {
 #define MOST 32
 static struct tracee {
     pid_t pid;
-    int seized, alive, stopped, status, listening, known;
+    int seized, alive, stopped, status, over;
 } tracees[MOST];
 static int ntracees;
 static pid_t names[128];
@@ -336,8 +338,10 @@ static void settle(void) {
         for (int at = 0; at < ntracees; at++)
             if (tracees[at].pid == task->pid)
                 traced = &tracees[at];
-        if (traced != NULL && traced->alive && !traced->stopped && task->leaving)
+        if (traced != NULL && traced->alive && !traced->stopped && task->leaving) {
             settle_tracee(task->pid);
+            task->leaving = 0;
+        }
         if (task->pid == 0 || task->over || traced != NULL)
             continue;
         // What waits for one that is held here will not end, and be it an exec that waits for another thread.
@@ -347,8 +351,10 @@ static void settle(void) {
     }
     // They may have ended others.
     for (int at = 0; at < ntracees; at++)
-        if (tracees[at].alive && tracees[at].stopped && state_of(tracees[at].pid) == 'Z')
+        if (tracees[at].alive && tracees[at].stopped && !tracees[at].over && state_of(tracees[at].pid) == 'Z') {
             settle_tracee(tracees[at].pid);
+            tracees[at].over = 1;
+        }
 }
 
 // Several run: what the next wait finds is in the order of the kernel's lists, not of time.
@@ -357,6 +363,7 @@ static void settle_several(pid_t who) {
     siginfo_t info;
     for (int at = 0; at < ntracees; at++)
         running += tracees[at].alive && !tracees[at].stopped;
+    pause_a_moment();
     if (running < 2)
         return;
     while (waitid(who == -1 ? P_ALL : P_PID, who == -1 ? 0 : (id_t)who, &info, WEXITED | WSTOPPED | WNOWAIT | __WALL) < 0 && errno == EINTR)
@@ -779,7 +786,7 @@ static void play(uint64_t seed) {
     setpgid(0, 0);
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
     signal(SIGALRM, late);
-    alarm(noisy ? 20 : 2);
+    alarm(noisy ? 10 : 2);
     if (rnd(3)) {
         struct sigaction action = {.sa_sigaction = chld, .sa_flags = SA_SIGINFO | SA_RESTART | (rnd(5) ? 0 : SA_NOCLDSTOP)};
         sigaction(SIGCHLD, &action, NULL);

@@ -307,6 +307,7 @@ static void r18_peeksiginfo(void) {
   siginfo_t many[4];
   pid_t pid = child(nothing);
   syscall(SYS_tgkill, pid, pid, SIGUSR1);
+  syscall(SYS_tgkill, pid, pid, SIGTERM);
   kill(pid, SIGUSR2);
   printf("own %ld\n", REQ(PTRACE_PEEKSIGINFO, pid, &args, many));
   args.flags = 1;
@@ -315,6 +316,13 @@ static void r18_peeksiginfo(void) {
   SAY("flags", REQ(PTRACE_PEEKSIGINFO, pid, &args, many));
   args.nr = -1;
   SAY("negative", REQ(PTRACE_PEEKSIGINFO, pid, &args, many));
+  /* Room for one, and for none. */
+  char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  mprotect(pages + 4096, 4096, PROT_READ);
+  args.flags = 0;
+  args.nr = 4;
+  printf("room for one %ld\n", REQ(PTRACE_PEEKSIGINFO, pid, &args, pages + 4096 - sizeof many[0]));
+  SAY("room for none", REQ(PTRACE_PEEKSIGINFO, pid, &args, pages + 4096));
   kill(pid, SIGKILL);
   next(pid);
 }
