@@ -396,7 +396,7 @@ fn who_attaches_is_asked_about_and_no_other_request() {
         (profile.isolation.ptrace_scope, profile.isolation.engine) = (scope, engine);
         lower(&profile, &caps, &Table::machine(), &around())
     };
-    let decide = |plan: &super::Plan, name: &str, first: u64| {
+    let decide = |plan: &Plan, name: &str, first: u64| {
         let nr = Sysno::by_name(caps.arch, name).expect("a call").0.cast_signed();
         let data =
             SeccompData { nr, arch: caps.arch.audit_arch(), args: [first, 0, 0, 0, 0, 0], ..SeccompData::default() };
