@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::builder::{TypedValueParser, ValueParser};
 use clap::{Args, Parser, Subcommand};
 use tipstaff::control::Request;
-use tipstaff::policy::profile::{Engine, GuestListener, GuestPtrace, MemoryAccount, PathRule, Profile};
+use tipstaff::policy::profile::{Engine, GuestListener, GuestPtrace, MemoryAccount, PathRule, Profile, PtraceScope};
 use tipstaff::policy::value::{NetRule, NetSpec, PortRange, Setting, parse_ports};
 
 use crate::{boxes, doctor, explain, generate, hook, profile, record, run, say, trace, usage, verify};
@@ -282,6 +282,9 @@ pub struct Options {
     /// native, emulate or deny.
     #[arg(long, value_name = "HOW", value_parser = with(str::parse::<GuestPtrace>), help_heading = "Enforcement")]
     guest_ptrace: Option<GuestPtrace>,
+    /// classic, restricted, admin or none, as Yama's 0 to 3: who may attach to whom inside.
+    #[arg(long, value_name = "SCOPE", value_parser = with(str::parse::<PtraceScope>), help_heading = "Enforcement")]
+    ptrace_scope: Option<PtraceScope>,
     /// native or deny: whether programs inside can have a seccomp listener, another Tipstaff for one.
     #[arg(long, value_name = "HOW", value_parser = with(str::parse::<GuestListener>), help_heading = "Enforcement")]
     guest_listener: Option<GuestListener>,
@@ -334,6 +337,7 @@ impl Options {
         p.network.bind = self.bind.concat();
         p.isolation.engine = self.engine;
         p.isolation.guest_ptrace = self.guest_ptrace;
+        p.isolation.ptrace_scope = self.ptrace_scope;
         p.isolation.guest_listener = self.guest_listener;
         p.isolation.best_effort = self.best_effort.then_some(true);
         Ok(p)

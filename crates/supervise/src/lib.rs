@@ -28,6 +28,7 @@ mod tasks;
 mod terminal;
 mod throttle;
 mod usage;
+mod yama;
 
 pub use account::{Account, Shortage};
 pub use engine::seam;
@@ -40,3 +41,4 @@ pub use policy_fn::{AuditTrail, Category, Decision, Dropped, Event, Interest, Po
 pub use relay::{Captured, Relay, Sink};
 pub use session::{Attendant, Look, LookProcess, Options, Session};
 pub use terminal::{RawMode, size_of};
+pub use yama::Yama;

@@ -119,6 +119,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("x32", include_str!("../guests/x32.c")),
     ("xcpu", include_str!("../guests/xcpu.c")),
     ("xfsz", include_str!("../guests/xfsz.c")),
+    ("yama", include_str!("../guests/yama.c")),
 ];
 
 const HEADER: &str = include_str!("../guests/guest.h");

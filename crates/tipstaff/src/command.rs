@@ -18,7 +18,7 @@ use tipstaff_supervise::handler::provided::PathPolicy;
 use tipstaff_supervise::seam::Seam;
 use tipstaff_supervise::{
     Account, Engine, Forks, Handler, Handlers, Network, Notify, Options, PolicyFn, Ptrace, RawMode, Refused, Restrict,
-    Rewriter, Session, Shortage, Tighten, size_of,
+    Rewriter, Session, Shortage, Tighten, Yama, size_of,
 };
 
 use crate::ahead::Ahead;
@@ -421,6 +421,9 @@ impl Command {
         if let Some(network) = &plan.network {
             let rules = Network::new(network.clone(), prepared.machine.caps.landlock_abi, tighten.clone());
             handlers.push_rule(Box::new(rules), arch).map_err(|e| Error::Usage(e.to_string()))?;
+        }
+        if plan.restricts {
+            handlers.push_rule(Box::<Yama>::default(), arch).map_err(|e| Error::Usage(e.to_string()))?;
         }
         let mut refusals = Refusals::default();
         if let Some((limit, ProcessesBy::Counted)) = plan.limits.processes {

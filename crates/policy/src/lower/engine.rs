@@ -6,7 +6,7 @@ use tipstaff_abi::caps::KernelCaps;
 use super::host::Surroundings;
 use super::plan::Cost;
 use super::sink::Sink;
-use crate::profile::{Engine, GuestListener, GuestPtrace, Profile};
+use crate::profile::{Engine, GuestListener, GuestPtrace, Profile, PtraceScope};
 
 /// The engine of a box.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +45,32 @@ fn asks_emulation(profile: &Profile) -> bool {
 
 /// Whether guests have a ptrace(2) that our tracer plays: wherever it is not denied, since a task has one tracer.
 pub(super) fn mediates(profile: &Profile, engine: EnginePlan) -> bool {
-    engine == EnginePlan::Ptrace && profile.isolation.guest_ptrace != Some(GuestPtrace::Deny)
+    engine == EnginePlan::Ptrace && guests_trace(profile)
+}
+
+/// Whether any program in the box may trace another: nobody there has CAP_SYS_PTRACE.
+pub(super) fn guests_trace(profile: &Profile) -> bool {
+    let scope = profile.isolation.ptrace_scope.unwrap_or(PtraceScope::Classic);
+    profile.isolation.guest_ptrace != Some(GuestPtrace::Deny) && scope <= PtraceScope::Restricted
+}
+
+/// Whether somebody must be asked who may attach to whom.
+pub(super) fn restricts(profile: &Profile) -> bool {
+    guests_trace(profile) && profile.isolation.ptrace_scope == Some(PtraceScope::Restricted)
+}
+
+/// What is told of the scope.
+pub(super) fn scope(profile: &Profile, sink: &mut Sink) {
+    let Some(scope) = profile.isolation.ptrace_scope else { return };
+    let rule = format!("ptrace_scope = \"{}\"", scope.as_str());
+    if restricts(profile) {
+        let why = "access to /proc/PID/mem is not restricted, and there is no file /proc/sys/kernel/yama/ptrace_scope where the host has none";
+        sink.full_but(&rule, "attaching is asked about", why, Cost::Notified);
+    } else if !guests_trace(profile) {
+        sink.full(&rule, "seccomp: nobody traces", Cost::Kernel);
+    } else {
+        sink.full(&rule, "as the host", Cost::Free);
+    }
 }
 
 /// `asked`: the calls that somebody has to be asked about, for the profile's own rules and for the handlers of this box.

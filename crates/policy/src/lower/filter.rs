@@ -16,7 +16,7 @@ use super::plan::Cost;
 use super::sink::{Refusal, Sink};
 use super::stops::Stops;
 use crate::base::{self, Stock};
-use crate::profile::{self, ArgCondition, Base, CompareOp, Denials, GuestPtrace, Profile, RuleAction, SyscallRule};
+use crate::profile::{self, ArgCondition, Base, CompareOp, Denials, Profile, RuleAction, SyscallRule};
 
 /// How many words [`FilterPlan::compile`] wants.
 pub const SECRET_WORDS: usize = 3;
@@ -264,7 +264,7 @@ pub(super) fn lower(
     let arch = caps.arch;
     let syscalls = &profile.syscalls;
     let which = syscalls.base.as_ref().unwrap_or(&Base::Default);
-    let ptrace = profile.isolation.guest_ptrace != Some(GuestPtrace::Deny);
+    let ptrace = super::engine::guests_trace(profile);
     // Where whom a call reaches is asked, that goes for unix sockets too.
     let asked = network.is_some_and(|plan| plan.mediate_connect);
     let missing = Missing::of(profile, caps, ns, (net, asked), sink);
@@ -402,7 +402,7 @@ type Text<'a> = dyn Fn(&std::path::Path) -> Result<String, String> + 'a;
 /// If a file that the profile names cannot be read or evaluated, or if the rules name what is not there.
 pub fn meaning(profile: &Profile, caps: &KernelCaps, text: &Text<'_>) -> Result<Filter, String> {
     let which = profile.syscalls.base.as_ref().unwrap_or(&Base::Default);
-    let ptrace = profile.isolation.guest_ptrace.unwrap_or(GuestPtrace::Native) == GuestPtrace::Native;
+    let ptrace = super::engine::guests_trace(profile);
     let (mut filter, _, base_rules) = based(which, ptrace, caps, text)?;
     let mut rules = over(&profile.syscalls.rules, caps.arch)?;
     rules.extend(base_rules);

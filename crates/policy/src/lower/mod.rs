@@ -73,13 +73,19 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
     let mut asks = network.as_ref().map(NetworkPlan::asked).unwrap_or_default();
     let births = if around.registers { stops::births() } else { Vec::new() };
     let account = limits.asks();
-    let calls = asks.iter().chain(&births).chain(&account).map(|ask| ask.call);
+    let restricts = engine::restricts(profile);
+    let attaching = if restricts { stops::attaching() } else { Vec::new() };
+    engine::scope(profile, &mut sink);
+    let calls = asks.iter().chain(&births).chain(&account).chain(&attaching).map(|ask| ask.call);
     let whole = around.handled.union(&counted);
     let asked = whole.union(&SyscallSet::from_names(caps.arch, calls));
     let engine = engine::lower(profile, caps, around, &asked, &mut sink);
     if engine == EnginePlan::Notify {
         asks.extend(births);
         asks.extend(account);
+    }
+    if engine != EnginePlan::Native {
+        asks.extend(attaching);
     }
     let mediates = engine::mediates(profile, engine);
     if mediates {
@@ -91,5 +97,19 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
     let filter = filter.map(std::sync::Arc::new);
     let rules = sink.finish()?;
     let network = network.map(std::sync::Arc::new);
-    Ok(Plan { engine, trace_data, mediates, asked, namespaces, network, view, landlock, filter, limits, ids, rules })
+    Ok(Plan {
+        engine,
+        trace_data,
+        mediates,
+        restricts,
+        asked,
+        namespaces,
+        network,
+        view,
+        landlock,
+        filter,
+        limits,
+        ids,
+        rules,
+    })
 }

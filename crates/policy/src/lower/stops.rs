@@ -54,6 +54,23 @@ pub(super) fn mediated() -> Vec<Ask> {
     ]
 }
 
+/// What attaches to others: Yama's restricted scope. None of the requests that a tracer makes of its tracees is among them.
+pub(super) fn attaching() -> Vec<Ask> {
+    const PTRACE_ATTACH: u64 = 16;
+    const PTRACE_SEIZE: u64 = 0x4206;
+    const PR_SET_PTRACER: u64 = 0x5961_6d61;
+    let ask = |call, conditions| Ask { call, conditions };
+    let first = |value| vec![Condition { arg: 0, width: Width::W32, op: Op::Eq, value }];
+    vec![
+        ask("ptrace", first(PTRACE_ATTACH)),
+        ask("ptrace", first(PTRACE_SEIZE)),
+        ask("prctl", first(PR_SET_PTRACER)),
+        ask("process_vm_readv", Vec::new()),
+        ask("process_vm_writev", Vec::new()),
+        ask("pidfd_getfd", Vec::new()),
+    ]
+}
+
 impl Stops {
     /// `counts`: an engine counts tasks, or registers processes.
     pub fn of(engine: EnginePlan, calls: &SyscallSet, asks: Vec<Ask>, counts: bool, data: u16) -> Option<Self> {

@@ -14,7 +14,7 @@ use tipstaff_seccomp::Action;
 
 use super::*;
 use crate::profile::{
-    Denials, Engine, GuestListener, GuestPtrace, Loader, Namespaces, PathRule, RuleAction, SyscallRule,
+    Denials, Engine, GuestListener, GuestPtrace, Loader, Namespaces, PathRule, PtraceScope, RuleAction, SyscallRule,
 };
 use crate::value::Setting;
 
@@ -383,6 +383,58 @@ fn a_tracer_sees_what_handlers_want_and_nothing_that_is_refused() {
         let told = if listener { Action::Notify } else { Action::Errno(16) };
         assert_eq!(own_listener, told, "refused, and told where that can be");
     }
+}
+
+#[test]
+fn who_attaches_is_asked_about_and_no_other_request() {
+    use tipstaff_abi::Sysno;
+    use tipstaff_abi::bpf::SeccompData;
+    use tipstaff_seccomp::Action;
+    let caps = KernelCaps::full();
+    let with = |scope, engine| {
+        let mut profile = preset("default");
+        (profile.isolation.ptrace_scope, profile.isolation.engine) = (scope, engine);
+        lower(&profile, &caps, &Table::machine(), &around())
+    };
+    let decide = |plan: &Plan, name: &str, first: u64| {
+        let nr = Sysno::by_name(caps.arch, name).expect("a call").0.cast_signed();
+        let data =
+            SeccompData { nr, arch: caps.arch.audit_arch(), args: [first, 0, 0, 0, 0, 0], ..SeccompData::default() };
+        plan.filter.as_ref().expect("a filter").installed([7, 8, 9]).decide(&data)
+    };
+    let plan = with(Some(PtraceScope::Restricted), None).expect("plan");
+    assert_eq!((plan.engine, plan.restricts), (EnginePlan::Notify, true));
+    for (call, first) in
+        [("ptrace", 16), ("ptrace", 0x4206), ("ptrace", 16 | 1 << 32), ("prctl", 0x5961_6d61), ("pidfd_getfd", 3)]
+    {
+        assert_eq!(decide(&plan, call, first), Action::Notify, "{call} {first:#x}");
+    }
+    for (call, first) in [
+        ("ptrace", 0),
+        ("ptrace", 1),
+        ("ptrace", 24),
+        ("ptrace", 0x4200),
+        ("prctl", 15),
+        ("wait4", 0),
+        ("waitid", 0),
+        ("kcmp", 0),
+    ] {
+        assert_eq!(decide(&plan, call, first), Action::Allow, "{call} {first:#x}");
+    }
+    for scope in [None, Some(PtraceScope::Classic)] {
+        let plan = with(scope, None).expect("plan");
+        assert_eq!((plan.engine, plan.restricts), (EnginePlan::Native, false));
+        assert_eq!(decide(&plan, "ptrace", 16), Action::Allow);
+    }
+    for scope in [PtraceScope::Admin, PtraceScope::None] {
+        let plan = with(Some(scope), Some(Engine::Native)).expect("plan");
+        for request in [0, 16, 0x4206] {
+            assert_eq!(decide(&plan, "ptrace", request), Action::Notify, "refused, and told");
+        }
+        assert!(!with(Some(scope), Some(Engine::Ptrace)).expect("plan").mediates);
+    }
+    let refused = with(Some(PtraceScope::Restricted), Some(Engine::Native)).expect_err("refused").to_string();
+    assert!(refused.contains("ptrace") && refused.contains("--engine"), "{refused}");
 }
 
 #[test]

@@ -51,6 +51,20 @@ words! {
 }
 
 words! {
+    /// Who may attach to whom by ptrace(2) inside the box, in the words of Yama (Documentation/admin-guide/LSM/Yama.rst).
+    pub enum PtraceScope {
+        /// Whoever may by ids: Yama's 0.
+        Classic = "classic",
+        /// To descendants, and to who has named the tracer by PR_SET_PTRACER: Yama's 1.
+        Restricted = "restricted",
+        /// CAP_SYS_PTRACE, which nobody in a box has: Yama's 2.
+        Admin = "admin",
+        /// Nobody: Yama's 3.
+        None = "none",
+    }
+}
+
+words! {
     /// Whether a program in the box can have a listener of its own for seccomp notifications (seccomp_unotify(2)).
     pub enum GuestListener {
         /// The kernel's own: the box has none, since there can be one in a chain of filters.
@@ -92,6 +106,8 @@ pub struct Isolation {
     pub best_effort: Option<bool>,
     /// Ptrace inside the box.
     pub guest_ptrace: Option<GuestPtrace>,
+    /// Who may attach to whom; classic unless said otherwise, and never more than the host allows.
+    pub ptrace_scope: Option<PtraceScope>,
     /// Listeners inside the box; deny unless said otherwise.
     pub guest_listener: Option<GuestListener>,
     /// What is told of refused calls; report unless said otherwise.
@@ -105,6 +121,7 @@ impl Isolation {
             engine: over.engine.or(base.engine),
             best_effort: over.best_effort.or(base.best_effort),
             guest_ptrace: over.guest_ptrace.or(base.guest_ptrace),
+            ptrace_scope: over.ptrace_scope.or(base.ptrace_scope),
             guest_listener: over.guest_listener.or(base.guest_listener),
             denials: over.denials.or(base.denials),
         }

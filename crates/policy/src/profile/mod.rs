@@ -25,7 +25,7 @@ mod write;
 
 pub use error::{Error, Place, Problem};
 pub use filesystem::{CwdAccess, Filesystem, Mount, PathList, PathRule, Tmp};
-pub use isolation::{Denials, Engine, GuestListener, GuestPtrace, Isolation, Namespace, Namespaces};
+pub use isolation::{Denials, Engine, GuestListener, GuestPtrace, Isolation, Namespace, Namespaces, PtraceScope};
 pub use limits::{Limits, MemoryAccount};
 pub use load::{Entry, Loader, Origin};
 pub use network::Network;

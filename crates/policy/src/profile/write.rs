@@ -138,6 +138,7 @@ impl Profile {
         out.optional_word("engine", isolation.engine.map(|engine| engine.as_str()));
         out.optional("best_effort", isolation.best_effort);
         out.optional_word("guest_ptrace", isolation.guest_ptrace.map(|guest| guest.as_str()));
+        out.optional_word("ptrace_scope", isolation.ptrace_scope.map(|scope| scope.as_str()));
         out.optional_word("guest_listener", isolation.guest_listener.map(|guest| guest.as_str()));
         out.optional_word("denials", isolation.denials.map(|denials| denials.as_str()));
     }

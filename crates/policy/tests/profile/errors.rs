@@ -20,7 +20,7 @@ fn messages() {
         ("[limits]\nread = []", "p.toml:2:1: unknown key `limits.read`; did you mean `filesystem.read`?"),
         (
             "[isolation]\nxyzzy = 1",
-            "p.toml:2:1: unknown key `isolation.xyzzy`; known here: namespaces, engine, best_effort, guest_ptrace, guest_listener, denials",
+            "p.toml:2:1: unknown key `isolation.xyzzy`; known here: namespaces, engine, best_effort, guest_ptrace, ptrace_scope, guest_listener, denials",
         ),
         (
             "[limits]\nmemory = \"64M\"",

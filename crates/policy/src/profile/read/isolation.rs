@@ -6,7 +6,8 @@ use super::section::Section;
 use crate::profile::{Error, Isolation, Namespaces};
 use crate::value::{ValueError, nearest};
 
-pub(super) const KEYS: &[&str] = &["namespaces", "engine", "best_effort", "guest_ptrace", "guest_listener", "denials"];
+pub(super) const KEYS: &[&str] =
+    &["namespaces", "engine", "best_effort", "guest_ptrace", "ptrace_scope", "guest_listener", "denials"];
 
 pub(super) fn read(section: Section<'_>) -> Result<Isolation, Error> {
     Ok(Isolation {
@@ -14,6 +15,7 @@ pub(super) fn read(section: Section<'_>) -> Result<Isolation, Error> {
         engine: section.parsed("engine")?,
         best_effort: section.flag("best_effort")?,
         guest_ptrace: section.parsed("guest_ptrace")?,
+        ptrace_scope: section.parsed("ptrace_scope")?,
         guest_listener: section.parsed("guest_listener")?,
         denials: section.parsed("denials")?,
     })
