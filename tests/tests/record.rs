@@ -19,6 +19,7 @@ const CHANCE: &[(&str, &str)] = &[
     ("restart_syscall", "only what blocked long enough is restarted"),
     ("madvise", "a thread that ends while another begins has its stack used again"),
     ("sched_yield", "depends on who comes first"),
+    ("pause", "another thread's exec may come before"),
 ];
 
 /// `tipstaff record OPTIONS… -- COMMAND…`; a first word of the command that names a guest is that guest.

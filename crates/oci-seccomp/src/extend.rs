@@ -78,6 +78,26 @@ pub fn missing(filter: &Filter, learned: &Learned) -> Result<Vec<Missing>, Error
     Ok(found)
 }
 
+/// Calls that a filter lets pass or refuses by the high half of a word of which only the low one is known.
+///
+/// # Errors
+/// If a call's arguments are too many to be compared.
+pub fn unclear(filter: &Filter, learned: &Learned) -> Result<Vec<String>, Error> {
+    let mut found = Vec::new();
+    for call in &learned.calls {
+        let meaning = Meaning::of(filter, call.arch, call.nr).map_err(|e| Error::value(call.name(), e.to_string()))?;
+        let differ = |cube: &Cube| {
+            let passed: Vec<bool> = cube.usual().iter().map(|args| passes(meaning.at(args))).collect();
+            passed.contains(&true) && passed.contains(&false)
+        };
+        let needed = call.region()?;
+        if !needed.is_all() && needed.cubes().iter().any(differ) {
+            found.push(call.name());
+        }
+    }
+    Ok(found)
+}
+
 /// Adds to a document what it lacks for these calls, and nothing else. Its form, its default action, its architectures and its other entries stay.
 ///
 /// # Errors

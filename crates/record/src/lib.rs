@@ -28,7 +28,7 @@ pub mod words;
 pub use container::container;
 pub use enforce::{Enforced, Refusal, enforce};
 pub use error::{Error, PassedOver};
-pub use judge::{Judgement, WouldDeny, judge};
+pub use judge::{Judgement, WouldDeny, judge, looked_at};
 pub use learned::{LearnOptions, Limits, learn};
 pub use options::{Command, ContainerTarget, Options, Target};
 pub use profile::{Generalised, heading, profile};

@@ -194,6 +194,11 @@ impl Bundle {
         self.scratch.join("rootfs")
     }
 
+    /// Where its runtime keeps what is known of containers: this one alone.
+    pub fn state_dir(&self) -> PathBuf {
+        self.scratch.join("state")
+    }
+
     /// The command that runs it to its end; for whoever starts it otherwise.
     pub fn command(&self) -> Command {
         fs::write(self.scratch.join("config.json"), self.config.to_string()).expect("the configuration");
