@@ -184,6 +184,12 @@ impl Bundle {
         self.with(|config| config["linux"]["seccomp"] = profile)
     }
 
+    /// Another id than one of its own.
+    pub fn called(mut self, id: &str) -> Self {
+        self.id = id.to_owned();
+        self
+    }
+
     /// Its id.
     pub fn id(&self) -> &str {
         &self.id

@@ -41,6 +41,33 @@ fn what_is_executed_in_a_running_container_is_recorded() {
 }
 
 #[test]
+fn another_container_with_the_same_id_is_refused() {
+    needs!(Runtime::Runc.unavailable());
+    let hook = Hook::new();
+    let (file, other) = (hook.output("first.json"), hook.output("second.json"));
+    let first = hook.on(Bundle::new(Runtime::Runc, "while [ ! -e /go ]; do sleep 0.1; done; ls /"), &of(&file));
+    // A runtime knows its own containers only; this one has another root.
+    let second = hook.on(Bundle::new(Runtime::Runc, PLAIN), &of(&other)).called(first.id());
+    let running = first.command().stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+    let mut running = running.expect("runc");
+    let begun = Instant::now();
+    while !hook.log().contains("recorded") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", hook.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    second.run().expect_failure(&format!("another container {} is recorded, process ", first.id()));
+    assert!(!other.exists());
+    // The first is recorded on, to its end.
+    fs::write(first.root().join("go"), "").expect("a file");
+    assert!(running.wait().expect("wait").success());
+    assert!(has(&allowed(&file), "getdents64"));
+    hook.expect_nothing_left();
+    // One after the other they may be called alike.
+    second.run().expect_ok();
+    assert!(has(&allowed(&other), "getdents64"));
+}
+
+#[test]
 fn an_annotation_that_cannot_be_followed_fails_the_start() {
     needs!(Runtime::Runc.unavailable());
     let hook = Hook::new();

@@ -31,11 +31,7 @@ fn until<Holds: Fn() -> bool>(
         told.read_line(&mut text).expect("a line");
         assert!(text.contains("until it ends or ^C"), "{text}");
     }
-    let (begun, holds) = (Instant::now(), wait_for());
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{words:?}: nothing has come of it");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    soon("what is to be seen", wait_for());
     Said::by(Command::new("kill").args(["-INT", &running.id().to_string()])).expect_ok();
     told.read_to_string(&mut text).expect("text");
     (running.wait().expect("wait").code(), text)
@@ -79,14 +75,26 @@ fn recorded_then_verified(id: &str, scratch: &Scratch, root: &Path) {
     let mut running = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("tipstaff");
     let mut told = BufReader::new(running.stderr.take().expect("a pipe"));
     told.read_line(&mut String::new()).expect("a line");
-    let holds = rounds(root, 3);
-    while !holds() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    soon("a round", rounds(root, 3));
     touch("end");
+    let mut status = None;
+    soon("the container's end", || {
+        status = running.try_wait().expect("wait");
+        status.is_some()
+    });
     let mut text = String::new();
     told.read_to_string(&mut text).expect("text");
-    assert_eq!(running.wait().expect("wait").code(), Some(1), "{text}");
+    assert_eq!(status.and_then(|status| status.code()), Some(1), "{text}");
+}
+
+/// Waits until something holds.
+#[track_caller]
+fn soon(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn in_a_bundle(runtime: Runtime) {
@@ -94,12 +102,8 @@ fn in_a_bundle(runtime: Runtime) {
     let scratch = Scratch::new(User::Root);
     symlink(bundle.state_dir(), scratch.dir("xdg").join(runtime.name())).expect("a link");
     let mut running = bundle.command().stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("a runtime");
-    let begun = Instant::now();
     let known = |name: &str| bundle.state_dir().join(bundle.id()).join(name).exists();
-    while !known("state.json") && !known("status") {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it does not start");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    soon("its start", || known("state.json") || known("status"));
     // Its runtime's last steps.
     std::thread::sleep(Duration::from_millis(300));
     recorded_then_verified(bundle.id(), &scratch, &bundle.root());
