@@ -31,7 +31,7 @@ pub use error::{Error, PassedOver};
 pub use judge::{Judgement, WouldDeny, judge, looked_at};
 pub use learned::{LearnOptions, Limits, learn};
 pub use options::{Command, ContainerTarget, Options, Target};
-pub use profile::{Generalised, heading, profile};
+pub use profile::{Generalised, heading, meet_floor, profile};
 pub use recorder::Recorder;
 pub use session::Event;
 pub use tipstaff_recording::{Backend, Recording, Run};
