@@ -489,7 +489,7 @@ both!(a_floor_is_met_and_what_is_beyond_is_said, |user| {
     diff.check(diff.out().lines().filter(more).count() == 0, "nothing more than the floor");
     diff.check(diff.out().lines().any(|line| line.starts_with('-')), "and less than that");
     let toml = place.join("p.toml");
-    let under = |script: &str| run(&["/bin/sh", "-c", script]).profile(&toml).as_user(user).cwd(place.path()).go();
+    let under = |script: &str| run(["/bin/sh", "-c", script]).profile(&toml).as_user(user).cwd(place.path()).go();
     under(script).expect_ok().expect_stdout("a\n");
     let options = ["-o", "n.toml", "--floor", "docker-default"];
     let ran = record(&options, &["recorded", "nested"]).as_user(user).cwd(place.path()).go();

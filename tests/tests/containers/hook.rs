@@ -163,6 +163,27 @@ fn an_input_profile_stays_and_is_added_to() {
 }
 
 #[test]
+fn what_the_input_profile_refuses_by_name_stays_refused() {
+    needs!(Runtime::Runc.unavailable());
+    let hook = Hook::new();
+    // Made beforehand by whoever wants it, and empty.
+    let file = hook.output("p.json");
+    fs::write(&file, "").expect("a file");
+    hook.on(Bundle::new(Runtime::Runc, MORE), &of(&file)).run().expect_ok();
+    Bundle::new(Runtime::Runc, MORE).seccomp(&file).run().expect_ok();
+    // As its default action, which it names all the same; and for other machines, too.
+    let base = r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_ARM"],"syscalls":[
+        {"names":["mkdir"],"action":"SCMP_ACT_ERRNO","args":[],"comment":"","includes":{},"excludes":{}}]}"#;
+    let base = hook.scratch.file("base.json", base);
+    let annotation = format!("if:{};{}", base.display(), of(&file));
+    hook.on(Bundle::new(Runtime::Runc, MORE), &annotation).run().expect_ok();
+    assert!(hook.log().contains("made, and refused by the input profile: mkdir"), "{}", hook.log());
+    assert!(!has(&allowed(&file), "mkdir"));
+    Bundle::new(Runtime::Runc, MORE).seccomp(&file).run().expect_failure("Operation not permitted");
+    hook.expect_nothing_left();
+}
+
+#[test]
 fn a_collector_that_is_killed_leaves_what_it_saved() {
     needs!(Runtime::Runc.unavailable());
     let hook = Hook::new().option("--flush", "50ms");
