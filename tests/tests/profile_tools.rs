@@ -3,7 +3,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use tipstaff_testkit::{Ran, Scratch, User, skip, tipstaff_command};
+use tipstaff_testkit::{Ran, Scratch, User, guest, skip, tipstaff_command};
 
 use crate::both;
 
@@ -292,6 +292,58 @@ both!(verify_tells_what_is_refused_and_heal_adds_it, |user| {
     go(user, &place, &["verify", "p.toml", "--recording", "mkdir.rec"]).expect_exit(1);
     let ran = go(user, &place, &["profile", "explain", "mkdir", "mkdir.rec"]);
     ran.check(ran.out().starts_with("run 1: mkdir on x86_64 by "), "who made it");
+});
+
+both!(complain_tells_what_enforce_refuses_word_by_word, |user| {
+    let place = Scratch::new(user);
+    let program = guest("recorded");
+    let program = program.to_str().expect("text");
+    go(
+        user,
+        &place,
+        &["record", "-q", "--backend", "ptrace", "--args", "none", "-o", "all.json", "--", program, "words"],
+    )
+    .expect_exit(0);
+    // The question of personality(2) as an int, which is what C libraries pass; and lseek(2), whose words nobody records else, from the start alone.
+    let profile = |name: &str, question: u64, whence: u64| {
+        let mut all: serde_json::Value = serde_json::from_str(&text(&place, "all.json")).expect("a profile is JSON");
+        let entries = all["syscalls"].as_array_mut().expect("entries");
+        for names in entries.iter_mut().filter_map(|entry| entry["names"].as_array_mut()) {
+            names.retain(|name| name != "personality" && name != "lseek");
+        }
+        entries.retain(|entry| entry["names"].as_array().is_some_and(|names| !names.is_empty()));
+        for (call, index, value) in [("personality", 0, question), ("lseek", 2, whence)] {
+            let args = serde_json::json!([{"index": index, "value": value, "op": "SCMP_CMP_EQ"}]);
+            entries.push(serde_json::json!({"names": [call], "action": "SCMP_ACT_ALLOW", "args": args}));
+        }
+        place.file(name, all.to_string());
+    };
+    profile("half.json", 0xffff_ffff, 0);
+    profile("whole.json", u64::MAX, 2);
+    let backends: &[&str] = if user == User::Root { &["ebpf", "ptrace", "notify"] } else { &["ptrace", "notify"] };
+    for backend in backends {
+        let ran =
+            go(user, &place, &["verify", "--mode", "both", "--backend", backend, "half.json", "--", program, "words"]);
+        ran.expect_exit(1);
+        for name in ["personality", "lseek"] {
+            ran.check(
+                ran.err().contains(&format!("would refuse x86_64 {name}")),
+                format_args!("complain, {backend}, {name}"),
+            );
+            ran.check(ran.err().contains(&format!("refused x86_64 {name}(")), format_args!("enforce, {name}"));
+        }
+        go(user, &place, &["verify", "--mode", "both", "--backend", backend, "whole.json", "--", program, "words"])
+            .expect_exit(0);
+    }
+    // Of a recording only the half that the kernel reads is known.
+    go(user, &place, &["record", "-q", "--backend", "ptrace", "--recording", "words.rec", "--", program, "words"])
+        .expect_exit(0);
+    let ran = go(user, &place, &["verify", "half.json", "--recording", "words.rec"]);
+    ran.check(ran.err().contains("those that were made are not recorded: lseek, personality"), "neither is judged");
+    // What is added is what was made.
+    go(user, &place, &["heal", "half.json", "-o", "healed.json", "--backend", "ptrace", "--", program, "words"])
+        .expect_exit(0);
+    go(user, &place, &["verify", "--mode", "enforce", "healed.json", "--", program, "words"]).expect_exit(0);
 });
 
 both!(what_cannot_be_verified_or_healed_is_one_line, |user| {

@@ -19,6 +19,7 @@ const CHANCE: &[(&str, &str)] = &[
     ("restart_syscall", "only what blocked long enough is restarted"),
     ("madvise", "a thread that ends while another begins has its stack used again"),
     ("sched_yield", "depends on who comes first"),
+    ("pause", "another thread's exec may come before"),
 ];
 
 /// `tipstaff record OPTIONS… -- COMMAND…`; a first word of the command that names a guest is that guest.
@@ -475,6 +476,29 @@ both!(a_floor_is_met_and_what_is_beyond_is_said, |user| {
         allowing.flat_map(|entry| entry["names"].as_array().into_iter().flatten()).any(|known| known == name)
     };
     assert!(allows("getpgid") && !allows("unshare"), "{profile}");
+    // A Tipstaff profile, which has the default base besides: nothing is allowed that the floor refuses, with whatever arguments.
+    let script = "ls / >/dev/null; echo a | grep a";
+    let options = ["-o", "p.toml", "--floor", "docker-default"];
+    let ran = record(&options, &["/bin/sh", "-c", script]).as_user(user).cwd(place.path()).go();
+    ran.expect_exit(0);
+    let diff = tipstaff_command(["profile", "diff", "docker-default", "p.toml"]).as_user(user).cwd(place.path()).go();
+    // Where the floor allows all, any change takes away.
+    let widens = |line: &str| line.split_once(" -> ").is_some_and(|(_, to)| to.contains("allow"));
+    let more =
+        |line: &&str| line.starts_with('+') || line.starts_with('~') && !line.contains(": allow -> ") && widens(line);
+    diff.check(diff.out().lines().filter(more).count() == 0, "nothing more than the floor");
+    diff.check(diff.out().lines().any(|line| line.starts_with('-')), "and less than that");
+    let toml = place.join("p.toml");
+    let under = |script: &str| run(["/bin/sh", "-c", script]).profile(&toml).as_user(user).cwd(place.path()).go();
+    under(script).expect_ok().expect_stdout("a\n");
+    let options = ["-o", "n.toml", "--floor", "docker-default"];
+    let ran = record(&options, &["recorded", "nested"]).as_user(user).cwd(place.path()).go();
+    ran.check(
+        ran.err().contains("refused by --floor docker-default") && ran.err().contains("unshare"),
+        "what is beyond",
+    );
+    let diff = tipstaff_command(["profile", "diff", "docker-default", "n.toml"]).as_user(user).cwd(place.path()).go();
+    diff.check(diff.out().lines().filter(more).count() == 0, "nothing more than the floor");
 });
 
 both!(a_store_keeps_every_run_and_merging_counts_them, |user| {

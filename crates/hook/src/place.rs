@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use tipstaff_recording::{Recording, Run};
 
 use crate::Error;
+use crate::wire::Card;
 
 /// A file of ours is short, but for a flush.
 const MOST_FILE: u64 = 64 << 20;
@@ -226,17 +227,31 @@ impl Place {
         }
     }
 
-    /// Removes what was never asked for: ends of recordings that no poststop came for within a day.
+    /// Removes what nobody will ask for: what is left of recordings that no poststop came for within a day, and cards of hooks that were killed before a collector
+    /// had them, once their container's process is gone. No hook takes as long as a card must be old for that.
     pub fn sweep(&self) {
+        self.sweep_at(rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec);
+    }
+
+    fn sweep_at(&self, now: i64) {
         const DAY_S: i64 = 24 * 3600;
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
+        const KILLED_S: i64 = 600;
         let Ok(entries) = std::fs::read_dir(format!("/proc/self/fd/{}", self.dir.as_raw_fd())) else { return };
+        let age = |name: &str| Some(now - statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW).ok()?.st_mtime);
         for entry in entries.flatten() {
-            let name = entry.file_name();
-            let Some(id) = name.to_str().and_then(|name| name.strip_suffix(".end")) else { continue };
-            let old =
-                statat(&self.dir, &name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|found| now - found.st_mtime > DAY_S);
-            if old && let Ok(Found::Dead(card)) = self.look(id) {
+            let entry = entry.file_name();
+            let Some(id) = entry.to_str().and_then(|name| name.strip_suffix(".run")).filter(|id| *id != COLLECTOR)
+            else {
+                continue;
+            };
+            // The newest of them counts.
+            let newest = FILES.iter().filter_map(|file| age(&name(id, file))).min();
+            let kept = FILES[1..].iter().any(|file| age(&name(id, file)).is_some());
+            let old = newest.is_some_and(|age| age > if kept { DAY_S } else { KILLED_S });
+            if old
+                && let Ok(Found::Dead(mut card)) = self.look(id)
+                && (kept || !card.read::<Card>().is_ok_and(|card| lives(card.pid)))
+            {
                 self.remove(id, &card);
             }
         }
@@ -292,6 +307,10 @@ impl Claim {
     }
 }
 
+fn lives(pid: i32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
 fn name(id: &str, file: &str) -> String {
     format!("{id}.{file}")
 }
@@ -335,6 +354,47 @@ mod tests {
         place.write("c", "end", &"old").expect("an end");
         let _claim = place.claim("c").expect("a place").expect("a dead one's card");
         assert_eq!(place.read::<String>("c", "end"), None);
+    }
+
+    #[test]
+    fn a_killed_hook_s_card_goes_with_its_container() {
+        let (_dir, place) = place();
+        let card = |pid: u32| {
+            let pid = pid.cast_signed();
+            let bundle = crate::bundle::Bundle::default();
+            let (id, name, path) = ("c".to_owned(), "c".to_owned(), PathBuf::from("/nowhere"));
+            let (output, bundle_dir) = (path.clone(), path);
+            Card {
+                id,
+                name,
+                pid,
+                cgroups: vec![],
+                runtime: None,
+                bundle_dir,
+                bundle,
+                input: None,
+                output,
+                roots: vec![],
+                flush_ms: 1,
+            }
+        };
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
+        let there = |id: &str| place.read_text(id, "run").is_some();
+        for (id, pid) in [("gone", 0x3fff_fffe), ("lives", std::process::id()), ("saved", 0x3fff_fffe)] {
+            place.claim(id).expect("a place").expect("nobody's card").write(&card(pid)).expect("a card");
+        }
+        // Nobody wrote it to its end.
+        drop(place.claim("empty").expect("a place"));
+        let held = place.claim("held").expect("a place").expect("nobody's card");
+        place.write("saved", "flush", &7).expect("a flush");
+        place.sweep_at(now + 60);
+        assert!(["gone", "lives", "saved", "empty", "held"].into_iter().all(there), "a hook may be at work");
+        place.sweep_at(now + 700);
+        let left: Vec<&str> = ["gone", "lives", "saved", "empty", "held"].into_iter().filter(|id| there(id)).collect();
+        assert_eq!(left, ["lives", "saved", "held"]);
+        place.sweep_at(now + 25 * 3600);
+        assert!(!there("saved") && there("held"));
+        drop(held);
     }
 
     #[test]

@@ -71,6 +71,9 @@ pub struct End {
     pub names: usize,
     /// Why the profile may lack something; empty where it is complete.
     pub incomplete: Vec<String>,
+    /// Calls that were made, and that the input profile refuses by name.
+    #[serde(default)]
+    pub beyond: Vec<String>,
     /// Why nothing was written. What was there before is there still.
     pub failed: Option<String>,
 }
@@ -82,6 +85,9 @@ impl End {
             return vec![format!("{:?} was not written: {why}", self.output)];
         }
         let mut lines = vec![format!("{:?}: {} calls", self.output, self.names)];
+        if !self.beyond.is_empty() {
+            lines.push(format!("made, and refused by the input profile: {}", self.beyond.join(", ")));
+        }
         lines.extend(self.incomplete.iter().map(|why| format!("{:?} is incomplete: {why}", self.output)));
         lines
     }

@@ -40,6 +40,8 @@ pub(crate) mod flag {
     pub(crate) const FRESH: i32 = 1 << 3;
     /// Attached: its first return may be of a call that nobody saw entered.
     pub(crate) const ASIDE: i32 = 1 << 4;
+    /// It has ended, and was counted so.
+    pub(crate) const ENDED: i32 = 1 << 5;
     pub(crate) const ARGUMENTS: i32 = 1 << 8;
     pub(crate) const RESULTS: i32 = 1 << 9;
     pub(crate) const REFUSED: i32 = 1 << 10;

@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use tipstaff_sys::bpf::Update;
 use tipstaff_sys::{Errno, affinity, pidfd};
@@ -136,6 +137,10 @@ impl<'a> Seeds<'a> {
     }
 
     fn task(&self, process: i32, thread: i32, id: u32) -> Result<(), Errno> {
+        // It makes no call any more.
+        if Exiting::of(process, thread) != Exiting::No {
+            return Err(Errno::SRCH);
+        }
         let fd = match pidfd::open_thread(thread) {
             Err(Errno::INVAL) if thread == process => pidfd::open(process)?,
             other => other?,
@@ -164,7 +169,30 @@ impl<'a> Seeds<'a> {
             other => other?,
         }
         self.inner.word(self.slot, slot::MEMBERS).fetch_add(1, Relaxed);
+        self.settle(process, thread, &key);
         Ok(())
+    }
+
+    /// A task that was on its way out when it became a member may have been past sched_process_exit already: then nobody else will ever count it as ended.
+    fn settle(&self, process: i32, thread: i32, key: &[u8]) {
+        loop {
+            let exiting = Exiting::of(process, thread);
+            let mut present = [0; state::SIZE];
+            // Gone: it has ended like any other, after all that we did here.
+            if exiting == Exiting::No || self.inner.maps.state.get(key, &mut present).is_err() {
+                return;
+            }
+            let flags = present[state::FLAGS as usize..][..4].try_into().expect("four bytes");
+            if i32::from_ne_bytes(flags) & flag::ENDED != 0 {
+                return;
+            }
+            // The tracepoint comes before its zombie does.
+            if exiting == Exiting::Done {
+                self.inner.word(self.slot, slot::MEMBERS).fetch_sub(1, Relaxed);
+                return;
+            }
+            std::thread::sleep(Duration::from_micros(100));
+        }
     }
 
     /// The page for the program of a process.
@@ -237,6 +265,31 @@ fn names(path: &Path) -> Vec<u8> {
 fn numbers(directory: &str) -> Vec<i32> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// How far a task is on its way out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Exiting {
+    No,
+    /// PF_EXITING, which comes before the tracepoint sched_process_exit.
+    Begun,
+    /// A zombie, or nothing.
+    Done,
+}
+
+impl Exiting {
+    /// As proc_pid_stat(5) has it: the state, and six fields later the kernel's flags.
+    fn of(process: i32, thread: i32) -> Self {
+        const PF_EXITING: u32 = 4;
+        let text = fs::read_to_string(format!("/proc/{process}/task/{thread}/stat")).unwrap_or_default();
+        // The command's name, in brackets, may hold anything.
+        let mut fields = text.rsplit_once(") ").map_or("", |(_, rest)| rest).split_ascii_whitespace();
+        if fields.next().is_none_or(|state| matches!(state, "Z" | "X")) {
+            return Self::Done;
+        }
+        let flags: u32 = fields.nth(5).and_then(|flags| flags.parse().ok()).unwrap_or(0);
+        if flags & PF_EXITING == 0 { Self::No } else { Self::Begun }
+    }
 }
 
 /// `Seccomp: 2` in proc_pid_status(5).

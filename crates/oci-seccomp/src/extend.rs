@@ -1,6 +1,6 @@
 //! A profile that is there, with what it lacks for a program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tipstaff_abi::Arch;
 use tipstaff_seccomp::{Action, Filter};
@@ -76,6 +76,59 @@ pub fn missing(filter: &Filter, learned: &Learned) -> Result<Vec<Missing>, Error
     }
     found.sort();
     Ok(found)
+}
+
+/// Calls that a filter lets pass or refuses by the high half of a word of which only the low one is known.
+///
+/// # Errors
+/// If a call's arguments are too many to be compared.
+pub fn unclear(filter: &Filter, learned: &Learned) -> Result<Vec<String>, Error> {
+    let mut found = Vec::new();
+    for call in &learned.calls {
+        let meaning = Meaning::of(filter, call.arch, call.nr).map_err(|e| Error::value(call.name(), e.to_string()))?;
+        let differ = |cube: &Cube| {
+            let passed: Vec<bool> = cube.usual().iter().map(|args| passes(meaning.at(args))).collect();
+            passed.contains(&true) && passed.contains(&false)
+        };
+        let needed = call.region()?;
+        if !needed.is_all() && needed.cubes().iter().any(differ) {
+            found.push(call.name());
+        }
+    }
+    Ok(found)
+}
+
+/// The calls that a document names in order to refuse them, with whatever arguments and capabilities, on this machine; also where that is what happens to
+/// all others.
+///
+/// # Errors
+/// If the document cannot be evaluated.
+pub fn refused_by_name(document: &Document, env: &Env<'_>) -> Result<BTreeSet<String>, Error> {
+    let filter = evaluate(document, env)?.filter;
+    let form = env.form.unwrap_or_else(|| document.form());
+    let mut refused = BTreeSet::new();
+    for (at, entry) in document.syscalls.iter().flatten().enumerate() {
+        let path = format!("syscalls[{at}]");
+        let caps = |condition: &Option<crate::Condition>| {
+            condition.as_ref().and_then(|one| one.caps.as_ref()).is_some_and(|caps| !caps.is_empty())
+        };
+        let limited = entry.args.as_ref().is_some_and(|args| !args.is_empty());
+        if limited || caps(&entry.includes) || caps(&entry.excludes) || !import::counts(entry, &path, env, form)? {
+            continue;
+        }
+        let (_, action) = import::entry_action(entry, &path)?;
+        if matches!(action, Action::Errno(_) | Action::Trap(_) | Action::KillThread | Action::KillProcess) {
+            refused.extend(entry.names.iter().flatten().chain(&entry.name).cloned());
+        }
+    }
+    // What another entry lets pass all the same is not refused.
+    refused.retain(|name| {
+        let number = tipstaff_abi::Sysno::by_name(env.arch, name);
+        number.is_none_or(|nr| {
+            Meaning::of(&filter, env.arch, nr.0).is_ok_and(|meaning| meaning.passes_sometimes() == Ok(false))
+        })
+    });
+    Ok(refused)
 }
 
 /// Adds to a document what it lacks for these calls, and nothing else. Its form, its default action, its architectures and its other entries stay.

@@ -6,8 +6,7 @@ use std::time::Instant;
 use tipstaff_abi::Arch;
 use tipstaff_abi::enumerable::Pick;
 use tipstaff_recording::{
-    Access, Call, Completeness, Executable, FileUse, MOST_TUPLES, Phase, Reason, Results, Row, Run, SocketUse, Table,
-    selected,
+    Access, Completeness, Executable, FileUse, MOST_TUPLES, Phase, Reason, Results, Row, Run, SocketUse, Table,
 };
 use tipstaff_report::Bytes;
 
@@ -53,7 +52,7 @@ struct Tuples {
 const MOST_RESOURCES: usize = 65_536;
 
 /// No call has more.
-pub(crate) const MOST_PICKS: usize = 3;
+pub(crate) const MOST_PICKS: usize = 6;
 
 impl Book {
     /// An empty one; `run` says whose, and its own tables are not looked at.
@@ -113,7 +112,7 @@ impl Book {
                 self.tallies.insert((by, phase, arch, number), Tally { count: 1, first_ns });
             }
         }
-        let picks = self.picks.of(arch, number);
+        let picks = self.picks.of(self.options, arch, number);
         if picks.is_empty() || !self.options.arguments {
             return;
         }
@@ -190,7 +189,7 @@ impl Book {
         run.completeness = self.completeness.clone();
         run.executables = self.executables.iter().filter(|exe| !exe.path.as_bytes().is_empty()).cloned().collect();
         for (&(by, phase, arch, number), tally) in &self.tallies {
-            let call = run.calls.entry((arch, number), || Call::new(arch, number));
+            let call = run.calls.entry((arch, number), || self.options.call(arch, number));
             call.made(phase, &self.executables[by as usize].path, tally.count, tally.first_ns);
         }
         let mut demoted = 0;
@@ -236,13 +235,14 @@ fn add_result(results: &mut Results, value: i64, count: u64) {
 struct Picks(HashMap<Arch, Vec<&'static [Pick]>>);
 
 impl Picks {
-    fn of(&mut self, arch: Arch, number: u32) -> &'static [Pick] {
+    fn of(&mut self, options: Options, arch: Arch, number: u32) -> &'static [Pick] {
         let bit = if arch == Arch::X32 { tipstaff_abi::X32_BIT } else { 0 };
         let near = number ^ bit;
         if near >= NEAR {
-            return selected(arch, number);
+            return options.picks(arch, number);
         }
-        let table = self.0.entry(arch).or_insert_with(|| (0..NEAR).map(|near| selected(arch, near | bit)).collect());
+        let table =
+            self.0.entry(arch).or_insert_with(|| (0..NEAR).map(|near| options.picks(arch, near | bit)).collect());
         table[near as usize]
     }
 }

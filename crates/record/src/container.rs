@@ -2,7 +2,7 @@
 //!
 //! runc has `ROOT/ID/state.json` with the first process, the control groups and, among the labels, the bundle; crun has `ROOT/ID/status` with process, control
 //! group and bundle. Podman's containers are such of its runtime's, in the same places. ROOT is /run/runc or /run/crun, of an ordinary user the same
-//! below XDG_RUNTIME_DIR.
+//! below XDG_RUNTIME_DIR; containerd and Docker give their runc others.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -22,25 +22,31 @@ pub fn container(id: &str) -> Result<ContainerTarget, Error> {
     if id.is_empty() || id.contains('/') || id.starts_with('.') {
         return Err(wrong("no container id".into()));
     }
+    let places = places();
+    for (directory, runtime) in &places {
+        let Some(known) = find(directory, id).map_err(&wrong)? else { continue };
+        let path = directory.join(known).join(if *runtime == "crun" { "status" } else { "state.json" });
+        let text = fs::read_to_string(&path).map_err(|e| wrong(format!("{}: {e}", path.display())))?;
+        let state: Value = serde_json::from_str(&text).map_err(|e| wrong(format!("{}: {e}", path.display())))?;
+        return target(&state, runtime, &path).map_err(wrong);
+    }
+    let looked: Vec<String> = places.iter().map(|(directory, _)| directory.display().to_string()).collect();
+    Err(wrong(format!("no container of runc or crun is called so; looked in {}", looked.join(", "))))
+}
+
+/// Where runtimes keep their containers: their own places, and those that containerd and Docker give to runc, one for each of their namespaces.
+fn places() -> Vec<(PathBuf, &'static str)> {
     let mut roots = vec![PathBuf::from("/run")];
     roots.extend(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from));
-    let mut looked = Vec::new();
-    for root in &roots {
-        for (runtime, file) in [("runc", "state.json"), ("crun", "status")] {
-            let directory = root.join(runtime);
-            let path = match find(&directory, id).map_err(&wrong)? {
-                Some(known) => directory.join(known).join(file),
-                None => {
-                    looked.push(directory.display().to_string());
-                    continue;
-                }
-            };
-            let text = fs::read_to_string(&path).map_err(|e| wrong(format!("{}: {e}", path.display())))?;
-            let state: Value = serde_json::from_str(&text).map_err(|e| wrong(format!("{}: {e}", path.display())))?;
-            return target(&state, runtime, &path).map_err(wrong);
-        }
+    let mut places = Vec::new();
+    for root in roots {
+        places.extend(["runc", "crun"].map(|runtime| (root.join(runtime), runtime)));
     }
-    Err(wrong(format!("no container of runc or crun is called so; looked in {}", looked.join(", "))))
+    for parent in ["/run/containerd/runc", "/run/docker/runtime-runc"] {
+        let namespaces = fs::read_dir(parent).into_iter().flatten().flatten();
+        places.extend(namespaces.map(|namespace| (namespace.path(), "runc")));
+    }
+    places
 }
 
 /// The whole id: engines show its beginning only.

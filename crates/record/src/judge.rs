@@ -1,11 +1,14 @@
 //! What a profile would have refused of what was recorded.
 
+use std::collections::BTreeSet;
+
+use tipstaff_abi::enumerable::{Enumerable, Pick};
 use tipstaff_abi::errno::ENOSYS;
 use tipstaff_abi::{Arch, Sysno};
 use tipstaff_oci_seccomp::Error;
-use tipstaff_oci_seccomp::extend::{Missing, missing};
+use tipstaff_oci_seccomp::extend::{Missing, missing, unclear};
 use tipstaff_oci_seccomp::meaning::Meaning;
-use tipstaff_recording::{Phase, Recording, Seen};
+use tipstaff_recording::{Phase, Recording, Seen, selected};
 use tipstaff_seccomp::{Action, Filter};
 
 use crate::{LearnOptions, Limits, learn};
@@ -36,6 +39,32 @@ pub struct Judgement {
     pub incomplete: bool,
 }
 
+/// The arguments that a filter looks at, whole, for [`crate::Options::looked_at`]; it is kept for the rest of the process. What is usually recorded is the
+/// part of a word that the kernel reads; a filter of an OCI profile compares all 64 bits.
+#[must_use]
+pub fn looked_at(filter: &Filter) -> &'static [Enumerable] {
+    let mut calls = Vec::new();
+    for table in &filter.tables {
+        for (&number, rules) in &table.rules {
+            let mut looks: BTreeSet<u8> = rules.iter().flat_map(|rule| &rule.conditions).map(|one| one.arg).collect();
+            if looks.is_empty() {
+                continue;
+            }
+            let mut picks: Vec<Pick> = selected(table.arch, number).to_vec();
+            for pick in picks.iter_mut().filter(|pick| looks.remove(&pick.index)) {
+                *pick = Pick { index: pick.index, mask: u64::MAX, behind: None };
+            }
+            // Behind a pointer alone, or not at all.
+            if !looks.is_empty() {
+                picks.retain(|pick| pick.behind.is_none());
+            }
+            picks.extend(looks.into_iter().map(|index| Pick { index, mask: u64::MAX, behind: None }));
+            calls.push(Enumerable { arch: table.arch, number: Sysno(number), picks: Vec::leak(picks) });
+        }
+    }
+    Vec::leak(calls)
+}
+
 /// What a filter would have refused, call by call.
 ///
 /// # Errors
@@ -44,6 +73,8 @@ pub fn judge(filter: &Filter, recording: &Recording, phases: &[Phase]) -> Result
     let mut judgement =
         Judgement { incomplete: recording.runs().any(|run| !run.completeness.is_complete()), ..Judgement::default() };
     let Some(learned) = learn(recording, LearnOptions { phases, limits: Limits::All }) else { return Ok(judgement) };
+    // Recorded were halves of words, and the filter compares whole ones.
+    judgement.open = unclear(filter, &learned)?;
     for missing in missing(filter, &learned)? {
         if missing.partly && missing.arguments.is_empty() {
             judgement.open.push(missing.name);
@@ -53,6 +84,8 @@ pub fn judge(filter: &Filter, recording: &Recording, phases: &[Phase]) -> Result
             judgement.denied.push(seen(missing, recording, phases));
         }
     }
+    judgement.open.sort();
+    judgement.open.dedup();
     Ok(judgement)
 }
 

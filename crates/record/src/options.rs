@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use tipstaff_recording::{Backend, Container};
+use tipstaff_abi::Arch;
+use tipstaff_abi::enumerable::{Enumerable, Pick};
+use tipstaff_recording::{Backend, Call, Container, selected};
 use tipstaff_sys::signal::SigSet;
 
 /// What is recorded besides the calls and how often they are made.
@@ -13,6 +15,8 @@ pub struct Options {
     pub backend: Option<Backend>,
     /// Values of enumerable arguments.
     pub arguments: bool,
+    /// Of these calls these arguments, instead of the usual ones ([`tipstaff_recording::selected`]): what a profile looks at.
+    pub looked_at: &'static [Enumerable],
     /// How calls return. Costs a second stop per call with ptrace, and twice as much with eBPF; notifications do not show it.
     pub results: bool,
     /// Files, sockets and, where the backend sees them, capabilities.
@@ -21,7 +25,20 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { backend: None, arguments: true, results: false, files: false }
+        Self { backend: None, arguments: true, looked_at: &[], results: false, files: false }
+    }
+}
+
+impl Options {
+    /// The arguments of a call that are recorded.
+    pub(crate) fn picks(&self, arch: Arch, number: u32) -> &'static [Pick] {
+        let looked_at = self.looked_at.iter().find(|call| (call.arch, call.number.0) == (arch, number));
+        looked_at.map_or_else(|| selected(arch, number), |call| call.picks)
+    }
+
+    /// A call that has not been seen yet.
+    pub(crate) fn call(&self, arch: Arch, number: u32) -> Call {
+        Call::selecting(arch, number, self.picks(arch, number))
     }
 }
 

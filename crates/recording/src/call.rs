@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use tipstaff_abi::enumerable::Pick;
 use tipstaff_abi::{Arch, Sysno};
 use tipstaff_report::Bytes;
 
@@ -89,7 +90,12 @@ impl Call {
     /// A call that has not been seen yet.
     #[must_use]
     pub fn new(arch: Arch, number: u32) -> Self {
-        let selected = selected(arch, number);
+        Self::selecting(arch, number, selected(arch, number))
+    }
+
+    /// The same, with other argument words than the usual ones.
+    #[must_use]
+    pub fn selecting(arch: Arch, number: u32, selected: &[Pick]) -> Self {
         let arguments = (!selected.is_empty()).then(|| Arguments {
             selected: selected.iter().map(|&pick| pick.into()).collect(),
             demoted: false,

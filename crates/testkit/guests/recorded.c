@@ -3,6 +3,7 @@
  *   nested    a child makes a user namespace, and its own child, in there, asks getpgid
  *   unknown   a number that no kernel has, then getpriority
  *   families  sockets of three families
+ *   words     asks personality with a word of 64 ones, and lseek for the end
  *   orphan    a grandchild that outlives its parents makes a directory (path in argv[2]) after a while */
 #include "guest.h"
 #include <pthread.h>
@@ -57,6 +58,11 @@ int main(int argc, char **argv) {
     socket(AF_UNIX, SOCK_STREAM, 0);
     socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     socket(AF_INET6, SOCK_DGRAM, 0);
+    return 0;
+  }
+  if (!strcmp(what, "words")) {
+    syscall(SYS_personality, -1L);
+    syscall(SYS_lseek, -1L, 0L, (long)SEEK_END);
     return 0;
   }
   if (!strcmp(what, "orphan") && argc > 2) {

@@ -184,6 +184,12 @@ impl Bundle {
         self.with(|config| config["linux"]["seccomp"] = profile)
     }
 
+    /// Another id than one of its own.
+    pub fn called(mut self, id: &str) -> Self {
+        self.id = id.to_owned();
+        self
+    }
+
     /// Its id.
     pub fn id(&self) -> &str {
         &self.id
@@ -192,6 +198,11 @@ impl Bundle {
     /// Its root file system.
     pub fn root(&self) -> PathBuf {
         self.scratch.join("rootfs")
+    }
+
+    /// Where its runtime keeps what is known of containers: this one alone.
+    pub fn state_dir(&self) -> PathBuf {
+        self.scratch.join("state")
     }
 
     /// The command that runs it to its end; for whoever starts it otherwise.

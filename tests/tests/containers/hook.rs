@@ -41,6 +41,33 @@ fn what_is_executed_in_a_running_container_is_recorded() {
 }
 
 #[test]
+fn another_container_with_the_same_id_is_refused() {
+    needs!(Runtime::Runc.unavailable());
+    let hook = Hook::new();
+    let (file, other) = (hook.output("first.json"), hook.output("second.json"));
+    let first = hook.on(Bundle::new(Runtime::Runc, "while [ ! -e /go ]; do sleep 0.1; done; ls /"), &of(&file));
+    // A runtime knows its own containers only; this one has another root.
+    let second = hook.on(Bundle::new(Runtime::Runc, PLAIN), &of(&other)).called(first.id());
+    let running = first.command().stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+    let mut running = running.expect("runc");
+    let begun = Instant::now();
+    while !hook.log().contains("recorded") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", hook.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    second.run().expect_failure(&format!("another container {} is recorded, process ", first.id()));
+    assert!(!other.exists());
+    // The first is recorded on, to its end.
+    fs::write(first.root().join("go"), "").expect("a file");
+    assert!(running.wait().expect("wait").success());
+    assert!(has(&allowed(&file), "getdents64"));
+    hook.expect_nothing_left();
+    // One after the other they may be called alike.
+    second.run().expect_ok();
+    assert!(has(&allowed(&other), "getdents64"));
+}
+
+#[test]
 fn an_annotation_that_cannot_be_followed_fails_the_start() {
     needs!(Runtime::Runc.unavailable());
     let hook = Hook::new();
@@ -133,6 +160,27 @@ fn an_input_profile_stays_and_is_added_to() {
     assert_eq!(profile["defaultErrnoRet"], 1, "the base's own default stays");
     Bundle::new(Runtime::Runc, MORE).seccomp(&file).run().expect_ok();
     Bundle::new(Runtime::Runc, "rmdir /tmp").seccomp(&file).run().expect_failure("Operation not permitted");
+}
+
+#[test]
+fn what_the_input_profile_refuses_by_name_stays_refused() {
+    needs!(Runtime::Runc.unavailable());
+    let hook = Hook::new();
+    // Made beforehand by whoever wants it, and empty.
+    let file = hook.output("p.json");
+    fs::write(&file, "").expect("a file");
+    hook.on(Bundle::new(Runtime::Runc, MORE), &of(&file)).run().expect_ok();
+    Bundle::new(Runtime::Runc, MORE).seccomp(&file).run().expect_ok();
+    // As its default action, which it names all the same; and for other machines, too.
+    let base = r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_ARM"],"syscalls":[
+        {"names":["mkdir"],"action":"SCMP_ACT_ERRNO","args":[],"comment":"","includes":{},"excludes":{}}]}"#;
+    let base = hook.scratch.file("base.json", base);
+    let annotation = format!("if:{};{}", base.display(), of(&file));
+    hook.on(Bundle::new(Runtime::Runc, MORE), &annotation).run().expect_ok();
+    assert!(hook.log().contains("made, and refused by the input profile: mkdir"), "{}", hook.log());
+    assert!(!has(&allowed(&file), "mkdir"));
+    Bundle::new(Runtime::Runc, MORE).seccomp(&file).run().expect_failure("Operation not permitted");
+    hook.expect_nothing_left();
 }
 
 #[test]

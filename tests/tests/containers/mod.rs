@@ -1,6 +1,7 @@
 //! Real containers by runc, crun and Podman. `tipstaff hook` as engines run it: what is recorded is enough to run the same again, and no more.
 mod command;
 mod hook;
+mod live;
 mod replay;
 
 use std::fs;

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use base64::Engine;
 use tipstaff::policy::profile::{Profile, Syscalls};
-use tipstaff_abi::Arch;
+use tipstaff_abi::{Arch, Sysno};
 use tipstaff_artifact::Target;
+use tipstaff_oci_seccomp::learn::ALWAYS;
+use tipstaff_oci_seccomp::meaning::Meaning;
 use tipstaff_oci_seccomp::{Document, Env, Form, evaluate, systemd};
 use tipstaff_seccomp::{Filter, prove};
 
@@ -112,9 +114,20 @@ pub fn of_document(document: Document, env: &Env<'_>) -> Result<Made, String> {
 }
 
 fn of_calls(filter: &Filter, arch: Arch) -> Result<Made, String> {
-    let (syscalls, warnings) = Syscalls::of_filter(filter, arch)?;
+    let (syscalls, mut warnings) = Syscalls::of_filter(filter, arch)?;
+    let added = added_by_base(filter, arch);
+    if !added.is_empty() {
+        warnings.push(format!("a Tipstaff profile always allows {}, which this one refuses", added.join(", ")));
+    }
     let text = Profile { syscalls, ..Profile::default() }.to_toml().map_err(|e| e.to_string())?;
     Ok(Made { bytes: text.into_bytes(), warnings })
+}
+
+/// What every Tipstaff profile lets pass: without these no program ends.
+fn added_by_base(filter: &Filter, arch: Arch) -> Vec<&'static str> {
+    let passes =
+        |nr: u32| Meaning::of(filter, arch, nr).and_then(|meaning| meaning.passes_always()).is_ok_and(|passes| passes);
+    ALWAYS.into_iter().filter(|name| Sysno::by_name(arch, name).is_some_and(|nr| !passes(nr.0))).collect()
 }
 
 /// The program as the kernel takes it: struct sock_filter, as the machine has it. Proven to decide as the rules do.

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use tipstaff_abi::Arch;
 use tipstaff_artifact::Target;
-use tipstaff_oci_seccomp::learn::{ExportOptions, Learned};
+use tipstaff_oci_seccomp::learn::{Beyond, ExportOptions, Learned};
 use tipstaff_oci_seccomp::runtimes::Runtime;
 use tipstaff_oci_seccomp::{Env, Form, floor, systemd};
-use tipstaff_record::{LearnOptions, Limits, learn};
+use tipstaff_record::{LearnOptions, Limits, learn, meet_floor};
 use tipstaff_recording::{Phase, Recording};
 use tipstaff_seccomp::Filter;
 
@@ -141,8 +141,16 @@ impl Profiles {
         // A runtime starts programs under filters that we did not make; where we start them ourselves, nothing more is needed.
         learned.add_runtimes(&self.runtimes, false);
         match format {
-            Format::Toml => self.toml(recording, made),
+            Format::Toml => self.toml(recording, &learned, made),
             _ => self.oci(&learned, format, made),
+        }
+    }
+
+    /// What is needed and the floor refuses.
+    fn beyond(&self, beyond: &[Beyond], made: &mut Made) {
+        let Some((name, _)) = &self.floor else { return };
+        for beyond in beyond {
+            made.note(format!("needed, and refused by --floor {name}: {beyond}"));
         }
     }
 
@@ -154,11 +162,7 @@ impl Profiles {
         };
         let floor = self.floor.as_ref().map(|(_, filter)| filter);
         let exported = learned.document(&ExportOptions { form, floor, libseccomp: None }).map_err(|e| e.to_string())?;
-        if let Some((name, _)) = &self.floor {
-            for beyond in &exported.beyond {
-                made.note(format!("needed, and refused by --floor {name}: {beyond}"));
-            }
-        }
+        self.beyond(&exported.beyond, made);
         // Exact for each architecture; a floor is met by the document only.
         let exact = || match floor {
             Some(_) => Ok(exported.filter.clone()),
@@ -182,14 +186,16 @@ impl Profiles {
         }
     }
 
-    fn toml(&self, recording: &Recording, made: &mut Made) -> Result<Vec<u8>, String> {
-        if self.floor.is_some() {
-            return Err(
-                "--floor: a Tipstaff profile keeps the rules of its default base in any case; leave it out".into()
-            );
-        }
-        let made_of = tipstaff_record::profile(recording, self.learn_options()).ok_or("the recording has no run")?;
+    fn toml(&self, recording: &Recording, learned: &Learned, made: &mut Made) -> Result<Vec<u8>, String> {
+        let mut made_of =
+            tipstaff_record::profile(recording, self.learn_options()).ok_or("the recording has no run")?;
         made_of.notes.into_iter().for_each(|note| made.note(note));
+        if let Some((name, floor)) = &self.floor {
+            let options = ExportOptions { form: Form::Strict, floor: Some(floor), libseccomp: None };
+            let beyond = learned.document(&options).map_err(|e| e.to_string())?.beyond;
+            self.beyond(&beyond, made);
+            meet_floor(&mut made_of.profile, learned.arch, floor).map_err(|e| format!("--floor {name}: {e}"))?;
+        }
         let text = made_of.profile.to_toml().map_err(|e| e.to_string())?;
         Ok(format!("{}\n{text}", tipstaff_record::heading(recording)).into_bytes())
     }

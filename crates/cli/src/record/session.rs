@@ -46,9 +46,9 @@ pub fn run(args: &Record) -> Result<u8, String> {
     watch_signals(all, events.clone())?;
     let options = Options {
         backend: args.backend.map(Into::into),
-        arguments: true,
         results: args.results,
         files: args.files || plan.outputs.iter().any(Output::wants_files),
+        ..Options::default()
     };
     let recorder = match Recorder::start(&target, options, &events) {
         Ok(recorder) => recorder,
@@ -93,7 +93,7 @@ pub fn run(args: &Record) -> Result<u8, String> {
 }
 
 /// One run of a program, or of a container until it ends or somebody asks to stop; for `verify` and `heal`.
-pub fn once(argv: &[OsString], container: Option<&str>, backend: Option<Backend>) -> Result<Run, String> {
+pub fn once(argv: &[OsString], container: Option<&str>, options: Options) -> Result<Run, String> {
     let all = SigSet::of(&[SIGHUP, SIGINT, SIGQUIT, SIGTERM]);
     let mask = signal::block(all);
     let target = match (argv.split_first(), container) {
@@ -113,8 +113,10 @@ pub fn once(argv: &[OsString], container: Option<&str>, backend: Option<Backend>
     let launched = container.is_none();
     let (events, told) = mpsc::channel();
     watch_signals(all, events.clone())?;
-    let options = Options { backend, ..Options::default() };
     let recorder = Recorder::start(&target, options, &events).map_err(|e| e.to_string())?;
+    if let Some(id) = container {
+        say::note(format_args!("looking at {id} by {}, until it ends or ^C", recorder.backend().as_str()));
+    }
     let ended = follow(None, &recorder, &told, launched, &|_| ())?;
     let run = recorder.stop();
     signal::set_mask(mask);

@@ -16,7 +16,7 @@ pub fn run(heal: &Heal) -> Result<(), String> {
     let to = Output { output: Some(heal.output.clone()), format: heal.format };
     let target = to.open()?;
     let loaded = load(&heal.profile, &heal.machine)?;
-    let recording = heal.what.recorded()?;
+    let recording = heal.what.recorded(&loaded.filter()?)?;
     let phases = heal.what.phases();
     let learned = |limits| {
         learn(&recording, LearnOptions { phases: &phases, limits }).ok_or_else(|| "the recording has no run".to_owned())

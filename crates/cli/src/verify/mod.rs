@@ -4,8 +4,9 @@ pub mod args;
 mod enforce;
 mod heal;
 
-use tipstaff_record::{Judgement, WouldDeny, judge};
+use tipstaff_record::{Judgement, Options, WouldDeny, judge, looked_at};
 use tipstaff_recording::{Phase, Recording};
+use tipstaff_seccomp::Filter;
 
 use crate::profile::source::load;
 use crate::record::{recordings, session};
@@ -39,9 +40,9 @@ fn run(verify: &Verify) -> Result<u8, String> {
             "--mode enforce: only a program that is started can be put under a profile; name one after `--`".into()
         );
     }
-    let mut refused = 0;
+    let (mut refused, mut open) = (0, false);
     if !(launches && verify.mode == Mode::Enforce) {
-        let recording = verify.what.recorded()?;
+        let recording = verify.what.recorded(&filter)?;
         if !saw_anything(&recording, &verify.what.phases()) {
             return Err(
                 "nothing was recorded in the phases that count, so that nothing can be held against the profile; \
@@ -52,12 +53,15 @@ fn run(verify: &Verify) -> Result<u8, String> {
         let judgement = judge(&filter, &recording, &verify.what.phases()).map_err(|e| e.to_string())?;
         tell(&judgement, recording.len());
         refused += judgement.denied.len();
+        open = !judgement.open.is_empty();
     }
     if enforces {
         refused += enforce::run(&filter, &verify.what.argv)?;
     }
     if refused == 0 {
-        say::note(format_args!("{}: nothing is refused", loaded.name));
+        // Who has run under the profile knows.
+        let known = if open && !enforces { ", as far as the recording shows" } else { "" };
+        say::note(format_args!("{}: nothing is refused{known}", loaded.name));
     }
     Ok(u8::from(refused > 0))
 }
@@ -74,15 +78,17 @@ impl What {
         self.phases.iter().map(|&phase| phase.into()).collect()
     }
 
-    /// The recordings that are there, or one that is made now.
-    pub fn recorded(&self) -> Result<Recording, String> {
+    /// The recordings that are there, or one that is made now, with all that the filter looks at.
+    pub fn recorded(&self, filter: &Filter) -> Result<Recording, String> {
         if !self.recording.is_empty() {
             if !self.argv.is_empty() {
                 return Err("--recording: what was recorded is there; leave the program out".into());
             }
             return recordings::read_all(&self.recording);
         }
-        session::once(&self.argv, self.container.as_deref(), self.backend.map(Into::into)).map(Recording::from)
+        let options =
+            Options { backend: self.backend.map(Into::into), looked_at: looked_at(filter), ..Options::default() };
+        session::once(&self.argv, self.container.as_deref(), options).map(Recording::from)
     }
 }
 

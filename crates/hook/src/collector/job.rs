@@ -81,15 +81,19 @@ impl<W: Watches> Job<W> {
         place.save(&self.card.id, run).map_err(|e| e.to_string())
     }
 
-    /// Ends the recording and writes the profile. The lock is what its files may be removed with.
-    pub fn finish(self, place: &Place) -> (End, Claim) {
-        let end = match self.watch.stop() {
-            Ok(run) => publish(place, &self.card, run, Vec::new()),
-            Err(why) => {
-                let failed = Some(format!("what was recorded cannot be read: {why}"));
-                End { output: self.card.output, failed, ..End::default() }
-            }
-        };
-        (end, self.lock)
+    /// Ends the recording; what is left to do is to write the profile.
+    pub fn stop(self) -> (Card, Result<Run, String>, Claim) {
+        (self.card, self.watch.stop(), self.lock)
+    }
+}
+
+/// Makes the profile of a run and writes it.
+pub fn compose(place: &Place, card: Card, run: Result<Run, String>) -> End {
+    match run {
+        Ok(run) => publish(place, &card, run, Vec::new()),
+        Err(why) => {
+            let failed = Some(format!("what was recorded cannot be read: {why}"));
+            End { output: card.output, failed, ..End::default() }
+        }
     }
 }

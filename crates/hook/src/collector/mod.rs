@@ -1,5 +1,6 @@
 //! The collector: a process of its own, in its own session and outside of the caller's control groups, for as long as there is a container to record.
 
+mod compose;
 mod job;
 mod recorder;
 mod serve;

@@ -1,12 +1,14 @@
 //! The collector's loop: hooks ask, containers end, flushes are due.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use super::compose::{Composing, Made};
 use super::job::{Job, Records};
 use crate::channel;
 use crate::log::Log;
@@ -20,7 +22,7 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// A collector that listens.
 pub struct Server {
-    place: Place,
+    place: Arc<Place>,
     listener: OwnedFd,
     /// Held to the end: while it is, there is no other collector.
     _lock: Claim,
@@ -33,12 +35,13 @@ impl Server {
         place.remove_socket();
         let listener =
             channel::listen(&place.socket()).map_err(|e| format!("a socket: {}", crate::words(&e.into())))?;
-        Ok(Self { place, listener, _lock: lock })
+        Ok(Self { place: Arc::new(place), listener, _lock: lock })
     }
 
     /// Collects until there is nothing to collect any more.
     pub fn run<R: Records>(self, mut recorder: R, log: &mut Log) -> Result<(), String> {
         let mut jobs: BTreeMap<String, Job<R::Watch>> = BTreeMap::new();
+        let mut composing: BTreeMap<String, Composing> = BTreeMap::new();
         let mut idle_since = Some(Instant::now());
         let mut asked = false;
         loop {
@@ -50,20 +53,18 @@ impl Server {
                 Some(since) => since + IDLE,
                 None => due.unwrap_or_else(|| Instant::now() + IDLE),
             };
-            let (asks, ended) = self.wait(&jobs, deadline)?;
+            let (asks, ended) = self.wait(&jobs, &composing, deadline)?;
             for id in ended {
-                let Some(job) = jobs.remove(&id) else { continue };
-                let (end, lock) = job.finish(&self.place);
-                log.about(&id, &end);
-                if let Err(e) = self.place.write(&id, "end", &end) {
-                    log.line(&format!("{id}: {e}"));
+                if let Some(made) = composing.remove(&id) {
+                    self.made(&id, made.finish(), log);
+                } else if let Some(job) = jobs.remove(&id) {
+                    self.compose(id, job, None, &mut composing, log);
                 }
-                drop(lock);
             }
             if asks {
                 while let Ok(from) = channel::accept(&self.listener) {
                     asked = true;
-                    self.answer(&from, &mut recorder, &mut jobs, log);
+                    self.answer(from, &mut recorder, &mut jobs, &mut composing, log);
                 }
             }
             let now = Instant::now();
@@ -72,21 +73,23 @@ impl Server {
                     log.line(&format!("{id}: not flushed: {e}"));
                 }
             }
-            idle_since = if jobs.is_empty() { idle_since.or(Some(now)) } else { None };
+            idle_since = if jobs.is_empty() && composing.is_empty() { idle_since.or(Some(now)) } else { None };
         }
         self.place.remove_socket();
         Ok(())
     }
 
-    /// Whether somebody asks, and which containers have ended.
+    /// Whether somebody asks, and which containers have ended, or their profiles are made.
     fn wait<W: super::Watches>(
         &self,
         jobs: &BTreeMap<String, Job<W>>,
+        composing: &BTreeMap<String, Composing>,
         deadline: Instant,
     ) -> Result<(bool, Vec<String>), String> {
-        let watched: Vec<_> = jobs.iter().filter_map(|(id, job)| Some((id, job.init()?))).collect();
+        let watched = jobs.iter().filter_map(|(id, job)| Some((id, job.init()?.as_fd())));
+        let watched: Vec<_> = watched.chain(composing.iter().map(|(id, made)| (id, made.end().as_fd()))).collect();
         let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN)];
-        fds.extend(watched.iter().map(|(_, init)| PollFd::new(*init, PollFlags::IN)));
+        fds.extend(watched.iter().map(|(_, fd)| PollFd::from_borrowed_fd(*fd, PollFlags::IN)));
         let left = channel::timespec(deadline.saturating_duration_since(Instant::now()));
         match poll(&mut fds, Some(&left)) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -97,14 +100,40 @@ impl Server {
         Ok((ready[0], ended.map(|((id, _), _)| (*id).clone()).collect()))
     }
 
-    fn answer<R: Records>(
+    /// A container has ended: its profile is made.
+    fn compose<W: super::Watches>(
         &self,
-        from: &OwnedFd,
-        recorder: &mut R,
-        jobs: &mut BTreeMap<String, Job<R::Watch>>,
+        id: String,
+        job: Job<W>,
+        asker: Option<OwnedFd>,
+        composing: &mut BTreeMap<String, Composing>,
         log: &mut Log,
     ) {
-        match channel::receive::<Request>(from, Instant::now() + PATIENCE) {
+        match Composing::start(&self.place, job.stop(), asker) {
+            Ok(begun) => drop(composing.insert(id, begun)),
+            Err(made) => self.made(&id, made, log),
+        }
+    }
+
+    /// Tells whoever asked what came of it, or keeps it for whoever will.
+    fn made(&self, id: &str, Made { end, lock, asker }: Made, log: &mut Log) {
+        log.about(id, &end);
+        if asker.is_some_and(|asker| channel::send(&asker, &end, None).is_ok()) {
+            self.place.remove(id, &lock);
+        } else if let Err(e) = self.place.write(id, "end", &end) {
+            log.line(&format!("{id}: {e}"));
+        }
+    }
+
+    fn answer<R: Records>(
+        &self,
+        from: OwnedFd,
+        recorder: &mut R,
+        jobs: &mut BTreeMap<String, Job<R::Watch>>,
+        composing: &mut BTreeMap<String, Composing>,
+        log: &mut Log,
+    ) {
+        match channel::receive::<Request>(&from, Instant::now() + PATIENCE) {
             Some((Request::Record(card), Some(lock))) => {
                 let id = card.id.clone();
                 let lock = Claim::inherited(lock);
@@ -116,24 +145,23 @@ impl Server {
                     Err(why) => Hello::Failed(why),
                 };
                 // A hook that is gone, or has given up, has failed its container: there is nothing to record.
-                if channel::send(from, &hello, None).is_err() {
+                if channel::send(&from, &hello, None).is_err() {
                     log.line(&format!("{id}: its hook went away before the recording began"));
-                    jobs.remove(&id);
+                    if let Some(job) = jobs.remove(&id) {
+                        let (_, _, lock) = job.stop();
+                        self.place.remove(&id, &lock);
+                    }
                 }
             }
-            Some((Request::Finish(id), _)) => {
-                // Where the container's end was seen a moment ago, the hook finds the answer on disk: nothing is said here.
-                let Some(job) = jobs.remove(&id) else { return };
-                let (end, lock) = job.finish(&self.place);
-                log.about(&id, &end);
-                // Kept if the hook does not hear it.
-                let heard = channel::send(from, &end, None).is_ok();
-                if heard {
-                    self.place.remove(&id, &lock);
-                } else {
-                    let _ = self.place.write(&id, "end", &end);
+            // Where neither is there, the hook finds the answer on disk: nothing is said here.
+            Some((Request::Finish(id), _)) => match jobs.remove(&id) {
+                Some(job) => self.compose(id, job, Some(from), composing, log),
+                None => {
+                    if let Some(made) = composing.get_mut(&id) {
+                        made.asker = Some(from);
+                    }
                 }
-            }
+            },
             Some((Request::Record(_), None)) | None => {}
         }
     }

@@ -176,6 +176,26 @@ fn an_end_that_is_seen_before_a_hook_asks_is_kept_for_it() {
 }
 
 #[test]
+fn a_profile_that_takes_long_holds_nobody_up() {
+    let setting = Setting::new();
+    let collector = setting.collector();
+    let (first, second) = (Lives::new(), Lives::new());
+    assert!(matches!(setting.ask(&setting.card("c1", "web", first.0.id())), Hello::Ready(_)));
+    // While somebody else writes profiles, ours waits, and whoever asked for it with it.
+    let writes = setting.place.outputs().expect("the lock");
+    std::thread::scope(|scope| {
+        let end = scope.spawn(|| setting.finish("c1"));
+        drop(first);
+        assert!(matches!(setting.ask(&setting.card("c2", "web", second.0.id())), Hello::Ready(_)));
+        assert!(!end.is_finished(), "nothing is written under another's lock");
+        drop(writes);
+        assert_eq!(end.join().expect("no panic").expect("recorded").failed, None);
+    });
+    assert!(setting.finish("c2").expect("recorded").failed.is_none());
+    collector.join().expect("no panic").expect("a good end");
+}
+
+#[test]
 fn what_cannot_be_watched_is_said_and_hurts_nobody_else() {
     let setting = Setting::new();
     let collector = setting.collector();

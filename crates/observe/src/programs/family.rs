@@ -56,6 +56,9 @@ pub(super) fn exit(g: &mut Gen<'_>) {
     g.alive(out);
     g.a.load(Size::W, R1, R7, state::SLOT);
     g.count_in_slot(R1, slot::MEMBERS, -1);
+    g.a.load(Size::W, R1, R7, state::FLAGS);
+    g.a.alu32(e::OR, R1, flag::ENDED);
+    g.a.store(Size::W, R7, state::FLAGS, R1);
     g.a.load(Size::W, R8, R9, g.l.task_seccomp_mode);
     g.a.jump_if32(If::Ne, R8, 0, filtered);
     g.a.jump(out);

@@ -44,6 +44,30 @@ impl Drop for Group {
 }
 
 #[test]
+fn who_has_ended_is_nobody_to_wait_for() {
+    let observer = observer!();
+    // Whoever this program was leaves a child that its new self does not wait for.
+    let mut parent = Command::new("sh").args(["-c", "true & exec sleep 1000"]).spawn().expect("sh");
+    let pid = parent.id().cast_signed();
+    let children = format!("/proc/{pid}/task/{pid}/children");
+    let is_zombie = |child: &str| {
+        let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+    };
+    let begun = std::time::Instant::now();
+    while !std::fs::read_to_string(&children).is_ok_and(|list| list.split_whitespace().any(is_zombie)) {
+        assert!(begun.elapsed().as_secs() < 20, "no zombie");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let recording = observer.record(&Target::Tree(pid), &Options::default()).expect("recording");
+    assert_eq!(recording.tasks(), 1);
+    parent.kill().expect("kill");
+    parent.wait().expect("wait");
+    assert_eq!(recording.tasks(), 0);
+    recording.stop().expect("observed");
+}
+
+#[test]
 fn whoever_joins_a_control_group_is_recorded() {
     let observer = observer!();
     let Some(group) = Group::new("join") else { tipstaff_testkit::skip!("no control group can be made") };

@@ -18,8 +18,8 @@ pub(super) fn phase(phase: observe::Phase) -> Phase {
 }
 
 /// A call is needed, though nobody counted it.
-pub(super) fn needed(run: &mut Run, arch: Arch, number: u32, phase: Phase, executable: &Bytes) {
-    let call = run.calls.entry((arch, number), || Call::new(arch, number));
+pub(super) fn needed(run: &mut Run, options: Options, arch: Arch, number: u32, phase: Phase, executable: &Bytes) {
+    let call = run.calls.entry((arch, number), || options.call(arch, number));
     call.made(phase, executable, 0, 0);
     // With which arguments was not looked at.
     if let Some(arguments) = &mut call.arguments {
@@ -53,7 +53,7 @@ pub(super) fn add(run: &mut Run, observed: &Observed, options: Options, launched
             let row = run.executables.entry(executable.clone(), row);
             row.first_ns = row.first_ns.min(first_ns);
         }
-        let call = run.calls.entry((arch, number), || Call::new(arch, number));
+        let call = run.calls.entry((arch, number), || options.call(arch, number));
         call.made(phase, &executable, seen.count, seen.first_ns);
         if let Some(arguments) = &mut call.arguments {
             match &seen.arguments {
@@ -72,7 +72,7 @@ pub(super) fn add(run: &mut Run, observed: &Observed, options: Options, launched
             continue;
         }
         let (arch, number) = (refused.key.arch, refused.key.number.0);
-        let call = run.calls.entry((arch, number), || Call::new(arch, number));
+        let call = run.calls.entry((arch, number), || options.call(arch, number));
         call.refused = Some(call.refused.unwrap_or(0).saturating_add(refused.count));
     }
     if options.files {

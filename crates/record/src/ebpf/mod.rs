@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tipstaff_abi::Arch;
+use tipstaff_abi::enumerable::Enumerable;
 use tipstaff_observe::{Error as ObserveError, Observer, Phase, Recording, Returns, Setup, Target, Unavailable};
 use tipstaff_recording::{Exit, MOST_TUPLES, Reason, Run};
 use tipstaff_report::Signal;
@@ -53,19 +54,27 @@ struct State {
     stopped: bool,
 }
 
-/// The programs of this process.
-fn observer() -> Result<Observer, Unavailable> {
+/// The programs of this process; of its own who wants other arguments looked at.
+fn observer(looked_at: &[Enumerable]) -> Result<Observer, Unavailable> {
     static OBSERVER: OnceLock<Result<Observer, Unavailable>> = OnceLock::new();
     // The switch of tests is looked at each time.
     if std::env::var_os("TIPSTAFF_WITHOUT_BPF").is_some() {
         return tipstaff_observe::probe().and(Err(Unavailable::SwitchedOff));
     }
-    OBSERVER.get_or_init(|| Observer::load(&Setup::default())).clone()
+    if looked_at.is_empty() {
+        return OBSERVER.get_or_init(|| Observer::load(&Setup::default())).clone();
+    }
+    let mut setup = Setup::default();
+    let instead =
+        |usual: &Enumerable| looked_at.iter().any(|call| (call.arch, call.number) == (usual.arch, usual.number));
+    setup.arguments.retain(|usual| !instead(usual));
+    setup.arguments.extend(looked_at);
+    Observer::load(&setup)
 }
 
 /// Starts recording.
 pub(crate) fn start(whom: Whom, options: Options, run: Run, events: Sender<Event>) -> Result<Ebpf, Refused> {
-    let observer = observer().map_err(|e| Refused::Backend(e.to_string()))?;
+    let observer = observer(options.looked_at).map_err(|e| Refused::Backend(e.to_string()))?;
     let launched = matches!(whom, Whom::Command(_));
     let state = Mutex::new(State { run, recordings: Vec::new(), stopped: false });
     let live = Arc::new(Live { options, launched, state });
@@ -215,7 +224,7 @@ fn watch_running(
         state.run.completeness.lacks(Reason::AttachedRunning, 1);
     }
     for pid in pids {
-        in_flight(&mut state.run, pid, phase);
+        in_flight(&mut state.run, live.options, pid, phase);
     }
     drop(state);
     if begun.send(Ok(None)).is_err() {
@@ -231,14 +240,14 @@ fn watch_running(
 }
 
 /// The calls that threads are in, entered perhaps before anybody looked: they are needed, and have not been counted.
-fn in_flight(run: &mut Run, pid: i32, phase: Phase) {
+fn in_flight(run: &mut Run, options: Options, pid: i32, phase: Phase) {
     let executable = process::executable(pid);
     for tid in process::threads(pid) {
         match process::current_call(pid, tid) {
             Ok(None) => {}
             Ok(Some((number, _))) => {
                 let Some(arch) = process::arch(pid).or(Arch::native()) else { continue };
-                convert::needed(run, arch, number, convert::phase(phase), &executable);
+                convert::needed(run, options, arch, number, convert::phase(phase), &executable);
             }
             // It has ended.
             Err(_) if !process::threads(pid).contains(&tid) => {}

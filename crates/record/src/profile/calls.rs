@@ -52,7 +52,7 @@ pub(super) fn syscalls(recording: &Recording, options: LearnOptions<'_>, notes: 
             Refused::Whole => allowed.push(name.to_owned()),
             Refused::Tuples(tuples) => rules.extend(tuples.iter().map(|tuple| SyscallRule {
                 names: vec![name.to_owned()],
-                conditions: tuple.iter().map(condition).collect(),
+                conditions: tuple.iter().map(|is| condition(is, false)).collect(),
                 action: RuleAction::Allow,
             })),
         }
@@ -98,7 +98,8 @@ fn refused(base: &Filter, call: &LearnedCall) -> Refused {
     }
 }
 
-fn condition(is: &ArgIs) -> ArgCondition {
+/// `whole`: the half of a word is just that, and not an `int` of which the kernel reads no more.
+pub(super) fn condition(is: &ArgIs, whole: bool) -> ArgCondition {
     match is.mask {
         u64::MAX => ArgCondition {
             index: is.index,
@@ -107,7 +108,7 @@ fn condition(is: &ArgIs) -> ArgCondition {
             mask: u64::MAX,
             width: Some(Width::W64),
         },
-        ArgIs::INT => ArgCondition {
+        ArgIs::INT if !whole => ArgCondition {
             index: is.index,
             op: CompareOp::Eq,
             value: is.value,

@@ -4,10 +4,13 @@
 
 mod calls;
 mod files;
+mod floor;
 mod network;
 
 use tipstaff_policy::profile::{CwdAccess, Profile};
 use tipstaff_recording::{Recording, Target};
+
+pub use floor::meet_floor;
 
 use crate::{LearnOptions, learned};
 
