@@ -12,6 +12,7 @@ mod files;
 mod judging;
 mod leaks;
 mod notifications;
+mod posture;
 mod reach;
 mod resources;
 mod seccomp;

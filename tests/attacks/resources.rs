@@ -138,7 +138,7 @@ fn output(case: &Case) {
 
 fn names(case: &Case) {
     for (what, dir) in [("files", "/tmp"), ("directories", "/dev/shm"), ("files", "/run")] {
-        bounded(&hogs(case, &[what, dir]).go(), what);
+        bounded(&hogs(case, &[what, dir]).memory("16MiB").go(), what);
     }
 }
 
