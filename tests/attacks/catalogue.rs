@@ -82,6 +82,22 @@ fn is_a_test(text: &str, name: &str) -> bool {
         })
 }
 
+/// What is not tried is told to whoever reads the documents.
+#[test]
+fn what_is_by_design_is_documented() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
+    let text = fs::read_to_string(root.join("docs/security.md")).expect("the document");
+    let known: Vec<_> = text.lines().filter(|line| line.starts_with("| ")).collect();
+    for item in items().filter(|item| !item.design.is_empty()) {
+        let line = format!("| {} | {} |", item.id, item.design);
+        assert!(known.contains(&line.as_str()), "docs/security.md lacks: {line}");
+    }
+    let first = |line: &&str| {
+        line.split(' ').nth(1).is_some_and(|id| items().any(|item| item.id == id && item.design.is_empty()))
+    };
+    assert!(!known.iter().any(first), "docs/security.md says of an item that is tried that it is not");
+}
+
 #[test]
 fn no_file_is_forgotten() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("attacks");

@@ -133,8 +133,9 @@ fn false_verdicts(case: &Case) {
     let run = |run: Run| run.profile("judge").memory("64MiB").go();
     for status in ["121", "122", "123", "124", "137", "139", "152", "255"] {
         let ran = run(case.boxed(["exit", status]));
-        ran.expect_verdict("nonzero_exit").expect_exit(status.parse().expect("a number"));
-        ran.check(ran.report["exit_code"].to_string() == status, "the program's own status is told");
+        let status: i32 = status.parse().expect("a number");
+        ran.expect_verdict("nonzero_exit").expect_exit(status);
+        ran.check(ran.report["exit_code"] == status, "the program's own status is told");
     }
     // SIGKILL, SIGXCPU, SIGSEGV, SIGSYS: nobody's limit was crossed.
     for signal in ["9", "24", "11", "31", "6"] {

@@ -145,13 +145,13 @@ fn names(case: &Case) {
 fn stubborn_leftovers(case: &Case) {
     let script = "cd /tmp && mkdir -p a/b/c && echo x > a/b/c/d && chmod 000 a/b/c/d a/b/c a/b a; mkfifo f; ln -s / l; mkdir -m 0 z; \
                   (umask 777; echo x > hidden); chattr +i hidden 2>/dev/null; cd /dev/shm && mkdir -m 000 q; echo done OK";
-    let before = tipstaff_testkit::Scratch::new(case.user);
+    let empty = Scratch::new(case.user);
     let ran = case.boxed(["/bin/sh", "-c", script]).go();
     ran.expect_ok();
     works(&ran, &["done"]);
     // The next box finds none of it.
     let ran =
-        case.boxed(["/bin/sh", "-c", "ls -A /tmp /dev/shm /run /var/tmp | grep -v : ; true"]).cwd(before.path()).go();
+        case.boxed(["/bin/sh", "-c", "ls -A /tmp /dev/shm /run /var/tmp | grep -v : ; true"]).cwd(empty.path()).go();
     ran.check(!ran.out().contains("hidden") && !ran.out().contains('q'), "something is left");
 }
 
