@@ -11,10 +11,10 @@ attacks! {
         the_report_descriptor_is_not_the_guests);
     J3 "the judge signalled or traced" => held("tests/tests/isolation.rs": the_box_cannot_stop_its_supervisor nobody_outside_can_be_signalled,
         "crates/tipstaff/tests/notify_engine/inside.rs": supervisor_and_keeper_are_out_of_reach);
-    J4 "a compiler that reads secrets" => tried(native notify ptrace: compiler_secrets)
+    J4 "a compiler that reads secrets" => tried(notify: compiler_secrets)
         + held("tests/tests/programs.rs": a_compiler_reads_no_secrets);
-    J5 "an endless file for the compiler" => tried(native notify ptrace: endless_source);
-    J6 "a compilation that explodes" => tried(native notify ptrace: exploding_source);
+    J5 "an endless file for the compiler" => tried(notify: endless_source);
+    J6 "a compilation that explodes" => tried(notify: exploding_source);
     J7 "options for the compiler in names of files" => design("What is run is the argument vector that the caller gave, byte for byte, and never a shell: which arguments a compiler gets is the judge's.");
     J8 "work hidden in children, threads and constructors" => held("tests/tests/matrix.rs": forked_spinners thread_bomb, "tests/tests/limits.rs":
         cpu_used_is_told_truly);
@@ -124,7 +124,7 @@ fn daemon(case: &Case) {
     let mark = marker();
     let ran = case.boxed(["daemonize", "close", &mark]).profile("judge").wall("20s").go();
     ran.expect_ok();
-    let left = tipstaff_testkit::await_no_survivor(&mark, &[], std::time::Duration::from_secs(2));
+    let left = tipstaff_testkit::await_no_survivor(&mark, &[], std::time::Duration::from_secs(5));
     ran.check(left.is_empty(), "the daemon waits for the next test");
     assert!(survivors(&mark).is_empty());
 }

@@ -68,7 +68,7 @@ fn allowed(port: &str) -> String {
 
 fn changing_address(case: &Case) {
     let [good, bad] = ports();
-    let free = case.free(["attackreach", "flip", &good, &bad, "2000"]).go();
+    let free = case.free(["attackreach", "flip", &good, &bad, "300", "both"]).go();
     free.check(free.out().contains("wrong OK"), "the control reaches the other port");
     let ran = case.boxed(["attackreach", "flip", &good, &bad, "300"]).option("--net", allowed(&good)).go();
     ran.expect_ok().expect_stdout("right OK\nwrong EACCES\n");

@@ -20,7 +20,7 @@ attacks! {
     R8 "pipes, socket buffers and descriptors in flight" => tried(native notify ptrace: kernel_memory)
         + held("tests/tests/resources.rs": kernel_memory_that_no_sample_sees_is_not_to_be_had)
         + left("Without a control group what pipes and sockets hold is seen by no sample: up to the user's own limits, some 64 MiB (docs/limits.md).");
-    R9 "watches, timers, queued signals, names" => tried(native notify ptrace: kernel_objects);
+    R9 "watches, timers, queued signals, names" => tried(native ptrace: kernel_objects);
     R10 "an account of mappings that drifts" => held("tests/tests/account.rs": nothing_drifts a_fork_copies_the_account_and_an_exec_resets_it
         racing_threads_get_no_more_than_there_is);
     R11 "a spike between two samples" => held("tests/tests/limits.rs": memory_peak_is_the_peak, "tests/tests/resources.rs": shared_dropped);
@@ -33,9 +33,9 @@ attacks! {
     R16 "output without end, or a reader that is gone" => tried(native notify ptrace: output)
         + held("tests/tests/matrix.rs": flood one_byte_flood stderr_flood stdin_never_read, "tests/tests/limits.rs": output_is_cut_at_exactly_the_limit);
     R17 "sparse files, and many files" => held("tests/tests/matrix.rs": sparse_file file_size_ignored, "tests/tests/limits.rs": a_full_private_disk_is_told);
-    R18 "names without end" => tried(native notify ptrace: names);
+    R18 "names without end" => tried(native ptrace: names);
     R19 "directories too deep to remove" => held("tests/tests/resources.rs": depth memory_in_files);
-    R20 "leftovers that resist removal" => tried(native notify ptrace: stubborn_leftovers)
+    R20 "leftovers that resist removal" => tried(notify: stubborn_leftovers)
         + held("tests/tests/leftovers.rs": what_outlives_a_process_does_not_outlive_the_box every_ending_cleans_up);
     R21 "arguments and stacks of any size" => tried(native notify ptrace: arguments)
         + held("tests/tests/limits.rs": the_stack_is_the_one_asked_for);
@@ -47,7 +47,7 @@ attacks! {
     R26 "real-time schedulers and better nice values" => tried(native notify ptrace: priorities)
         + held("tests/tests/isolation.rs": real_time_is_the_hosts_alone);
     R27 "locked and huge pages, advice that changes the machine" => tried(native notify ptrace: pages);
-    R28 "control groups made inside" => tried(native notify ptrace: control_groups);
+    R28 "control groups made inside" => tried(notify: control_groups);
     R29 "a flood of refused calls" => tried(native notify ptrace: denial_flood)
         + held("crates/tipstaff/tests/notify_engine/hot.rs": refusals_without_a_handler_are_all_counted);
 }
@@ -77,7 +77,7 @@ fn bombs(case: &Case) {
     let ran = case.boxed([program, &mark]).profile("judge").processes(24).cpu("200ms").wall("40s").go();
     ran.check([verdict, "time_limit"].contains(&ran.verdict()), format_args!("verdict {}", ran.verdict()));
     ran.check(ran.report["processes_peak"].as_u64().is_none_or(|peak| peak <= 24), "more tasks than the limit");
-    let left = await_no_survivor(&mark, &[], Duration::from_secs(2));
+    let left = await_no_survivor(&mark, &[], Duration::from_secs(5));
     ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
 }
 
@@ -88,17 +88,17 @@ fn outrun(case: &Case) {
     start.signal(tipstaff_testkit::Signal::INT);
     start.signal(tipstaff_testkit::Signal::INT);
     let ran = start.finish();
-    let left = await_no_survivor(&mark, &[], Duration::from_secs(2));
+    let left = await_no_survivor(&mark, &[], Duration::from_secs(5));
     ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
 }
 
 fn kernel_memory(case: &Case) {
-    for what in ["pipes", "sockets"] {
-        let ran = hogs(case, &[what]).go();
-        bounded(&ran, what);
-        if ran.report["memory_source"].as_str().is_some_and(|source| source.starts_with("cgroup")) {
-            ran.expect_verdict("memory_limit");
-        }
+    // How large a pipe can be depends on what the user has of them elsewhere at that moment.
+    bounded(&hogs(case, &["pipes"]).go(), "pipes");
+    let ran = hogs(case, &["sockets"]).memory("12MiB").go();
+    bounded(&ran, "sockets");
+    if ran.report["memory_source"].as_str().is_some_and(|source| source.starts_with("cgroup")) {
+        ran.expect_verdict("memory_limit");
     }
 }
 

@@ -1,4 +1,4 @@
-/* attackreach once|flip|own GOOD BAD [TRIES]: connections to two ports of 127.0.0.1, of which a rule allows the first. Proves N1, N5, N16.
+/* attackreach once|flip|own GOOD BAD [TRIES [both]]: connections to two ports of 127.0.0.1, of which a rule allows the first. Proves N1, N5, N16.
  *   once  one of each
  *   flip  the port changes in memory while the call is decided about, TRIES times: was the wrong one ever reached?
  *   own   a thread with a table of descriptors of its own connects one whose number is another socket in its leader's table */
@@ -59,8 +59,9 @@ int main(int argc, char **argv) {
     long tries = number(argc, argv, 4, 100), right = 0, wrong = 0;
     shared = to(ports[0]);
     if (pthread_create(&t, NULL, flip, NULL)) return 5;
-    /* As many as it takes to reach each once; the wrong one perhaps never. */
-    for (long i = 0; i < tries || (!right && i < 100 * tries); i++) {
+    /* As many as it takes to reach the right one once, and for the control (argument "both") the other. */
+    int both = argc > 5;
+    for (long i = 0; i < tries || ((!right || (both && !wrong)) && i < 1000 * tries); i++) {
       int fd = socket(AF_INET, SOCK_STREAM, 0);
       if (!connect(fd, (void *)&shared, sizeof shared)) {
         struct sockaddr_in there;
