@@ -7,9 +7,17 @@
 
 mod case;
 mod catalogue;
+mod configuration;
 mod files;
+mod judging;
+mod leaks;
+mod notifications;
+mod posture;
+mod reach;
+mod resources;
 mod seccomp;
 mod tasks;
+mod tracing;
 
 /// What is known of one item of the catalogue.
 pub struct Item {

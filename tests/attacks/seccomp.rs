@@ -43,7 +43,7 @@ attacks! {
     S24 "uprobe and uretprobe, which the kernel exempts" => design("The kernel answers them to nobody but its own trampoline, and no filter is asked: a rule would promise what does not hold.");
     S25 "every number has a decision of its own" => held("crates/policy/src/base/tests.rs": dangerous_calls_are_denied_whole
         unknown_numbers_are_absent_and_foreign_architectures_die all_bases_are_proven_and_small);
-    S26 "typing into the caller's terminal" => tried(native notify ptrace: ioctls)
+    S26 "typing into the caller's terminal" => tried(native notify ptrace: terminals)
         + held("tests/tests/tty.rs": nothing_is_typed_on_the_callers_terminal);
     S27 "ioctls that reach past a descriptor, and devices" => tried(native notify ptrace: ioctls);
     S28 "kernel keys, which outlive a run" => tried(native notify ptrace: keys);
@@ -156,7 +156,7 @@ fn own_filter(case: &Case) {
 }
 
 fn stacked_filters(case: &Case) {
-    let ran = case.boxed(["attackfilter", "stack"]).cpu("300ms").wall("50s").go();
+    let ran = case.boxed(["attackfilter", "stack"]).cpu("500ms").wall("50s").go();
     ran.expect_verdict("time_limit").expect_exit(124);
     ran.check(ran.out() == "stacked ENOMEM\n", "the kernel took the stack to its end");
 }
@@ -238,6 +238,10 @@ fn variants(case: &Case) {
     refused(&ran, &["creat", "open_write", "openat2_write", "truncate", "link", "rename", "renameat2", "unlink"]);
     let length = held.metadata().expect("own file").len();
     ran.check(length == 7, "the denied file was changed");
+}
+
+fn terminals(case: &Case) {
+    calls(case, "ioctl", &["default"], &[]);
 }
 
 fn ioctls(case: &Case) {

@@ -82,7 +82,7 @@ fn leave(run: Run, how: &str, mark: &str, kinds: &[&str]) -> Run {
 
 #[track_caller]
 fn nobody_is_left(ran: &Ran, mark: &str) {
-    let left = await_no_survivor(mark, &[], Duration::from_secs(2));
+    let left = await_no_survivor(mark, &[], Duration::from_secs(5));
     ran.check(left.is_empty(), format_args!("survivors: {left:#?}"));
 }
 
@@ -126,7 +126,7 @@ fn killed_supervisor(case: &Case) {
         let known = descendants(start.pid());
         assert!(survivors(&mark).len() >= KINDS.len(), "the control: they are seen while the box lives");
         start.signal(Signal::KILL);
-        let left = await_no_survivor(&mark, &known, Duration::from_secs(2));
+        let left = await_no_survivor(&mark, &known, Duration::from_secs(5));
         assert!(left.is_empty(), "{machine:?}: survivors: {left:#?}");
         start.finish_anyhow();
     }

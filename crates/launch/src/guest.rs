@@ -3,9 +3,11 @@
 
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 
 use tipstaff_abi::bpf::Insn;
-use tipstaff_policy::lower::{LimitPlan, Plan, ProcessesBy};
+use tipstaff_policy::lower::{LimitPlan, Plan, ProcessesBy, ViewOp};
 use tipstaff_sys::child::{CStrings, GuestOp, Seen};
 use tipstaff_sys::rlimit::{self, Rlimit};
 
@@ -47,7 +49,7 @@ pub(crate) fn ops(
 ) -> Result<Vec<GuestOp>, Failure> {
     let mut ops = vec![GuestOp::NewSession];
     ops.extend(numbers.join.iter().map(|(parent, tasks)| GuestOp::JoinCgroup(*parent, tasks.clone())));
-    descriptors(&mut ops, numbers);
+    descriptors(&mut ops, plan, numbers);
     // In a new procfs instance the file costs 50 µs, and there is mostly nothing to change.
     if std::fs::read("/proc/self/oom_score_adj").map_or(true, |score| score != b"0\n") {
         ops.push(GuestOp::OomScoreZero);
@@ -111,11 +113,25 @@ pub(crate) fn ops(
     Ok(ops)
 }
 
+const NULL: &str = "/dev/null";
+
+/// Whether a descriptor of ours is /dev/null, by the number of the device.
+fn is_null(fd: i32) -> bool {
+    let null = std::fs::metadata(NULL).ok().filter(|meta| meta.file_type().is_char_device());
+    let there = std::fs::metadata(format!("/proc/self/fd/{fd}")).ok();
+    null.zip(there).is_some_and(|(null, there)| null.rdev() == there.rdev() && there.file_type().is_char_device())
+}
+
 /// Sources stand above every target, so no dup3 can overwrite one; gaps between targets are closed, and all above
 /// goes at exec.
-fn descriptors(ops: &mut Vec<GuestOp>, numbers: &Numbers) {
+fn descriptors(ops: &mut Vec<GuestOp>, plan: &Plan, numbers: &Numbers) {
     let wiring = &numbers.wiring;
     ops.extend(wiring.iter().map(|(source, target)| GuestOp::DupTo(*source, *target)));
+    // The host's null device would be root's to change by its descriptor (fchmod(2)), for the whole machine: the box's is mounted read-only.
+    let own = |op: &ViewOp| matches!(op, ViewOp::Bind { target, devices: true, .. } if target == Path::new(NULL));
+    if plan.view.ops.iter().any(own) {
+        ops.extend(wiring.iter().filter(|(source, _)| is_null(*source)).map(|(_, target)| GuestOp::Null(*target)));
+    }
     let mut targets: Vec<i32> = wiring.iter().map(|(_, target)| *target).collect();
     targets.sort_unstable();
     targets.dedup();

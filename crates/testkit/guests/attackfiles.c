@@ -8,6 +8,7 @@
  *   others PID           magic links and memory of another process
  *   names DIR            names that are no names
  *   kernel               what the kernel offers root for writing in /proc and /sys
+ *   nodes                modes, owners and attributes of the machine's device nodes, by name and by standard input; "write" is what must work
  *   plant DIR TARGET     links, a pipe and a huge hole in place of what the host will write or read
  *   protect DIR NAME     NAME in DIR made, replaced, exchanged, moved with its parents, and written */
 #include "guest.h"
@@ -290,6 +291,23 @@ static void kernel(void) {
     if (fd >= 0) close(fd);
   }
 }
+static void nodes(void) {
+  static const char *const all[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/stdin"};
+  for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {
+    char name[64];
+    struct stat st;
+    if (stat(all[i], &st)) continue;
+    int fd = open(all[i], O_RDONLY | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+    /* What they have already: the control changes nothing. */
+#define ON(what, call) snprintf(name, sizeof name, "%s_of_%s", what, all[i]), way(name, call)
+    ON("chmod", chmod(all[i], st.st_mode & 07777));
+    ON("chown", chown(all[i], st.st_uid, st.st_gid));
+    if (fd >= 0) ON("fchmod", fchmod(fd, st.st_mode & 07777));
+    if (fd >= 0) close(fd);
+  }
+  int fd = open("/dev/null", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  printf("write %s\n", errname(fd < 0 ? fd : write(fd, "x", 1)));
+}
 static void plant(const char *dir, const char *target) {
   static const char *const reports[] = {"report.json", "out"};
   for (unsigned i = 0; i < 2; i++) {
@@ -336,6 +354,7 @@ int main(int argc, char **argv) {
   else if (argc > 2 && !strcmp(argv[1], "others")) others(argv[2]);
   else if (argc > 2 && !strcmp(argv[1], "names")) names(argv[2]);
   else if (argc > 1 && !strcmp(argv[1], "kernel")) kernel();
+  else if (argc > 1 && !strcmp(argv[1], "nodes")) nodes();
   else if (argc > 3 && !strcmp(argv[1], "plant")) plant(argv[2], argv[3]);
   else if (argc > 3 && !strcmp(argv[1], "protect")) protect(argv[2], argv[3]);
   else return 2;

@@ -68,7 +68,8 @@ static void limits(void) {
     const char *name;
     int which;
   } all[] = {{"core", RLIMIT_CORE}, {"cpu", RLIMIT_CPU}, {"fsize", RLIMIT_FSIZE}, {"nofile", RLIMIT_NOFILE}, {"nproc", RLIMIT_NPROC},
-             {"stack", RLIMIT_STACK}, {"as", RLIMIT_AS}, {"data", RLIMIT_DATA}, {"memlock", RLIMIT_MEMLOCK}};
+             {"stack", RLIMIT_STACK}, {"as", RLIMIT_AS}, {"data", RLIMIT_DATA}, {"memlock", RLIMIT_MEMLOCK}, {"rtprio", RLIMIT_RTPRIO},
+             {"nice", RLIMIT_NICE}, {"sigpending", RLIMIT_SIGPENDING}};
   key("rlimits");
   putchar('{');
   for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {
@@ -187,6 +188,13 @@ int main(int argc, char **argv) {
     link_at(kinds[i], path);
   }
   putchar('}');
+  key("env");
+  putchar('[');
+  for (char **e = environ; *e; e++) {
+    printf("%s", e == environ ? "" : ",");
+    put_json(*e, strcspn(*e, "="));
+  }
+  putchar(']');
   status();
   limits();
   mounts();

@@ -471,10 +471,11 @@ impl Builder<'_> {
             let path = Path::new("/dev").join(name);
             if self.host.kind(&path) == Some(Kind::File) && !self.nodes.contains_key(&path) {
                 tree.file(&path);
+                // Read-only mounts let devices be written, but not their modes, owners and times changed: the nodes are the machine's.
                 tree.ops.push(ViewOp::Bind {
                     source: path.clone(),
                     target: path,
-                    read_only: false,
+                    read_only: true,
                     no_exec: true,
                     devices: true,
                 });

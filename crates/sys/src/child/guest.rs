@@ -22,6 +22,8 @@ pub enum GuestOp {
     JoinCgroup(ChildFd, CString),
     /// dup3(2) from a descriptor above every target.
     DupTo(ChildFd, i32),
+    /// The box's own /dev/null in place of a descriptor.
+    Null(i32),
     /// Closes a range of descriptors that no mapping asked for.
     CloseRange(u32, u32),
     /// Marks everything from here up close-on-exec (CLOSE_RANGE_CLOEXEC, Linux 5.11), or closes it one by one.
@@ -117,6 +119,7 @@ impl GuestOp {
             Self::NewSession => "setsid".into(),
             Self::JoinCgroup(..) => "join the control group".into(),
             Self::DupTo(_, to) => format!("dup onto descriptor {to}"),
+            Self::Null(to) => format!("open /dev/null as descriptor {to}"),
             Self::CloseRange(..) | Self::CloexecFrom(_) => "close_range".into(),
             Self::Terminal { ptmx, .. } => format!("open a terminal by {}", quoted(ptmx)),
             Self::ClearGroups => "setgroups".into(),
@@ -172,6 +175,17 @@ fn open_program(path: &CString, dev: u64, ino: u64) -> Result<i32, Errno> {
             return Err(Errno::STALE);
         }
         Ok(fd as i32)
+    }
+}
+
+/// `to` is open, so that another number comes out of the opening.
+fn null(to: i32) -> Result<(), Errno> {
+    let flags = (libc::O_RDWR | libc::O_CLOEXEC) as usize;
+    // SAFETY: a constant string, and descriptors of our own.
+    unsafe {
+        let fd = call_retry(libc::SYS_openat, [word(libc::AT_FDCWD), ptr(c"/dev/null"), flags, 0, 0, 0])?;
+        call_retry(libc::SYS_dup3, [fd, word(to), 0, 0, 0, 0])?;
+        call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]).map(drop)
     }
 }
 
@@ -240,6 +254,7 @@ fn step(op: &GuestOp, state: &mut State) -> Result<(), Errno> {
         GuestOp::NewSession => plain(libc::SYS_setsid, [0; 6]),
         GuestOp::JoinCgroup(parent, tasks) => join(*parent, tasks),
         GuestOp::DupTo(from, to) => plain(libc::SYS_dup3, [word(*from), word(*to), 0, 0, 0, 0]),
+        GuestOp::Null(to) => null(*to),
         GuestOp::CloseRange(first, last) => close_range::close(*first, *last),
         GuestOp::CloexecFrom(first) => close_range::cloexec_from(*first),
         GuestOp::Terminal { ptmx, channel, size } => terminal(ptmx, *channel, *size),
