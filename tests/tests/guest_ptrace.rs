@@ -73,7 +73,7 @@ macro_rules! seeds {
         #[test]
         fn $name() {
             if !($always || full_drill()) {
-                skip!("some of these random programs differ now and then (docs/guest-ptrace.md); TIPSTAFF_DRILL=full plays them");
+                skip!("half of the random programs are enough for every day; TIPSTAFF_DRILL=full plays them all");
             }
             compare($from, 50);
         }
@@ -165,6 +165,19 @@ rows! {
     w15_kill
     w_interrupted_wait
     sysemu
+    o6_seccomp
+    o6_seccomp_without
+    w2_entry_before_seccomp
+    w2_rewritten_at_the_entry
+    w2_rewritten_at_the_seccomp_stop
+    w2_steps_into_seccomp
+    w12_untraced_group_stop
+    w13_group_stopped_tracee
+    w13_a_thread_that_traces_ends
+    w3_restarts
+    r8_signals_elsewhere
+    r3_traceme_twice
+    a1_same_group
 }
 
 both!(strace_sees_calls_signals_and_ends, |user| {
@@ -220,23 +233,78 @@ both!(strace_traces_strace, |user| {
     }
 });
 
+both!(strace_injects_and_hides, |user| {
+    if !installed("strace") {
+        skip!("strace is not installed (apt-get install strace)");
+    }
+    let traced = |options: &[&str], script: &str| {
+        let words = [&["strace", "-qq"], options, &["sh", "-c", script]].concat();
+        emulated(run(words)).as_user(user).go()
+    };
+    let value = traced(&["-e", "trace=getppid", "-e", "inject=getppid:retval=42"], "echo $PPID");
+    value.expect_exit(0).check(value.out() == "42\n" && value.err().contains("= 42 (INJECTED)"), "another result");
+    let failing = traced(&["-e", "trace=chdir", "-e", "inject=chdir:error=EXDEV"], "cd / || echo refused");
+    failing.check(failing.out() == "refused\n" && failing.err().contains("EXDEV"), "an error instead of the call");
+    let killing = traced(&["-e", "trace=chdir", "-e", "inject=chdir:signal=USR1"], "trap 'echo got' USR1; cd /");
+    killing.check(killing.out() == "got\n" && killing.err().contains("--- SIGUSR1"), "a signal with the call");
+    // The tracer is a grandchild; what was asked for is the tracee itself.
+    let behind = traced(&["-D", "-e", "trace=exit_group"], "exit 3");
+    behind.expect_exit(3);
+});
+
+both!(strace_tells_group_stops, |user| {
+    if !installed("strace") {
+        skip!("strace is not installed (apt-get install strace)");
+    }
+    // Whoever stops is continued only when its parent has seen it stopped.
+    let script = "(kill -STOP $(exec sh -c 'echo $PPID'); echo on) & p=$!; \
+                  while ! grep -q '^State:.[tT]' /proc/$p/status; do :; done; sleep 0.2; kill -CONT $p; wait $p";
+    let ran = emulated(run(["strace", "-f", "-e", "trace=none", "sh", "-c", script])).as_user(user).go();
+    let err = ran.err();
+    for word in ["--- SIGSTOP {", "--- stopped by SIGSTOP ---", "--- SIGCONT {"] {
+        ran.check(err.contains(word), format_args!("no {word}"));
+    }
+    ran.check(ran.out() == "on\n", "it goes on");
+});
+
 /// A program with debug information that the box can see.
 fn compiled(scratch: &Scratch, name: &str, source: &str, flags: &[&str]) -> Option<PathBuf> {
+    compiled_by("gcc", scratch, name, source, flags)
+}
+
+fn compiled_by(compiler: &str, scratch: &Scratch, name: &str, source: &str, flags: &[&str]) -> Option<PathBuf> {
     let (from, to) = (scratch.file(format!("{name}.c"), source), scratch.join(name));
-    let made = Command::new("gcc").args(["-g", "-O0", "-pthread"]).args(flags).arg("-o").arg(&to).arg(from).output();
+    let made = Command::new(compiler).args(["-g", "-O0", "-pthread"]).args(flags).arg("-o").arg(&to).arg(from).output();
     made.is_ok_and(|made| made.status.success()).then_some(to)
 }
 
 const DEBUGGED: &str = r#"
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 volatile int counter;
 int work(int n) { int s = 0; for (int i = 0; i < n; i++) { counter = i; s += i; } return s; }
+static void *thread(void *arg) { work(4); return arg; }
+static void threads(void) {
+    pthread_t made[3];
+    for (int i = 0; i < 3; i++) pthread_create(&made[i], NULL, thread, NULL);
+    for (int i = 0; i < 3; i++) pthread_join(made[i], NULL);
+    puts("joined");
+}
+static void executes(void) {
+    pid_t p = vfork();
+    if (!p) { execl("/bin/sh", "sh", "-c", "exit 7", (char *)NULL); _exit(5); }
+    int st;
+    waitpid(p, &st, 0);
+    printf("child %d\n", WEXITSTATUS(st));
+}
 int main(int c, char **v) {
     int r = work(10);
     printf("sum %d\n", r);
-    if (c > 1) { pid_t p = fork(); if (!p) { work(3); _exit(5); } int st; waitpid(p, &st, 0); printf("child %d\n", WEXITSTATUS(st)); }
+    if (c > 1 && *v[1] == 't') threads();
+    if (c > 1 && *v[1] == 'v') executes();
+    if (c > 1 && *v[1] == 'x') { pid_t p = fork(); if (!p) { work(3); _exit(5); } int st; waitpid(p, &st, 0); printf("child %d\n", WEXITSTATUS(st)); }
     return 0;
 }
 "#;
@@ -282,6 +350,82 @@ both!(gdb_follows_forks, |user| {
     child.check(child.out().contains("exited with code 05"), "the child");
 });
 
+both!(gdb_sees_threads, |user| {
+    if !installed("gdb") {
+        skip!("gdb is not installed (apt-get install gdb)");
+    }
+    let scratch = Scratch::new(user);
+    let program = compiled(&scratch, "debugged", DEBUGGED, &[]).expect("gcc");
+    let commands = ["break thread", "run", "thread apply all bt 1", "delete", "c"];
+    let ran = debugged(user, &program, &commands, &["t"]);
+    let out = ran.out();
+    for word in ["hit Breakpoint 1, thread (arg=", "Thread 1 (", "Thread 2 (", "joined", "exited normally"] {
+        ran.check(out.contains(word), format_args!("no {word}"));
+    }
+    let ran = debugged(user, &program, &["set non-stop on", "break thread", "run", "info threads", "kill"], &["t"]);
+    ran.check(ran.out().contains("hit Breakpoint 1, thread (arg="), "one alone stops");
+});
+
+both!(gdb_watches_without_hardware_and_steps_far, |user| {
+    if !installed("gdb") {
+        skip!("gdb is not installed (apt-get install gdb)");
+    }
+    let scratch = Scratch::new(user);
+    let program = compiled(&scratch, "debugged", DEBUGGED, &[]).expect("gcc");
+    let commands = ["set can-use-hw-watchpoints 0", "break work", "run", "watch counter", "c", "c", "delete", "c"];
+    let ran = debugged(user, &program, &commands, &[]);
+    for word in ["Watchpoint 2: counter", "Old value = 1", "New value = 2", "sum 45", "exited normally"] {
+        ran.check(ran.out().contains(word), format_args!("no {word}"));
+    }
+    let commands =
+        ["break main", "run", "hbreak work", "c", "delete", "stepi 200", "printf \"at %d\\n\", counter", "c"];
+    let ran = debugged(user, &program, &commands, &[]);
+    for word in ["Hardware assisted breakpoint 2", "Breakpoint 2, work (n=10)", "at 9", "sum 45", "exited normally"] {
+        ran.check(ran.out().contains(word), format_args!("no {word}"));
+    }
+});
+
+both!(gdb_follows_a_vfork_into_its_program, |user| {
+    if !installed("gdb") {
+        skip!("gdb is not installed (apt-get install gdb)");
+    }
+    let scratch = Scratch::new(user);
+    let program = compiled(&scratch, "debugged", DEBUGGED, &[]).expect("gcc");
+    let ran = debugged(user, &program, &["set follow-fork-mode child", "catch exec", "run", "c"], &["v"]);
+    for word in ["Catchpoint 1 (exec'd", "exited with code 07"] {
+        ran.check(ran.out().contains(word), format_args!("no {word}"));
+    }
+});
+
+both!(gdb_writes_a_core, |user| {
+    if !installed("gdb") {
+        skip!("gcore is not installed (apt-get install gdb)");
+    }
+    let script = "sleep 100 & p=$!; cd /tmp; gcore -o core $p; test -s core.$p && echo written; \
+                  kill $p; wait $p; echo ended $?";
+    let ran = emulated(run(["sh", "-c", script])).as_user(user).go();
+    for word in ["Saved corefile core.", "written", "ended 143"] {
+        ran.check(ran.out().contains(word), format_args!("no {word}"));
+    }
+});
+
+both!(python_tells_where_it_fails, |user| {
+    if !installed("python3") {
+        skip!("python3 is not installed (apt-get install python3)");
+    }
+    // By signals, under a tracer of the guest's own and without.
+    let program = ["python3", "-X", "faulthandler", "-c", "import ctypes; ctypes.string_at(0)"];
+    for tracer in [&[][..], &["strace", "-f", "-qq", "-e", "trace=none", "-o", "/dev/null"]] {
+        if !tracer.is_empty() && !installed("strace") {
+            skip!("strace is not installed (apt-get install strace)");
+        }
+        let ran = emulated(run(tracer.iter().chain(&program))).as_user(user).go();
+        for word in ["Fatal Python error: Segmentation fault", "in string_at"] {
+            ran.check(ran.err().contains(word), format_args!("no {word}"));
+        }
+    }
+});
+
 both!(gdb_attaches_and_lets_go, |user| {
     if !installed("gdb") {
         skip!("gdb is not installed (apt-get install gdb)");
@@ -298,13 +442,15 @@ both!(gdb_attaches_and_lets_go, |user| {
 both!(sanitizers_find_leaks, |user| {
     const LEAK: &str = "#include <stdlib.h>\nint main(void) { volatile char *p = malloc(1234); p = 0; return 0; }\n";
     let scratch = Scratch::new(user);
-    for flag in ["-fsanitize=address", "-fsanitize=leak"] {
-        let Some(program) = compiled(&scratch, "leaks", LEAK, &[flag]) else {
-            skip!("gcc has no {flag}");
+    for (compiler, flag) in
+        ["gcc", "clang"].into_iter().flat_map(|name| [(name, "-fsanitize=address"), (name, "-fsanitize=leak")])
+    {
+        let Some(program) = compiled_by(compiler, &scratch, "leaks", LEAK, &[flag]) else {
+            skip!("{compiler} has no {flag}");
         };
         let dir = program.parent().expect("a directory");
         let ran = emulated(run([&program])).option("--read", dir).option("--exec", dir).as_user(user).go();
-        ran.check(ran.err().contains("1234 byte(s) leaked in 1 allocation(s)"), format_args!("{flag}"));
+        ran.check(ran.err().contains("1234 byte(s) leaked in 1 allocation(s)"), format_args!("{compiler} {flag}"));
     }
 });
 

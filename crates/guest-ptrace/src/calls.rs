@@ -88,6 +88,8 @@ impl Mediator {
         let Some(process) = tracer.tasks().get(caller).map(Task::process) else { return Outcome::Later };
         match request {
             Request::TraceMe => return Outcome::Returns(self.trace_me(caller, process, tracer)),
+            // get_robust_list(2) takes 0 for the caller.
+            Request::Attach | Request::Seize if pid <= 0 => return Outcome::Returns(failed(ESRCH)),
             Request::Attach | Request::Seize => {
                 let target = self.names.find(caller, pid, tracer.tasks().iter().map(Task::tid));
                 let mut options = 0;

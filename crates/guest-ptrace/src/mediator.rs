@@ -1,23 +1,22 @@
 //! Between the engine's loop and the machine: what a real stop means to a guest's tracer.
 
+mod calls;
 mod news;
+mod tasks;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tipstaff_abi::{Arch, SyscallSet};
 use tipstaff_supervise::seam::{Engine, Seam, Stopping};
-use tipstaff_sys::ptrace::{Go, event};
-use tipstaff_trace::{End, ForkKind, Reason, Registers, Resume, Stop as Real, Task, Tracer};
+use tipstaff_sys::ptrace::event;
+use tipstaff_trace::{End, Registers, Resume, Stop as Real, Task, Tracer};
 
-use crate::access;
 use crate::machine::{Fate, Machine, Stop};
-use crate::names::{self, Names};
-use crate::signals::{Disposition, Mark, SI_USER, SIGCHLD, SIGSTOP, SIGTRAP, TRAP_BRKPT};
+use crate::names::Names;
+use crate::signals::{Disposition, Mark, SI_USER, SIGSTOP, SIGTRAP};
 use crate::waits::{Numbers, Wait};
 
-const CLONE_PTRACE: u64 = 0x2000;
-const CLONE_UNTRACED: u64 = 0x0080_0000;
 /// si_code of a step: TRAP_TRACE.
 const TRAP_TRACE: i32 = 2;
 
@@ -181,190 +180,6 @@ impl Mediator {
         self.sent = true;
         self.sequence = self.sequence.wrapping_add(1);
         self.mark.thread((process, tid), signal, code, self.sequence, rest);
-    }
-
-    fn called(&mut self, stopping: Stopping<'_>, stop: &Real, resume: Resume) -> Resume {
-        let (tid, process) = (stopping.task.tid(), stopping.task.process());
-        let Some(call) = stop.call().copied().filter(|call| call.arch == self.arch) else {
-            return self.go(stopping, resume);
-        };
-        let numbers = self.numbers;
-        if call.number == numbers.clone {
-            let flags = call.args[0];
-            if flags & CLONE_UNTRACED != 0 && self.machine.tracee(tid).is_some() {
-                // The guard behind us takes it out of the register, where it is missing if the kernel makes the call again. So it is known until
-                // the call has returned.
-                self.cloning.insert(tid, (call.ip.0, flags & !CLONE_UNTRACED));
-                self.interrupt_again(tid);
-                return Resume::ToSyscall;
-            }
-        } else if call.number == numbers.sigaction && call.args[0] as i32 == SIGCHLD && call.args[1] != 0 {
-            let mut action = [0; 16];
-            if crate::moves::read(tid, call.args[1], &mut action).is_ok() {
-                let word = |at: usize| u64::from_ne_bytes(std::array::from_fn(|n| action[at + n]));
-                let (handler, flags) = (word(0), word(8));
-                let (no_stops, no_wait) = (flags & 1 != 0, flags & 2 != 0);
-                let to = Disposition { ignored: handler == 1, handled: handler > 1, no_stops, no_wait };
-                self.dispositions.insert(process, to);
-            }
-        } else if call.number == numbers.ptrace || call.number == numbers.wait4 || call.number == numbers.waitid {
-            // Refused by a handler: the number says so.
-            let Ok(registers) = stop.registers() else { return self.go(stopping, resume) };
-            if registers.number() == call.number.cast_signed() {
-                if call.number == numbers.ptrace {
-                    self.todo.push_back(Todo::Request(tid));
-                    return Resume::Hold;
-                }
-                return self.waits(stopping, stop, registers, call.number == numbers.waitid, resume);
-            }
-        }
-        self.go(stopping, resume)
-    }
-
-    fn left(&mut self, stopping: Stopping<'_>, stop: &Real, value: i64, wait: Option<Wait>, resume: Resume) -> Resume {
-        let (tid, process) = (stopping.task.tid(), stopping.task.process());
-        if let Some(number) = self.answered.remove(&tid)
-            && let Ok(mut registers) = stop.registers()
-        {
-            registers.set_number(number);
-            let _ = stop.set_registers(&registers);
-        }
-        if let Some(asking) = self.asking.remove(&tid) {
-            let mut registers = asking.registers;
-            match access::answer(value) {
-                Some(result) => {
-                    registers.set_result(result);
-                    let _ = stop.set_registers(&registers);
-                }
-                None => {
-                    self.todo.push_back(Todo::Granted(tid, asking));
-                    return Resume::Hold;
-                }
-            }
-        }
-        if let Some(wait) = wait.filter(|wait| wait.watched)
-            && self.returned(tid, stop, &wait, value)
-        {
-            // It enters its call again.
-            self.redone.insert(tid);
-            return self.go(stopping, resume);
-        }
-        // PTRACE_SYSEMU_SINGLESTEP traps at no exit: report_single_step().
-        let steps = |go| matches!(go, Go::Step | Go::Block);
-        if self.machine.tracee(tid).is_some_and(|tracee| steps(tracee.mode)) {
-            // The step over a call whose return somebody had to see: the trap that the kernel would have sent.
-            let ip = stop.registers().map_or(0, |registers| registers.ip());
-            self.send_thread(process, tid, SIGTRAP, TRAP_BRKPT, [ip as i32, (ip >> 32) as i32]);
-            self.interrupt_again(tid);
-            return Resume::Free;
-        }
-        self.show(stopping, Stop::Exit, false, resume)
-    }
-
-    /// The return of a call that was answered in a stop of its own.
-    pub(crate) fn shown_exit(&mut self, stopping: Stopping<'_>) -> Resume {
-        self.show(stopping, Stop::Exit, false, Resume::Free)
-    }
-
-    /// The handlers have decided about a call that a guest's tracer was shown at a filter of its own.
-    pub(crate) fn judged(&mut self, stopping: Stopping<'_>, stop: &Real, resume: Resume) -> Resume {
-        if matches!(resume, Resume::Kill | Resume::Detach | Resume::Hold) {
-            return resume;
-        }
-        self.called(stopping, stop, resume)
-    }
-
-    fn forked(&mut self, stopping: Stopping<'_>, stop: &Real, child: i32, kind: ForkKind, resume: Resume) -> Resume {
-        let (tid, process) = (stopping.task.tid(), stopping.task.process());
-        let asked = self.cloning.remove(&tid);
-        let (mut untraced, mut traced) = (false, false);
-        if self.machine.tracee(tid).is_some()
-            && let Ok(registers) = stop.registers()
-            && registers.number() == self.numbers.clone.cast_signed()
-        {
-            let flags = registers.arg(self.arch, 0);
-            (untraced, traced) = (asked == Some((registers.ip(), flags)), flags & CLONE_PTRACE != 0);
-        }
-        let event = match kind {
-            ForkKind::Fork => event::FORK,
-            ForkKind::Vfork => event::VFORK,
-            ForkKind::Clone => event::CLONE,
-        };
-        if let Some(&disposition) = self.dispositions.get(&process) {
-            self.dispositions.insert(child, disposition);
-        }
-        self.has_child(process);
-        let (inherits, told) = self.machine.born(tid, child, event, untraced, traced);
-        let Some(tracer) = self.machine.tracee(tid).map(|tracee| tracee.tracer) else {
-            return self.go(stopping, resume);
-        };
-        let number = self.names.seen(tracer, child);
-        if let Some(tracee) = self.machine.tracee_mut(tid) {
-            tracee.other = number;
-        }
-        if let Some(born) = self.machine.tracee_mut(child).filter(|_| inherits) {
-            born.number = number;
-        }
-        if !told {
-            return self.go(stopping, resume);
-        }
-        self.show(stopping, Stop::Event(event), false, resume)
-    }
-
-    fn executed(&mut self, stopping: Stopping<'_>, former: i32, resume: Resume) -> Resume {
-        let tid = stopping.task.tid();
-        if former != tid {
-            self.names.forget(former);
-            self.names.forget(tid);
-        }
-        let tracer = self.machine.tracee(former).map(|tracee| tracee.tracer_process);
-        self.machine.executed(tid, former);
-        if let Some(tracer) = tracer.filter(|_| former != tid) {
-            // Whoever waits for the former number waits for nobody.
-            self.look_again(tracer);
-        }
-        if let Some(disposition) = self.dispositions.get_mut(&tid) {
-            *disposition = Disposition { ignored: disposition.ignored, ..Disposition::default() };
-        }
-        let Some(tracer) = self.machine.tracee(tid).map(|tracee| tracee.tracer) else {
-            return self.go(stopping, resume);
-        };
-        let (number, own) = (self.names.seen(tracer, tid), self.names.seen(tid, tid));
-        let Some(tracee) = self.machine.tracee_mut(tid) else { return resume };
-        tracee.other = std::mem::replace(&mut tracee.number, number);
-        tracee.uid = names::uid(tracer, tid);
-        if !tracee.seized && tracee.options & tipstaff_sys::ptrace::option::TRACEEXEC == 0 {
-            let uid = names::uid(tid, tid).cast_signed();
-            self.send_thread(tid, tid, SIGTRAP, SI_USER, [own, uid]);
-        }
-        self.show(stopping, Stop::Event(event::EXEC), false, resume)
-    }
-
-    fn interrupted(
-        &mut self,
-        stopping: Stopping<'_>,
-        stop: &Real,
-        reason: Reason,
-        wait: Option<Wait>,
-        resume: Resume,
-    ) -> Resume {
-        let tid = stopping.task.tid();
-        let kicked = self.kicks.remove(&tid);
-        if let Some(wait) = wait.filter(|wait| wait.kicked && !wait.watched) {
-            self.woken(tid, stop, &wait);
-        }
-        if reason == Reason::New {
-            let (process, known) = (stopping.task.process(), self.machine.tracee(tid).is_some());
-            if known {
-                let parent = if process == tid { names::parent(tid) } else { None };
-                if let Some(tracee) = self.machine.tracee_mut(tid) {
-                    tracee.process = process;
-                    tracee.child = parent == Some(tracee.tracer_process);
-                }
-            }
-        }
-        // Its first stop is ours, if it became a tracee in between.
-        self.show(stopping, Stop::Trap, kicked || reason == Reason::New, resume)
     }
 }
 

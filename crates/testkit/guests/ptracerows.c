@@ -2,6 +2,8 @@
 #include "guest.h"
 
 #include <elf.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <stddef.h>
 #include <pthread.h>
@@ -716,6 +718,241 @@ static void sysemu(void) {
   next(pid);
 }
 
+/* ---- filters of the guest's own */
+static void filter(int number, unsigned result) {
+  struct sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, result),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog filter = {sizeof program / sizeof *program, program};
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter)) die(2, "filter");
+}
+static void asks_for_its_tracer(void) {
+  filter(SYS_getppid, SECCOMP_RET_TRACE | 77);
+  long r = syscall(SYS_getppid);
+  _exit(r > 0 ? 20 : errno == ENOSYS ? 21 : 22);
+}
+static void is_refused(void) {
+  filter(SYS_getuid, SECCOMP_RET_ERRNO | EDOM);
+  syscall(SYS_getppid);
+  long r = syscall(SYS_getuid);
+  _exit(r >= 0 ? 20 : errno == EDOM ? 21 : 22);
+}
+/* What stops, what the call is, and on. */
+static void follow(pid_t pid, long request, int turns) {
+  for (int i = 0; i < turns; i++) {
+    struct user_regs_struct regs = {0};
+    unsigned long message = 0;
+    unsigned char info[88] = {0};
+    REQ(request, pid, 0, 0);
+    int status = next(pid);
+    if (!WIFSTOPPED(status)) return;
+    REQ(PTRACE_GETREGS, pid, 0, &regs);
+    REQ(PTRACE_GETEVENTMSG, pid, 0, &message);
+    long size = REQ(0x420e, pid, sizeof info, info);
+    long call = (long)regs.orig_rax;
+    /* Numbers of tasks are no results to compare. */
+    printf("call %ld rax %ld message %lu info %ld op %d\n", call, (long)regs.rax > 0 ? 1 : (long)regs.rax, message, size, info[0]);
+  }
+}
+static void o6_seccomp(void) {
+  pid_t pid = child(asks_for_its_tracer);
+  REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESECCOMP | PTRACE_O_TRACESYSGOOD);
+  follow(pid, PTRACE_CONT, 9);
+}
+static void o6_seccomp_without(void) {
+  pid_t pid = child(asks_for_its_tracer);
+  follow(pid, PTRACE_CONT, 9);
+  pid = running(asks_for_its_tracer);
+  next(pid);
+}
+static void w2_entry_before_seccomp(void) {
+  pid_t pid = child(asks_for_its_tracer);
+  REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESECCOMP | PTRACE_O_TRACESYSGOOD);
+  follow(pid, PTRACE_SYSCALL, 16);
+}
+/* A call that its tracer makes another at the entry meets the filter as what it is then. */
+static void w2_rewritten_at_the_entry(void) {
+  pid_t pid = child(is_refused);
+  struct user_regs_struct regs;
+  REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD);
+  for (int i = 0; i < 20; i++) {
+    REQ(PTRACE_SYSCALL, pid, 0, 0);
+    int status = next(pid);
+    if (!WIFSTOPPED(status)) return;
+    REQ(PTRACE_GETREGS, pid, 0, &regs);
+    printf("call %lld rax %lld\n", (long long)regs.orig_rax, (long long)regs.rax);
+    if (regs.orig_rax == SYS_getppid && (long)regs.rax == -ENOSYS) {
+      regs.orig_rax = SYS_getuid;
+      SAY("another", REQ(PTRACE_SETREGS, pid, 0, &regs));
+    }
+  }
+}
+/* And one that is changed where the filter asks for the tracer meets it again. */
+static void w2_rewritten_at_the_seccomp_stop(void) {
+  for (int how = 0; how < 3; how++) {
+    pid_t pid = child(asks_for_its_tracer);
+    struct user_regs_struct regs;
+    REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESECCOMP | PTRACE_O_TRACESYSGOOD);
+    REQ(PTRACE_CONT, pid, 0, 0);
+    next(pid);
+    REQ(PTRACE_GETREGS, pid, 0, &regs);
+    regs.orig_rax = how == 0 ? SYS_getuid : how == 1 ? (unsigned long)-1 : SYS_getppid;
+    if (how == 1) regs.rax = 5;
+    SAY("another", REQ(PTRACE_SETREGS, pid, 0, &regs));
+    follow(pid, how == 2 ? PTRACE_SYSCALL : PTRACE_CONT, 6);
+  }
+}
+static void w2_steps_into_seccomp(void) {
+  pid_t pid = child(asks_for_its_tracer);
+  REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESECCOMP | PTRACE_O_TRACESYSGOOD);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+  follow(pid, PTRACE_SINGLESTEP, 2);
+  kill(pid, SIGKILL);
+  next(pid);
+}
+/* ---- more of waiting */
+static void w12_untraced_group_stop(void) {
+  int status = 0;
+  pid_t pid = child(hold);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  kill(pid, SIGSTOP);
+  next(pid);
+  REQ(PTRACE_CONT, pid, 0, SIGSTOP);
+  printf("untraced %d\n", waitpid(pid, &status, WUNTRACED) == pid);
+  printf("status %x\n", status);
+  printf("again %d\n", (int)waitpid(pid, &status, WUNTRACED | WNOHANG));
+  SAY("detach", REQ(PTRACE_DETACH, pid, 0, 0));
+  printf("stays stopped %d\n", (int)waitpid(pid, &status, WNOHANG | WCONTINUED));
+  kill(pid, SIGCONT);
+  printf("continued %d\n", waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status));
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void w13_group_stopped_tracee(void) {
+  int from[2], status = 0;
+  if (pipe(from)) die(2, "pipe");
+  pid_t pid = running(hold);
+  pid_t tracer = fork();
+  if (tracer == 0) {
+    if (REQ(PTRACE_SEIZE, pid, 0, 0)) die(2, "seize");
+    kill(pid, SIGSTOP);
+    waitpid(pid, &status, __WALL);
+    REQ(PTRACE_CONT, pid, 0, SIGSTOP);
+    waitpid(pid, &status, __WALL);
+    printf("in %x\n", status);
+    fflush(stdout);
+    tell_other(from[1]);
+    hold();
+  }
+  hear_other(from[0]);
+  kill(tracer, SIGKILL);
+  waitpid(tracer, NULL, 0);
+  siginfo_t info = {0};
+  waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOWAIT);
+  printf("stopped: code %d status %d\n", info.si_code, info.si_status);
+  kill(pid, SIGCONT);
+  waitid(P_PID, (id_t)pid, &info, WCONTINUED);
+  printf("continued: code %d status %d\n", info.si_code, info.si_status);
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void *traces_and_leaves(void *arg) {
+  pid_t pid = *(pid_t *)arg;
+  SAY("seize", REQ(PTRACE_SEIZE, pid, 0, 0));
+  SAY("interrupt", REQ(PTRACE_INTERRUPT, pid, 0, 0));
+  next(pid);
+  return NULL;
+}
+static void w13_a_thread_that_traces_ends(void) {
+  pid_t pid = running(hold);
+  pthread_t thread;
+  pthread_create(&thread, NULL, traces_and_leaves, &pid);
+  pthread_join(thread, NULL);
+  /* Its siblings are no tracers of it; once it is gone anybody may. */
+  SAY("request", REQ(PTRACE_CONT, pid, 0, 0));
+  long r;
+  while ((r = REQ(PTRACE_SEIZE, pid, 0, 0)) < 0 && errno == EPERM) usleep(1000);
+  SAY("seize", r);
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void w3_restarts(void) {
+  int hole[2];
+  if (pipe(hole)) die(2, "pipe");
+  pid_t pid = fork();
+  if (pid == 0) {
+    char byte;
+    struct sigaction action = {.sa_handler = alarmed, .sa_flags = SA_RESTART};
+    sigaction(SIGUSR1, &action, NULL);
+    REQ(PTRACE_TRACEME, 0, 0, 0);
+    raise(SIGSTOP);
+    _exit(read(hole[0], &byte, 1) == 1 ? 7 : 8);
+  }
+  next(pid);
+  struct user_regs_struct regs;
+  REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD);
+  do {
+    REQ(PTRACE_SYSCALL, pid, 0, 0);
+    waitpid(pid, NULL, 0);
+    REQ(PTRACE_GETREGS, pid, 0, &regs);
+  } while (regs.orig_rax != SYS_read);
+  REQ(PTRACE_SYSCALL, pid, 0, 0);
+  kill(pid, SIGUSR1);
+  for (int i = 0; i < 6; i++) {
+    int status = next(pid);
+    if (!WIFSTOPPED(status)) return;
+    REQ(PTRACE_GETREGS, pid, 0, &regs);
+    printf("call %lld rax %lld\n", (long long)regs.orig_rax, (long long)regs.rax);
+    if (i == 3) tell_other(hole[1]);
+    if (i == 5) break;
+    REQ(PTRACE_SYSCALL, pid, 0, WSTOPSIG(status) == SIGUSR1 ? SIGUSR1 : 0);
+  }
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void r8_signals_elsewhere(void) {
+  /* A signal that is given at another stop is sent. */
+  pid_t pid = child(twice);
+  REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD);
+  REQ(PTRACE_SYSCALL, pid, 0, 0);
+  next(pid);
+  REQ(PTRACE_SYSCALL, pid, 0, SIGUSR1);
+  next(pid);
+  REQ(PTRACE_SYSCALL, pid, 0, 0);
+  next(pid);
+  siginfo_t info = {0};
+  SAY("siginfo", REQ(PTRACE_GETSIGINFO, pid, 0, &info));
+  printf("signo %d code %d\n", info.si_signo, info.si_code);
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void r3_traceme_twice(void) {
+  pid_t pid = fork();
+  if (pid == 0) {
+    SAY("traceme", REQ(PTRACE_TRACEME, 0, 0, 0));
+    SAY("again", REQ(PTRACE_TRACEME, 0, 0, 0));
+    fflush(stdout);
+    _exit(3);
+  }
+  next(pid);
+}
+static void a1_same_group(void) {
+  SAY("self", REQ(PTRACE_ATTACH, getpid(), 0, 0));
+  SAY("self", REQ(PTRACE_SEIZE, getpid(), 0, 0));
+  SAY("nobody", REQ(PTRACE_ATTACH, 0, 0, 0));
+  SAY("negative", REQ(PTRACE_ATTACH, -1, 0, 0));
+  pid_t pid = running(nothing);
+  siginfo_t info;
+  waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
+  SAY("a zombie", REQ(PTRACE_ATTACH, pid, 0, 0));
+  SAY("a zombie", REQ(PTRACE_SEIZE, pid, 0, 0));
+  next(pid);
+}
 static const struct { const char *name; void (*run)(void); } rows[] = {
 #define ROW(name) {#name, name}
     ROW(r1_unknown), ROW(r2_state_and_thread), ROW(r3_traceme), ROW(r4_attach), ROW(r5_seize), ROW(r6_interrupt), ROW(r7_listen),
@@ -726,6 +963,9 @@ static const struct { const char *name; void (*run)(void); } rows[] = {
     ROW(w6_threads_wait), ROW(w7_selection), ROW(w8_told_once), ROW(w9_waitid), ROW(w10_sigchld), ROW(w10_no_stops),
     ROW(w11_the_tracer_is_told_first), ROW(w11_a_tracer_that_ignores_it), ROW(w11_a_tracee_leaves_a_zombie), ROW(w11_the_tracer_ends), ROW(w11_a_thread_keeps_its_leader),
     ROW(w14_a_thread_keeps_an_exec), ROW(w13_a_signal_that_nobody_waited_for), ROW(w14_exec_of_a_thread), ROW(w15_kill), ROW(w_interrupted_wait), ROW(sysemu),
+    ROW(o6_seccomp), ROW(o6_seccomp_without), ROW(w2_entry_before_seccomp), ROW(w2_rewritten_at_the_entry), ROW(w2_rewritten_at_the_seccomp_stop),
+    ROW(w2_steps_into_seccomp), ROW(w12_untraced_group_stop), ROW(w13_group_stopped_tracee), ROW(w13_a_thread_that_traces_ends), ROW(w3_restarts),
+    ROW(r8_signals_elsewhere), ROW(r3_traceme_twice), ROW(a1_same_group),
 };
 
 int main(int argc, char **argv) {

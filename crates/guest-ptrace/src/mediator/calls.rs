@@ -1,0 +1,113 @@
+//! Calls that the filter has stopped, from their entry to their return.
+
+use tipstaff_supervise::seam::Stopping;
+use tipstaff_trace::{Resume, Stop as Real};
+
+use super::{Mediator, Todo};
+use crate::access;
+use crate::machine::Stop;
+use crate::signals::{Disposition, SIGCHLD, SIGTRAP, TRAP_BRKPT};
+use crate::waits::Wait;
+use tipstaff_sys::ptrace::Go;
+
+const CLONE_UNTRACED: u64 = 0x0080_0000;
+
+impl Mediator {
+    pub(super) fn called(&mut self, stopping: Stopping<'_>, stop: &Real, resume: Resume) -> Resume {
+        let (tid, process) = (stopping.task.tid(), stopping.task.process());
+        let Some(call) = stop.call().copied().filter(|call| call.arch == self.arch) else {
+            return self.go(stopping, resume);
+        };
+        let numbers = self.numbers;
+        if call.number == numbers.clone {
+            let flags = call.args[0];
+            if flags & CLONE_UNTRACED != 0 && self.machine.tracee(tid).is_some() {
+                // The guard behind us takes it out of the register, where it is missing if the kernel makes the call again. So it is known until
+                // the call has returned.
+                self.cloning.insert(tid, (call.ip.0, flags & !CLONE_UNTRACED));
+                self.interrupt_again(tid);
+                return Resume::ToSyscall;
+            }
+        } else if call.number == numbers.sigaction && call.args[0] as i32 == SIGCHLD && call.args[1] != 0 {
+            let mut action = [0; 16];
+            if crate::moves::read(tid, call.args[1], &mut action).is_ok() {
+                let word = |at: usize| u64::from_ne_bytes(std::array::from_fn(|n| action[at + n]));
+                let (handler, flags) = (word(0), word(8));
+                let (no_stops, no_wait) = (flags & 1 != 0, flags & 2 != 0);
+                let to = Disposition { ignored: handler == 1, handled: handler > 1, no_stops, no_wait };
+                self.dispositions.insert(process, to);
+            }
+        } else if call.number == numbers.ptrace || call.number == numbers.wait4 || call.number == numbers.waitid {
+            // Refused by a handler: the number says so.
+            let Ok(registers) = stop.registers() else { return self.go(stopping, resume) };
+            if registers.number() == call.number.cast_signed() {
+                if call.number == numbers.ptrace {
+                    self.todo.push_back(Todo::Request(tid));
+                    return Resume::Hold;
+                }
+                return self.waits(stopping, stop, registers, call.number == numbers.waitid, resume);
+            }
+        }
+        self.go(stopping, resume)
+    }
+
+    pub(super) fn left(
+        &mut self,
+        stopping: Stopping<'_>,
+        stop: &Real,
+        value: i64,
+        wait: Option<Wait>,
+        resume: Resume,
+    ) -> Resume {
+        let (tid, process) = (stopping.task.tid(), stopping.task.process());
+        if let Some(number) = self.answered.remove(&tid)
+            && let Ok(mut registers) = stop.registers()
+        {
+            registers.set_number(number);
+            let _ = stop.set_registers(&registers);
+        }
+        if let Some(asking) = self.asking.remove(&tid) {
+            let mut registers = asking.registers;
+            match access::answer(value) {
+                Some(result) => {
+                    registers.set_result(result);
+                    let _ = stop.set_registers(&registers);
+                }
+                None => {
+                    self.todo.push_back(Todo::Granted(tid, asking));
+                    return Resume::Hold;
+                }
+            }
+        }
+        if let Some(wait) = wait.filter(|wait| wait.watched)
+            && self.returned(tid, stop, &wait, value)
+        {
+            // It enters its call again.
+            self.redone.insert(tid);
+            return self.go(stopping, resume);
+        }
+        // PTRACE_SYSEMU_SINGLESTEP traps at no exit: report_single_step().
+        let steps = |go| matches!(go, Go::Step | Go::Block);
+        if self.machine.tracee(tid).is_some_and(|tracee| steps(tracee.mode)) {
+            // The step over a call whose return somebody had to see: the trap that the kernel would have sent.
+            let ip = stop.registers().map_or(0, |registers| registers.ip());
+            self.send_thread(process, tid, SIGTRAP, TRAP_BRKPT, [ip as i32, (ip >> 32) as i32]);
+            self.interrupt_again(tid);
+            return Resume::Free;
+        }
+        self.show(stopping, Stop::Exit, false, resume)
+    }
+
+    /// The return of a call that was answered in a stop of its own.
+    pub(crate) fn shown_exit(&mut self, stopping: Stopping<'_>) -> Resume {
+        self.show(stopping, Stop::Exit, false, Resume::Free)
+    }
+
+    /// The handlers have decided about a call that a guest's tracer was shown at a filter of its own.
+    pub(crate) fn judged(&mut self, stopping: Stopping<'_>, stop: &Real, resume: Resume) -> Resume {
+        if matches!(resume, Resume::Kill | Resume::Detach | Resume::Hold) {
+            return resume;
+        }
+        self.called(stopping, stop, resume)
+    }
+}

@@ -1,0 +1,115 @@
+//! Tasks that come, execute a program, or are interrupted.
+
+use tipstaff_supervise::seam::Stopping;
+use tipstaff_sys::ptrace::event;
+use tipstaff_trace::{ForkKind, Reason, Resume, Stop as Real};
+
+use super::Mediator;
+use crate::machine::Stop;
+use crate::names;
+use crate::signals::{Disposition, SI_USER, SIGTRAP};
+use crate::waits::Wait;
+
+const CLONE_PTRACE: u64 = 0x2000;
+
+impl Mediator {
+    pub(super) fn forked(
+        &mut self,
+        stopping: Stopping<'_>,
+        stop: &Real,
+        child: i32,
+        kind: ForkKind,
+        resume: Resume,
+    ) -> Resume {
+        let (tid, process) = (stopping.task.tid(), stopping.task.process());
+        let asked = self.cloning.remove(&tid);
+        let (mut untraced, mut traced) = (false, false);
+        if self.machine.tracee(tid).is_some()
+            && let Ok(registers) = stop.registers()
+            && registers.number() == self.numbers.clone.cast_signed()
+        {
+            let flags = registers.arg(self.arch, 0);
+            (untraced, traced) = (asked == Some((registers.ip(), flags)), flags & CLONE_PTRACE != 0);
+        }
+        let event = match kind {
+            ForkKind::Fork => event::FORK,
+            ForkKind::Vfork => event::VFORK,
+            ForkKind::Clone => event::CLONE,
+        };
+        if let Some(&disposition) = self.dispositions.get(&process) {
+            self.dispositions.insert(child, disposition);
+        }
+        self.has_child(process);
+        let (inherits, told) = self.machine.born(tid, child, event, untraced, traced);
+        let Some(tracer) = self.machine.tracee(tid).map(|tracee| tracee.tracer) else {
+            return self.go(stopping, resume);
+        };
+        let number = self.names.seen(tracer, child);
+        if let Some(tracee) = self.machine.tracee_mut(tid) {
+            tracee.other = number;
+        }
+        if let Some(born) = self.machine.tracee_mut(child).filter(|_| inherits) {
+            born.number = number;
+        }
+        if !told {
+            return self.go(stopping, resume);
+        }
+        self.show(stopping, Stop::Event(event), false, resume)
+    }
+
+    pub(super) fn executed(&mut self, stopping: Stopping<'_>, former: i32, resume: Resume) -> Resume {
+        let tid = stopping.task.tid();
+        if former != tid {
+            self.names.forget(former);
+            self.names.forget(tid);
+        }
+        let tracer = self.machine.tracee(former).map(|tracee| tracee.tracer_process);
+        self.machine.executed(tid, former);
+        if let Some(tracer) = tracer.filter(|_| former != tid) {
+            // Whoever waits for the former number waits for nobody.
+            self.look_again(tracer);
+        }
+        if let Some(disposition) = self.dispositions.get_mut(&tid) {
+            *disposition = Disposition { ignored: disposition.ignored, ..Disposition::default() };
+        }
+        let Some(tracer) = self.machine.tracee(tid).map(|tracee| tracee.tracer) else {
+            return self.go(stopping, resume);
+        };
+        let (number, own) = (self.names.seen(tracer, tid), self.names.seen(tid, tid));
+        let Some(tracee) = self.machine.tracee_mut(tid) else { return resume };
+        tracee.other = std::mem::replace(&mut tracee.number, number);
+        tracee.uid = names::uid(tracer, tid);
+        if !tracee.seized && tracee.options & tipstaff_sys::ptrace::option::TRACEEXEC == 0 {
+            let uid = names::uid(tid, tid).cast_signed();
+            self.send_thread(tid, tid, SIGTRAP, SI_USER, [own, uid]);
+        }
+        self.show(stopping, Stop::Event(event::EXEC), false, resume)
+    }
+
+    pub(super) fn interrupted(
+        &mut self,
+        stopping: Stopping<'_>,
+        stop: &Real,
+        reason: Reason,
+        wait: Option<Wait>,
+        resume: Resume,
+    ) -> Resume {
+        let tid = stopping.task.tid();
+        let kicked = self.kicks.remove(&tid);
+        if let Some(wait) = wait.filter(|wait| wait.kicked && !wait.watched) {
+            self.woken(tid, stop, &wait);
+        }
+        if reason == Reason::New {
+            let (process, known) = (stopping.task.process(), self.machine.tracee(tid).is_some());
+            if known {
+                let parent = if process == tid { names::parent(tid) } else { None };
+                if let Some(tracee) = self.machine.tracee_mut(tid) {
+                    tracee.process = process;
+                    tracee.child = parent == Some(tracee.tracer_process);
+                }
+            }
+        }
+        // Its first stop is ours, if it became a tracee in between.
+        self.show(stopping, Stop::Trap, kicked || reason == Reason::New, resume)
+    }
+}
