@@ -1,7 +1,7 @@
 //! Yama's restricted ptrace (Documentation/admin-guide/LSM/Yama.rst, scope 1) for one box, whatever the host's scope is.
 //!
-//! What attaches is asked about: PTRACE_ATTACH, PTRACE_SEIZE, process_vm_readv(2), process_vm_writev(2) and pidfd_getfd(2), and
-//! prctl(PR_SET_PTRACER). No request that a tracer makes of a tracee is. Everything rests on registers, so what is allowed is left to the kernel, which checks what it always
+//! What attaches is asked about: PTRACE_ATTACH, PTRACE_SEIZE, process_vm_readv(2) and process_vm_writev(2), and
+//! prctl(PR_SET_PTRACER). pidfd_getfd(2), which names a process by a descriptor that another thread can exchange, the filter refuses. No request that a tracer makes of a tracee is. Everything rests on registers, so what is allowed is left to the kernel, which checks what it always
 //! does. Processes are told from each other by number and start, so a number that is used again is nobody's exception.
 
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use tipstaff_abi::{Arch, SyscallSet, errno};
 use crate::handler::{Action, Denied, Handler, Trap};
 use crate::{stat, tasks};
 
-const CALLS: &[&str] = &["ptrace", "prctl", "process_vm_readv", "process_vm_writev", "pidfd_getfd"];
+const CALLS: &[&str] = &["ptrace", "prctl", "process_vm_readv", "process_vm_writev"];
 const PTRACE_ATTACH: u32 = 16;
 const PTRACE_SEIZE: u32 = 0x4206;
 const PR_SET_PTRACER: u32 = 0x5961_6d61;
@@ -70,7 +70,6 @@ impl Handler for Yama {
         match trap.name() {
             Some("ptrace") if low == PTRACE_ATTACH || low == PTRACE_SEIZE => self.attach(trap, second as i32),
             Some("process_vm_readv" | "process_vm_writev") => self.attach(trap, first as i32),
-            Some("pidfd_getfd") => self.steal(trap, first as i32),
             Some("prctl") if low == PR_SET_PTRACER => self.name_tracer(trap, second),
             _ => Action::Pass,
         }
@@ -87,16 +86,6 @@ impl Yama {
             Found::Process(tracee) => self.decide(trap, tracee),
             // Nobody whom the kernel could find either, or nobody of the box.
             Found::Nobody => Action::Return(-i64::from(errno::ESRCH)),
-        }
-    }
-
-    fn steal(&mut self, trap: &Trap<'_>, pidfd: i32) -> Action {
-        let info = fs::read_to_string(format!("/proc/{}/fdinfo/{pidfd}", trap.tid())).unwrap_or_default();
-        let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
-        match pid {
-            Some(pid) if pid > 0 => self.decide(trap, pid),
-            // No pidfd, or one of a process that has ended: the kernel says which.
-            _ => Action::Pass,
         }
     }
 

@@ -177,6 +177,10 @@ impl FilterPlan {
                         None => format!("syscalls.base = {:?}: {family}", self.base),
                     },
                     Some(RuleName::Own(name)) => name.clone(),
+                    Some(RuleName::Scope) => {
+                        allow_with = Some("[isolation] ptrace_scope = \"classic\"".to_owned());
+                        "ptrace_scope = \"restricted\"".to_owned()
+                    }
                     Some(RuleName::Listener) => {
                         allow_with = Some("[isolation] guest_listener = \"native\"".to_owned());
                         "guest_listener = \"deny\"".to_owned()
@@ -238,6 +242,8 @@ pub(super) enum RuleName {
     Own(String),
     /// That guests have no listener.
     Listener,
+    /// That attaching is restricted.
+    Scope,
     /// A network rule: in words, and what would allow it.
     Network(String, Option<&'static str>),
 }
@@ -272,7 +278,8 @@ pub(super) fn lower(
     let guest_listener = super::engine::leaves_listener(profile);
     let tells = report && caps.listener && !guest_listener;
     let listener = tells || stops.as_ref().is_some_and(Stops::notify);
-    if *which == Base::Default && syscalls.rules.is_empty() && network.is_none() {
+    let restricts = super::engine::restricts(profile);
+    if *which == Base::Default && syscalls.rules.is_empty() && network.is_none() && !restricts {
         let source = Source::Stock(Stock { ptrace, guest_listener, missing });
         let plan = FilterPlan::new(arch, source, (listener, tells), stops, "default".to_owned());
         say(&plan, report, guest_listener, sink);
@@ -281,6 +288,11 @@ pub(super) fn lower(
     let (mut spec, base_name, mut base_rules) =
         based(which, ptrace, caps, &|path| host.text(path)).map_err(|message| sink.wrong(message))?;
     let mut rules = listener_rule(arch, guest_listener);
+    if let Some(syscall) = Sysno::by_name(arch, "pidfd_getfd").filter(|_| restricts) {
+        // It names a process by a descriptor, which another thread can exchange after a decision: nobody is asked.
+        let rule = Rule { conditions: Vec::new(), action: Action::Errno(errno::EPERM) };
+        rules.push(Named { name: RuleName::Scope, syscall, rule });
+    }
     rules.extend(network.map(|plan| network::refusals(plan, arch)).unwrap_or_default());
     rules.extend(over(&syscalls.rules, arch).map_err(|message| sink.wrong(message))?);
     rules.extend(missing.rules(arch));

@@ -67,7 +67,6 @@ pub(super) fn attaching() -> Vec<Ask> {
         ask("prctl", first(PR_SET_PTRACER)),
         ask("process_vm_readv", Vec::new()),
         ask("process_vm_writev", Vec::new()),
-        ask("pidfd_getfd", Vec::new()),
     ]
 }
 

@@ -404,9 +404,7 @@ fn who_attaches_is_asked_about_and_no_other_request() {
     };
     let plan = with(Some(PtraceScope::Restricted), None).expect("plan");
     assert_eq!((plan.engine, plan.restricts), (EnginePlan::Notify, true));
-    for (call, first) in
-        [("ptrace", 16), ("ptrace", 0x4206), ("ptrace", 16 | 1 << 32), ("prctl", 0x5961_6d61), ("pidfd_getfd", 3)]
-    {
+    for (call, first) in [("ptrace", 16), ("ptrace", 0x4206), ("ptrace", 16 | 1 << 32), ("prctl", 0x5961_6d61)] {
         assert_eq!(decide(&plan, call, first), Action::Notify, "{call} {first:#x}");
     }
     for (call, first) in [
@@ -421,6 +419,8 @@ fn who_attaches_is_asked_about_and_no_other_request() {
     ] {
         assert_eq!(decide(&plan, call, first), Action::Allow, "{call} {first:#x}");
     }
+    assert_eq!(decide(&plan, "pidfd_getfd", 3), Action::Notify, "refused, and told");
+    assert!(!plan.asked.contains(Sysno::by_name(caps.arch, "pidfd_getfd").expect("a call")), "nobody is asked");
     for scope in [None, Some(PtraceScope::Classic)] {
         let plan = with(scope, None).expect("plan");
         assert_eq!((plan.engine, plan.restricts), (EnginePlan::Native, false));

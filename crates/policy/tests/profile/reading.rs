@@ -65,6 +65,8 @@ fn everything() {
         engine = "auto"
         best_effort = false
         guest_ptrace = "deny"
+        ptrace_scope = "restricted"
+        guest_listener = "native"
         denials = "silent"
         "#,
     );
@@ -96,6 +98,8 @@ fn everything() {
     let kinds = [Namespace::Mount, Namespace::Pid].into_iter().collect();
     assert_eq!(profile.isolation.namespaces, Some(Namespaces::Only(kinds)));
     assert_eq!(profile.isolation.best_effort, Some(false));
+    let (scope, listener) = (profile.isolation.ptrace_scope, profile.isolation.guest_listener);
+    assert_eq!((scope, listener), (Some(PtraceScope::Restricted), Some(GuestListener::Native)));
     assert_eq!(good(&profile.to_toml().unwrap()), profile);
 }
 
