@@ -1,5 +1,6 @@
-// ptracediff FROM COUNT: random small ptrace programs, each by its seed; what each call and each stop was goes to standard output, without anything that
-// differs from run to run. One tracee runs at a time, so that the order is the program's own.
+// ptracediff FROM COUNT [NOISE]: random small ptrace programs, each by its seed; what each call and each stop was goes to standard output, without
+// anything that differs from run to run. One tracee runs at a time, so that the order is the program's own. With NOISE the tracer waits now and then
+// for a moment, by this seed, so that what it leaves to time comes out in more than one way.
 #include "guest.h"
 
 #include <elf.h>
@@ -21,9 +22,28 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define REQ(r, pid, a, d) syscall(SYS_ptrace, (long)(r), (long)(pid), (long)(a), (long)(d))
+#define REQ(r, pid, a, d) (pause_a_moment(), syscall(SYS_ptrace, (long)(r), (long)(pid), (long)(a), (long)(d)))
 
-static uint64_t state;
+static uint64_t state, noise;
+// Out of 8 requests of the tracer so many come later than they might, by up to so many microseconds.
+static unsigned noisy, delay;
+
+static unsigned noise_below(unsigned n) {
+    noise = noise * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(noise >> 33) % n;
+}
+
+static void pause_a_moment(void) {
+    if (noisy > noise_below(8))
+        usleep(1 + noise_below(delay));
+}
+
+static void be_noisy(uint64_t seed) {
+    static const unsigned delays[] = {500, 2000, 8000};
+    noise = seed * 0x9e3779b97f4a7c15u + 1;
+    noisy = 1u << noise_below(4);
+    delay = delays[noise_below(3)];
+}
 
 static unsigned rnd(unsigned n) {
     state = state * 6364136223846793005u + 1442695040888963407u;
@@ -31,6 +51,34 @@ static unsigned rnd(unsigned n) {
 }
 
 static const char *self;
+
+// Every task that a tracee makes. What is not traced runs whenever it likes, and what it does to others (SIGCHLD, the end of a process) would come out
+// in one way or the other: so the tracer waits for its end before it goes on. Its number is here before the call that makes it has returned.
+#define SHARED_FD 77
+#define MADE 128
+static struct made {
+    volatile pid_t pid;
+    // A thread; traced by its parent, who leaves it where it is.
+    volatile char thread, held;
+    // The tracer has seen its end.
+    char over;
+} *made, *mine;
+static volatile int *nmade;
+
+static void share(void) {
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, SHARED_FD, 0);
+    if (page == MAP_FAILED)
+        _exit(99);
+    nmade = page;
+    made = (struct made *)((char *)page + 64);
+}
+
+static struct made *new_made(int thread) {
+    int at = __atomic_fetch_add(nmade, 1, __ATOMIC_SEQ_CST);
+    struct made *new = &made[at < MADE ? at : MADE - 1];
+    new->thread = (char)thread;
+    return new;
+}
 
 // ---------------------------------------------------------------- the tracee
 
@@ -71,20 +119,31 @@ static void clone_thread(int depth) {
         flags |= CLONE_PTRACE;
     if (rnd(5) == 0)
         flags |= CLONE_UNTRACED;
-    if (clone(child_main, top, flags, job) < 0)
+    if (clone(child_main, top, flags | CLONE_PARENT_SETTID, job, &new_made(1)->pid) < 0)
         busy = 0;
     while (busy)
         ;
 }
 
-static __attribute__((noinline)) void vfork_child(void) {
-    pid_t pid = vfork();
-    if (pid == 0) {
-        syscall(SYS_getppid);
-        _exit(6);
-    }
+static int vfork_main(void *arg) {
+    (void)arg;
+    syscall(SYS_getppid);
+    _exit(6);
+}
+
+static void vfork_child(void) {
+    static char stack[16384] __attribute__((aligned(64)));
+    pid_t pid = clone(vfork_main, stack + sizeof stack - 64, CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID | SIGCHLD, NULL, &new_made(0)->pid);
     int status = 0;
     waitpid(pid, &status, 0);
+}
+
+static pid_t fork_child(void) {
+    struct made *new = new_made(0);
+    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_PARENT_SETTID | SIGCHLD, 0, &new->pid, 0, 0);
+    if (pid == 0)
+        mine = new;
+    return pid;
 }
 
 static void ops(unsigned count, int depth, int thread) {
@@ -114,7 +173,7 @@ static void ops(unsigned count, int depth, int thread) {
             if (depth < 2) {
                 unsigned n = rnd(3);
                 uint64_t kept = state;
-                pid_t pid = fork();
+                pid_t pid = fork_child();
                 if (pid == 0) {
                     ops(n, depth + 1, 0);
                     _exit(5 + (int)n);
@@ -161,8 +220,8 @@ static void ops(unsigned count, int depth, int thread) {
             poll(NULL, 0, 1);
             break;
         default:
-            if (!thread)
-                syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0);
+            if (!thread && syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0) == 0 && mine != NULL)
+                mine->held = 1;
         }
     }
 }
@@ -216,6 +275,54 @@ static struct tracee *of(pid_t pid) {
     return t;
 }
 
+// What proc_pid_status(5) says of a task in a line, from its first character on; 0 for nothing.
+static int line_of(pid_t pid, const char *key, char *into, size_t size) {
+    char path[64], line[256];
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return 0;
+    int found = 0;
+    while (!found && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, key, strlen(key)) == 0) {
+            snprintf(into, size, "%s", line + strlen(key) + 1);
+            found = 1;
+        }
+    fclose(file);
+    return found;
+}
+
+static int is_over(const struct made *task) {
+    char text[64];
+    if (!line_of(task->pid, "State:", text, sizeof text))
+        return 1;
+    if (task->thread || text[0] != 'Z')
+        return 0;
+    // A moment after its end its parent is told. All of them have SIGCHLD blocked, and nobody takes it.
+    if (!line_of(task->pid, "PPid:", text, sizeof text))
+        return 1;
+    pid_t parent = atoi(text);
+    if (parent == getpid() || !line_of(parent, "ShdPnd:", text, sizeof text))
+        return 1;
+    return (strtoull(text, NULL, 16) >> (SIGCHLD - 1) & 1) != 0;
+}
+
+// Until everything that nobody traces has come to its end.
+static void settle(void) {
+    for (int i = 0; i < *nmade && i < MADE; i++) {
+        struct made *task = &made[i];
+        int traced = 0;
+        for (int at = 0; at < ntracees; at++)
+            traced |= tracees[at].pid == task->pid;
+        if (task->pid == 0 || task->over || traced)
+            continue;
+        // What waits for one that is held here will not end, and be it an exec that waits for another thread.
+        for (int turn = 0; turn < 300 && !task->held && !is_over(task); turn++)
+            usleep(1000);
+        task->over = 1;
+    }
+}
+
 static struct {
     int code, status, pid;
 } news[256];
@@ -232,7 +339,7 @@ static void chld(int sig, siginfo_t *info, void *context) {
     }
 }
 
-static int several;
+static int several, polled;
 
 static void tell_news(void) {
     // After SIGKILL several threads end at once, and SIGCHLD does not queue.
@@ -251,9 +358,13 @@ static void tell_news(void) {
             ends++;
     if (ends > 0)
         puts("  SIGCHLD end");
-    for (int i = 0; i < nnews; i++)
+    for (int i = 0; i < nnews; i++) {
+        // Whoever polls can have taken the state of a stop before SIGCHLD is made of it: ptrace_stop().
+        if (polled && news[i].code == CLD_TRAPPED)
+            news[i].status = 0;
         if (news[i].code > CLD_DUMPED)
             printf("  SIGCHLD code %d status %d of %d\n", news[i].code, news[i].status, name(news[i].pid));
+    }
     nnews = 0;
 }
 
@@ -305,7 +416,7 @@ static void look(struct tracee *t, unsigned which) {
         printf("  siginfo %s", error(r));
         if (r == 0)
             printf(" signo %d errno %d code %d pid %d", info.si_signo, info.si_errno, info.si_code,
-                   info.si_signo == SIGTRAP && info.si_code > 0 && info.si_code < 128 ? 0 : name(info.si_pid));
+                   info.si_signo != SIGCHLD && info.si_code > 0 && info.si_code < 128 ? 0 : name(info.si_pid));
         puts("");
         break;
     case 2:
@@ -431,7 +542,9 @@ static pid_t wait_any(pid_t of_pid, int *status) {
     siginfo_t info;
     pid_t who = rnd(2) ? -1 : of_pid;
     memset(&info, 0, sizeof info);
-    switch (rnd(5)) {
+    unsigned how = rnd(5);
+    polled = how == 0;
+    switch (how) {
     case 0: {
         pid_t pid;
         while ((pid = waitpid(who, status, __WALL | WNOHANG)) == 0)
@@ -459,7 +572,7 @@ static pid_t wait_any(pid_t of_pid, int *status) {
     case 2: {
         memset(&usage, 0xff, sizeof usage);
         pid_t pid = wait4(who, status, __WALL, &usage);
-        snprintf(said, sizeof said, "  rusage %d\n", usage.ru_maxrss > 0);
+        snprintf(said, sizeof said, "  rusage %d\n", usage.ru_maxrss != -1);
         return pid;
     }
     default:
@@ -479,6 +592,9 @@ static void note(pid_t pid, int status) {
     struct tracee *t = of(pid);
     printf("%d: %x\n", name(pid), status);
     int event = status >> 16;
+    // A new tracee is not known yet.
+    if (WIFSTOPPED(status) && (event < PTRACE_EVENT_FORK || event > PTRACE_EVENT_CLONE))
+        settle();
     if (WIFSTOPPED(status) && event >= PTRACE_EVENT_FORK && event <= PTRACE_EVENT_CLONE) {
         // Two stops at once, of which one may be told.
         usleep(3000);
@@ -511,6 +627,7 @@ static int waits_for(pid_t pid) {
             maker = waitpid(pid, &event, __WALL | WNOHANG);
         }
         int seized = pid > 0 && of(pid)->seized;
+        of(got);
         if (maker > 0)
             note(maker, event);
         of(got)->seized = seized;
@@ -620,13 +737,17 @@ static void play(uint64_t seed) {
     setpgid(0, 0);
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
     signal(SIGALRM, late);
-    alarm(2);
+    alarm(noisy ? 20 : 2);
     if (rnd(3)) {
         struct sigaction action = {.sa_sigaction = chld, .sa_flags = SA_SIGINFO | SA_RESTART | (rnd(5) ? 0 : SA_NOCLDSTOP)};
         sigaction(SIGCHLD, &action, NULL);
     }
     int how = (int)rnd(3);
     unsigned count = 3 + rnd(10);
+    int fd = memfd_create("made", 0);
+    if (fd < 0 || dup2(fd, SHARED_FD) < 0 || ftruncate(SHARED_FD, 4096) < 0)
+        _exit(99);
+    share();
     pid_t pid = fork();
     if (pid == 0) {
         signal(SIGCHLD, SIG_DFL);
@@ -662,6 +783,7 @@ static void play(uint64_t seed) {
         set_options(of(pid));
     kill(pid, SIGCONT);
     for (int turn = 0; turn < 150; turn++) {
+        pause_a_moment();
         struct tracee *t = newest();
         if (t == NULL) {
             if (!waits_for(-1))
@@ -680,11 +802,14 @@ int main(int argc, char **argv) {
     self = argv[0];
     if (argc > 3 && strcmp(argv[1], "resume") == 0) {
         state = strtoull(argv[2], NULL, 10);
+        share();
         prepare();
         ops((unsigned)atoi(argv[3]), 0, 0);
         return 8;
     }
     unsigned long from = argc > 1 ? strtoul(argv[1], NULL, 10) : 0, count = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
+    if (argc > 3)
+        be_noisy(strtoul(argv[3], NULL, 10));
     for (unsigned long seed = from; seed < from + count; seed++) {
         printf("seed %lu\n", seed);
         fflush(stdout);
