@@ -44,6 +44,15 @@ fn table(mine: &Table, theirs: &Table, one: &Filter, other: &Filter) -> Result<T
             rules.insert(nr, mine.rules[&nr].clone());
             continue;
         }
+        // One action in the place of the default, in both: whose rules they were does not matter, and none is doubled or cut up.
+        if let (Some(ours), Some(others)) = (mine.rules.get(&nr), theirs.rules.get(&nr))
+            && mine.default == theirs.default
+            && ours.iter().chain(others).all(|rule| rule.action == ours[0].action && rule.action < default)
+        {
+            let new = others.iter().filter(|rule| !ours.contains(rule));
+            rules.insert(nr, ours.iter().chain(new).cloned().collect());
+            continue;
+        }
         let meaning = Meaning::of(one, arch, nr)
             .and_then(|meaning| meaning.union(&Meaning::of(other, arch, nr)?))
             .map_err(wrong)?;
@@ -96,4 +105,35 @@ pub fn documents(documents: &[Document], env: &Env<'_>, form: Form) -> Result<Of
         made.document.syscalls.get_or_insert_default().push(entry);
     }
     Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use tipstaff_abi::Sysno;
+    use tipstaff_seccomp::{Action, Condition, Op};
+
+    use super::*;
+
+    #[test]
+    fn what_both_say_is_not_doubled_nor_cut_up() {
+        let ioctl = Sysno::by_name(Arch::X86_64, "ioctl").expect("a call");
+        // As sets of fixed bits each of these ranges would be dozens.
+        let range = |at: u64| Rule {
+            conditions: vec![
+                Condition::w64(1, Op::Gt, at * 0x1_0000_0001),
+                Condition::w64(1, Op::Lt, at * 0x1_0000_0001 + 0xfff_fff1),
+            ],
+            action: Action::Allow,
+        };
+        let filter = |places: std::ops::Range<u64>| {
+            let rules = BTreeMap::from([(ioctl.0, places.map(range).collect())]);
+            let refused = Action::Errno(38);
+            let table = Table { arch: Arch::X86_64, rules, default: refused, unknown: refused };
+            Filter { tables: vec![table], foreign: Action::KillProcess }
+        };
+        let both = union(&[filter(1..200), filter(50..250)]).expect("few");
+        assert_eq!(both.tables[0].rules[&ioctl.0], filter(1..250).tables[0].rules[&ioctl.0]);
+        assert!(both.compile().is_ok());
+        assert_eq!(union(&[both.clone(), both.clone()]).expect("few"), both);
+    }
 }

@@ -240,7 +240,7 @@ pub struct Podman {
 
 impl Podman {
     /// The image's name.
-    const IMAGE: &str = "localhost/tipstaff-test:busybox";
+    pub const IMAGE: &str = "localhost/tipstaff-test:busybox";
 
     /// Why a test with it cannot run here, if it cannot.
     pub fn unavailable(runtime: Runtime) -> Option<String> {

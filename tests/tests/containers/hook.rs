@@ -299,6 +299,7 @@ fn without_bpf_it_is_recorded_by_ptrace() {
     assert_eq!(bundle.run().expect_ok().out, "a\n");
     let run = &recording(&file)["runs"][0];
     assert_eq!(run["backend"], "ptrace", "{}", hook.log());
+    assert_eq!(run["completeness"]["verdict"], "complete", "{}", hook.log());
     assert!(hook.log().contains("not recorded by ebpf"), "{}", hook.log());
     hook.expect_nothing_left();
     assert_eq!(Bundle::new(Runtime::Runc, PLAIN).seccomp(&file).run().expect_ok().out, "a\n");

@@ -1,8 +1,9 @@
 //! What was recorded is enough to run the same again, and no more.
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 
-use tipstaff_testkit::{Bundle, Podman, Runtime};
+use tipstaff_testkit::{Bundle, Podman, Runtime, Said, tipstaff};
 
 use super::{Hook, KEY, PLAIN, allowed, has, needs, of};
 
@@ -70,4 +71,32 @@ fn podman_with_runc() {
 fn podman_with_crun() {
     needs!(Podman::unavailable(Runtime::Crun));
     podman_records(Runtime::Crun);
+}
+
+/// An image that brings its profile along.
+#[test]
+fn podman_takes_a_profile_from_an_image_s_label() {
+    needs!(Podman::unavailable(Runtime::Runc));
+    let podman = Podman::new(Runtime::Runc);
+    let hook = Hook::new();
+    let file = hook.output("p.json");
+    hook.install(&podman);
+    let annotation = format!("{KEY}={}", of(&file));
+    podman
+        .run(&["--security-opt", "seccomp=unconfined", "--annotation", &annotation], &["sh", "-c", PLAIN])
+        .expect_ok();
+    let convert = ["profile", "convert", file.to_str().expect("UTF-8"), "--format", "label"];
+    let label = Said::by(Command::new(tipstaff()).args(convert)).expect_ok().out.trim_end().to_owned();
+    let image = "localhost/tipstaff-test:labelled";
+    let containerfile = hook.scratch.file("Containerfile", format!("FROM {}\n{label}\n", Podman::IMAGE));
+    let build = ["build", "--quiet", "--network=host", "--isolation=chroot", "--tag", image, "--file"];
+    podman.call(&build).arg(containerfile).arg(hook.scratch.path()).said().expect_ok();
+    let run = |policy: &str, script: &str| {
+        const LIMITS: [&str; 5] = ["--network=none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"];
+        let words = [&["run", "--rm"], &LIMITS[..], &[policy, image, "sh", "-c", script]].concat();
+        podman.call(&words).said()
+    };
+    assert_eq!(run("--seccomp-policy=image", PLAIN).expect_ok().out, "a\n");
+    run("--seccomp-policy=image", "mkdir /x").expect_failure("Function not implemented");
+    run("--seccomp-policy=default", "mkdir /x").expect_ok();
 }

@@ -74,7 +74,8 @@ pub fn convert(loaded: &Loaded, format: Option<Format>) -> Result<Made, String> 
         (Source::Document(document), Some(format)) if json_form(format).is_some() => {
             let form = json_form(format).unwrap_or_default();
             let document = document.in_form(form, &loaded.env()).map_err(|e| wrong(e.to_string()))?;
-            of_document(document, &Env { form: Some(form), ..loaded.env() }).map_err(wrong)
+            let made = of_document(document, &Env { form: Some(form), ..loaded.env() }).map_err(wrong)?;
+            Ok(Made { bytes: dressed(format, made.bytes)?, ..made })
         }
         (Source::Profile(profile), None | Some(Format::Toml)) => {
             let text = profile.to_toml().map_err(|e| e.to_string())?;
@@ -90,7 +91,7 @@ pub fn of_filter(filter: &Filter, format: Format, env: &Env<'_>) -> Result<Made,
         let made = Document::of_filter(filter, form).map_err(|e| e.to_string())?;
         let mut written = of_document(made.document, &Env { form: Some(form), ..*env })?;
         written.warnings.splice(..0, made.warnings);
-        return Ok(written);
+        return Ok(Made { bytes: dressed(format, written.bytes)?, ..written });
     }
     match format {
         Format::Toml => of_calls(filter, env.arch),
@@ -142,11 +143,27 @@ pub fn compiled(filter: &Filter) -> Result<Vec<u8>, String> {
     Ok(program.insns().iter().flat_map(bytes).collect())
 }
 
+/// JSON as a form wants it: a label is one line, quoted as Containerfiles quote.
+pub fn dressed(format: Format, json: Vec<u8>) -> Result<Vec<u8>, String> {
+    if format != Format::Label {
+        return Ok(json);
+    }
+    let document: serde_json::Value = serde_json::from_slice(&json).map_err(|e| e.to_string())?;
+    let mut line = String::from("LABEL io.containers.seccomp.profile=\"");
+    for character in document.to_string().chars() {
+        if matches!(character, '"' | '\\' | '$') {
+            line.push('\\');
+        }
+        line.push(character);
+    }
+    Ok(format!("{line}\"\n").into_bytes())
+}
+
 const fn json_form(format: Format) -> Option<Form> {
     match format {
         Format::Oci => Some(Form::Strict),
         Format::Docker => Some(Form::Docker),
-        Format::Containers => Some(Form::Containers),
+        Format::Containers | Format::Label => Some(Form::Containers),
         _ => None,
     }
 }

@@ -117,6 +117,8 @@ pub enum Format {
     Docker,
     /// JSON with those of Podman and CRI-O.
     Containers,
+    /// A line of a Containerfile with such JSON: what Podman takes with --seccomp-policy=image.
+    Label,
     /// A Tipstaff profile (.toml).
     Toml,
     /// The compiled filter, as the kernel takes it (.bpf).

@@ -157,7 +157,7 @@ impl Profiles {
     fn oci(&self, learned: &Learned, format: Format, made: &mut Made) -> Result<Vec<u8>, String> {
         let form = match format {
             Format::Docker => Form::Docker,
-            Format::Containers => Form::Containers,
+            Format::Containers | Format::Label => Form::Containers,
             _ => Form::Strict,
         };
         let floor = self.floor.as_ref().map(|(_, filter)| filter);
@@ -181,7 +181,7 @@ impl Profiles {
             }
             _ => {
                 exported.warnings.into_iter().for_each(|warning| made.note(warning));
-                Ok(exported.document.to_json().into_bytes())
+                crate::profile::output::dressed(format, exported.document.to_json().into_bytes())
             }
         }
     }

@@ -5,9 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
-use tipstaff_recording::Run;
-
-use super::job::compose;
+use super::job::{Watches, compose};
 use crate::place::{Claim, Place};
 use crate::wire::{Card, End};
 
@@ -33,12 +31,12 @@ impl Composing {
     /// Begins to make it. Where there is no thread to be had it is made here.
     pub fn start(
         place: &Arc<Place>,
-        (card, run, lock): (Card, Result<Run, String>, Claim),
+        (card, watch, lock): (Card, impl Watches, Claim),
         asker: Option<OwnedFd>,
     ) -> Result<Self, Made> {
         let (theirs, output) = (Arc::clone(place), card.output.clone());
         let begun = std::io::pipe().and_then(|(end, alive)| {
-            let body = move || with(alive, || compose(&theirs, card, run));
+            let body = move || with(alive, || compose(&theirs, card, watch));
             Ok((Builder::new().name("composer".into()).spawn(body)?, end))
         });
         match begun {

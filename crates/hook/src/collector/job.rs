@@ -23,7 +23,7 @@ pub trait Records {
 }
 
 /// What watches a container.
-pub trait Watches {
+pub trait Watches: Send + 'static {
     /// What has been seen so far.
     ///
     /// # Errors
@@ -81,15 +81,15 @@ impl<W: Watches> Job<W> {
         place.save(&self.card.id, run).map_err(|e| e.to_string())
     }
 
-    /// Ends the recording; what is left to do is to write the profile.
-    pub fn stop(self) -> (Card, Result<Run, String>, Claim) {
-        (self.card, self.watch.stop(), self.lock)
+    /// Its container has ended: what is left to do is to stop watching and to write the profile.
+    pub fn ended(self) -> (Card, W, Claim) {
+        (self.card, self.watch, self.lock)
     }
 }
 
-/// Makes the profile of a run and writes it.
-pub fn compose(place: &Place, card: Card, run: Result<Run, String>) -> End {
-    match run {
+/// Ends a recording, makes its profile and writes it.
+pub fn compose(place: &Place, card: Card, watch: impl Watches) -> End {
+    match watch.stop() {
         Ok(run) => publish(place, &card, run, Vec::new()),
         Err(why) => {
             let failed = Some(format!("what was recorded cannot be read: {why}"));

@@ -1,12 +1,16 @@
 //! What the collector watches containers with.
 
 use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use tipstaff_record::{ContainerTarget, Event, Options, Recorder, Target};
-use tipstaff_recording::{Container, Reason, Run};
+use tipstaff_recording::{Backend, Container, Reason, Run};
 
 use super::job::{Records, Watches};
 use crate::wire::Card;
+
+/// How long the last ends are waited for. Without a PID namespace of its own a container may leave somebody behind who does not end.
+const ENDS: Duration = Duration::from_secs(2);
 
 /// The first backend that can be had: eBPF, else ptrace.
 #[derive(Debug, Default)]
@@ -57,8 +61,19 @@ impl Watches for Watching {
     }
 
     fn stop(self) -> Result<Run, String> {
+        // The kernel tells a tracer of each end by itself, and of the container's perhaps later than its pidfd or its runtime does.
+        let mut broken = false;
+        if self.recorder.backend() == Backend::Ptrace {
+            let until = Instant::now() + ENDS;
+            while let Ok(event) = self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                broken |= matches!(event, Event::Broken(_));
+                if broken || event == Event::Empty {
+                    break;
+                }
+            }
+        }
         let mut run = told(self.recorder.stop(), self.filtered);
-        if self.events.try_iter().any(|event| matches!(event, Event::Broken(_))) {
+        if broken || self.events.try_iter().any(|event| matches!(event, Event::Broken(_))) {
             run.completeness.lacks(Reason::BrokenOff, 1);
         }
         Ok(run)

@@ -109,7 +109,7 @@ impl Server {
         composing: &mut BTreeMap<String, Composing>,
         log: &mut Log,
     ) {
-        match Composing::start(&self.place, job.stop(), asker) {
+        match Composing::start(&self.place, job.ended(), asker) {
             Ok(begun) => drop(composing.insert(id, begun)),
             Err(made) => self.made(&id, made, log),
         }
@@ -148,7 +148,7 @@ impl Server {
                 if channel::send(&from, &hello, None).is_err() {
                     log.line(&format!("{id}: its hook went away before the recording began"));
                     if let Some(job) = jobs.remove(&id) {
-                        let (_, _, lock) = job.stop();
+                        let (.., lock) = job.ended();
                         self.place.remove(&id, &lock);
                     }
                 }

@@ -75,22 +75,27 @@ pub(super) fn born(g: &mut Gen<'_>, enroll: Label, page_for: Label, out: Label) 
     g.a.jump_if(If::Eq, R8, 0, last);
     g.read_sized(Size::W, R1, R8, g.l.pidns_inum, INUM);
     g.a.map(R1, &g.m.pidnses);
-    g.a.mov(R2, FP);
-    g.a.add(R2, i32::from(INUM));
-    g.a.call(helper::MAP_LOOKUP);
-    g.a.jump_if(If::Eq, R0, 0, none);
-    g.a.load(Size::W, R1, R0, 0);
-    g.a.add(R1, 1);
-    g.a.store(Size::D, R9, FOUND, R1);
-    g.a.bind(last);
-    g.a.mov(R0, 1);
-    g.a.exit();
-    g.a.bind(none);
+    found_or(g, INUM, FOUND, last, none);
     g.read(R1, R8, g.l.pidns_parent, INUM);
     g.a.store(Size::D, R9, NAMESPACE, R1);
     g.a.mov(R0, 0);
     g.a.exit();
     recorded(g, climbing);
+}
+
+/// A step of a loop: if the map in R1 has the key at `FP + key`, its value plus one goes to `R9 + at`, and the loop ends, as it does at `last`. Else goes on at `none`.
+fn found_or(g: &mut Gen<'_>, key: i16, at: i16, last: Label, none: Label) {
+    g.a.mov(R2, FP);
+    g.a.add(R2, i32::from(key));
+    g.a.call(helper::MAP_LOOKUP);
+    g.a.jump_if(If::Eq, R0, 0, none);
+    g.a.load(Size::W, R1, R0, 0);
+    g.a.add(R1, 1);
+    g.a.store(Size::D, R9, at, R1);
+    g.a.bind(last);
+    g.a.mov(R0, 1);
+    g.a.exit();
+    g.a.bind(none);
 }
 
 /// `recorded(cgroup)`: the slot plus one of the recording of this group or of one above it; 0: there is none.
@@ -119,17 +124,7 @@ fn recorded(g: &mut Gen<'_>, entry: Label) {
     g.read(R1, R7, g.l.kn_id, SPARE);
     g.a.store(Size::D, FP, KEY + 8, R1);
     g.a.map(R1, &g.m.cgroups);
-    g.a.mov(R2, FP);
-    g.a.add(R2, i32::from(KEY));
-    g.a.call(helper::MAP_LOOKUP);
-    g.a.jump_if(If::Eq, R0, 0, none);
-    g.a.load(Size::W, R1, R0, 0);
-    g.a.add(R1, 1);
-    g.a.store(Size::D, R9, FOUND, R1);
-    g.a.bind(last);
-    g.a.mov(R0, 1);
-    g.a.exit();
-    g.a.bind(none);
+    found_or(g, KEY, FOUND, last, none);
     g.read(R6, R6, g.l.cgroup_parent, SPARE);
     g.a.jump_if(If::Eq, R6, 0, last);
     g.a.add(R6, -i32::from(g.l.cgroup_self));
