@@ -72,10 +72,15 @@ impl Place {
 }
 
 const SHOWN: [&str; 4] = ["stream_shown", "datagrams_shown", "sendto_shown", "sendmsg_shown"];
-const OWN: [&str; 11] = [
+const OWN: [&str; 16] = [
     "exact_length",
     "bind",
     "bind_mode",
+    "name",
+    "name_whole",
+    "name_cut",
+    "name_cut_here",
+    "name_of_none",
     "listen",
     "own",
     "own_data",
@@ -106,6 +111,11 @@ fn the_kernels_own(answers: &Value) {
         ("no_socket", "ECONNREFUSED"),
         ("other_type", "EPROTOTYPE"),
         ("bind_again", "EADDRINUSE"),
+        ("name_negative", "EINVAL"),
+        ("name_nowhere", "EFAULT"),
+        ("name_without_length", "EFAULT"),
+        ("name_of_no_socket", "ENOTSOCK"),
+        ("name_of_nothing", "EBADF"),
     ] {
         assert_eq!(answers[road], errno, "{road}: {answers:#}");
     }

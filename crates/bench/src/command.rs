@@ -14,8 +14,8 @@ const TRUE: &str = "/bin/true";
 
 /// The lightest box in which nothing survives: a reaper guarded by Landlock, no namespace.
 const LIGHT: &str = "extends = \"default\"\n[isolation]\nnamespaces = \"none\"\n";
-/// What /bin/true needs, and nothing else.
-const LEAN: &str = "[filesystem]\nread = [\"/usr\"]\nexec = [\"/usr\"]\n[network]\nallow = [\"none\"]\n[syscalls]\n\
+/// What /bin/true needs, its loader's cache included, and nothing else.
+const LEAN: &str = "[filesystem]\nread = [\"/usr\", \"/etc/ld.so.cache\"]\nexec = [\"/usr\"]\n[network]\nallow = [\"none\"]\n[syscalls]\n\
                     base = \"default\"\n[isolation]\nnamespaces = \"none\"\n";
 /// What `bwrap --ro-bind / / --tmpfs /tmp` shows.
 const SAME: &str = "[filesystem]\nread = [\"/\"]\nexec = [\"/\"]\n[network]\nallow = [\"none\"]\n";

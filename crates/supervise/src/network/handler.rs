@@ -1,4 +1,5 @@
-//! Decides about connect(2), bind(2), listen(2), sendto(2), sendmsg(2) and sendmmsg(2), and has them made on the guest's behalf.
+//! Decides about connect(2), bind(2), listen(2), sendto(2), sendmsg(2) and sendmmsg(2), and has them made on the guest's behalf. Answers getsockname(2) where that has
+//! made the kernel's answer another one.
 //!
 //! The socket is duplicated once (pidfd_getfd(2)), the address is copied once; what is judged is what the kernel is given. So neither a
 //! thread that rewrites the address nor one that puts another socket under the number changes anything.
@@ -22,6 +23,7 @@ use super::address::{self, AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, To};
 use super::budget::{Budget, Share};
 use super::deputy::{Deputy, Job, PATIENCE};
 use super::message::{self, Room};
+use super::names::Names;
 use super::unix::{self, Name, Pin, Shown, denied};
 use crate::handler::{Action, Handler, Trap};
 
@@ -40,6 +42,7 @@ pub struct Network {
     landlock_abi: u32,
     tighten: Tighten,
     deputy: Option<Deputy>,
+    names: Names,
     budget: Arc<Budget>,
     /// A process of ours in the box; 0: it has not started.
     ancestor: i32,
@@ -97,10 +100,18 @@ fn abstract_name() -> Action {
 impl Network {
     /// For one box.
     pub fn new(plan: Arc<NetworkPlan>, landlock_abi: u32, tighten: Tighten) -> Self {
-        Self { plan, landlock_abi, tighten, deputy: None, budget: Arc::new(Budget::new()), ancestor: 0 }
+        Self {
+            plan,
+            landlock_abi,
+            tighten,
+            deputy: None,
+            names: Names::default(),
+            budget: Arc::new(Budget::new()),
+            ancestor: 0,
+        }
     }
 
-    fn decide(&self, trap: &Trap<'_>, socket: &Socket) -> Decided {
+    fn decide(&mut self, trap: &Trap<'_>, socket: &Socket) -> Decided {
         let [_, second, third, fourth, fifth, sixth] = trap.args();
         match trap.name() {
             Some("connect") => self.connect(trap, socket, second, third),
@@ -146,7 +157,7 @@ impl Network {
         }
     }
 
-    fn bind(&self, trap: &Trap<'_>, socket: &Socket, at: u64, len: u64) -> Decided {
+    fn bind(&mut self, trap: &Trap<'_>, socket: &Socket, at: u64, len: u64) -> Decided {
         let bytes = Self::address(trap, at, len)?;
         match socket.domain {
             AF_INET | AF_INET6 | AF_UNIX if self.tighten.is_dropped() => Err(dropped()),
@@ -164,7 +175,9 @@ impl Network {
             AF_UNIX => match unix::parse(&bytes).map_err(failed)? {
                 Name::Path(path) => {
                     socket.name()?;
-                    Pin::place(trap, &path, &self.shown()).map(|(pin, name)| Act::Make(pin, name))
+                    let (pin, name) = Pin::place(trap, &path, &self.shown())?;
+                    self.names.given(&socket.fd, &path, &name);
+                    Ok(Act::Make(pin, name))
                 }
                 // Peers are not limited: neither are names.
                 _ if !self.plan.mediate_connect => Ok(Act::Bind(bytes)),
@@ -330,7 +343,11 @@ impl Handler for Network {
         if self.deputy.is_none() {
             self.deputy = Deputy::start(Arc::clone(&self.plan), self.landlock_abi, self.tighten.clone()).ok();
         }
+        let asks = trap.name() == Some("getsockname");
         let socket = match socket(trap, &self.budget) {
+            Ok(socket) if asks && socket.domain == AF_UNIX => return self.names.tell(trap, &socket.fd),
+            // Nothing is decided by it: whatever it is about, the kernel's answer will do.
+            _ if asks => return Action::Pass,
             Ok(socket) => socket,
             Err(action) => return action,
         };

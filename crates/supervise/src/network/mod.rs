@@ -13,6 +13,7 @@ mod deputy;
 mod dns;
 mod handler;
 mod message;
+mod names;
 mod stub;
 mod tighten;
 mod unix;

@@ -50,7 +50,7 @@ pub struct Ask {
     pub conditions: Vec<Condition>,
 }
 
-/// The calls that carry an address, or would choose a port.
+/// The calls that carry an address, would choose a port, or tell a name that was changed.
 pub(super) fn asked(plan: &NetworkPlan) -> Vec<Ask> {
     let mut asked = Vec::new();
     let mut ask = |call, conditions| asked.push(Ask { call, conditions });
@@ -65,6 +65,10 @@ pub(super) fn asked(plan: &NetworkPlan) -> Vec<Ask> {
     }
     if plan.mediate_bind {
         ask("bind", Vec::new());
+        // A unix socket is made under another name than the guest gave, and the guest is to hear its own.
+        if !plan.writable.is_empty() {
+            ask("getsockname", Vec::new());
+        }
     }
     if plan.mediate_listen {
         ask("listen", Vec::new());

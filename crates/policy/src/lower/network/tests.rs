@@ -59,19 +59,29 @@ fn ports_of_tcp_alone_ask_nobody() {
 fn without_landlock_ports_are_asked_about() {
     let old = KernelCaps { landlock_abi: 3, ..KernelCaps::full() };
     let plan = lowered(&profile(&["tcp://*:443"], &[], &[]), &old).expect("lowers");
-    assert_eq!(asked(&plan), ["connect", "bind", "listen"]);
+    assert_eq!(asked(&plan), ["connect", "bind", "getsockname", "listen"]);
 }
 
 #[test]
 fn what_is_asked_about_depends_on_the_rules() {
     for (allow, deny, bind, calls) in [
-        (&["tcp://192.0.2.1:443"][..], &[][..], &[][..], &["connect", "bind", "listen"][..]),
-        (&["tcp://*"], &[], &[], &["connect", "bind", "listen"]),
-        (&["tcp://*:443"], &["192.0.2.1"], &[], &["connect", "bind", "listen"]),
-        (&["tcp://*:443"], &[], &[(80, 80)], &["connect", "sendto", "sendmsg", "sendmmsg", "bind", "listen"]),
-        (&["udp://192.0.2.1"], &[], &[], &["connect", "sendto", "sendmsg", "sendmmsg", "bind", "listen"]),
+        (&["tcp://192.0.2.1:443"][..], &[][..], &[][..], &["connect", "bind", "getsockname", "listen"][..]),
+        (&["tcp://*"], &[], &[], &["connect", "bind", "getsockname", "listen"]),
+        (&["tcp://*:443"], &["192.0.2.1"], &[], &["connect", "bind", "getsockname", "listen"]),
+        (
+            &["tcp://*:443"],
+            &[],
+            &[(80, 80)],
+            &["connect", "sendto", "sendmsg", "sendmmsg", "bind", "getsockname", "listen"],
+        ),
+        (
+            &["udp://192.0.2.1"],
+            &[],
+            &[],
+            &["connect", "sendto", "sendmsg", "sendmmsg", "bind", "getsockname", "listen"],
+        ),
         (&["host"], &["192.0.2.1"], &[], &["connect", "sendto", "sendmsg", "sendmmsg"]),
-        (&["host"], &[], &[(80, 80)], &["bind", "listen"]),
+        (&["host"], &[], &[(80, 80)], &["bind", "getsockname", "listen"]),
         (&["host"], &[], &[], &[]),
         (&["none"], &["192.0.2.1"], &[], &[]),
     ] {
@@ -224,7 +234,7 @@ fn the_kernel_alone_is_refused_where_it_does_not_suffice() {
     let mut profile = profile(&["tcp://192.0.2.1:443"], &[], &[]);
     profile.isolation.engine = Some(Engine::Native);
     let refusal = lowered(&profile, &KernelCaps::full()).expect_err("refused");
-    assert!(refusal.message.contains("connect, bind, listen must be asked about"), "{}", refusal.message);
+    assert!(refusal.message.contains("connect, bind, listen, getsockname must be asked about"), "{}", refusal.message);
 }
 
 #[test]
