@@ -99,8 +99,7 @@ fn once(programs: &Programs, call: &str, flips: usize, rule: bool) -> anyhow::Re
     let allowed = if rule { ours.as_path() } else { dir.path() };
     profile.0.filesystem.write.push(PathRule::new(allowed));
     // Absent where files can be left behind, unless a profile says that it wants it.
-    let rule_of_openat2 =
-        SyscallRule { names: vec!["openat2".into()], conditions: Vec::new(), action: RuleAction::Allow };
+    let asked_for = SyscallRule { names: vec!["openat2".into()], conditions: Vec::new(), action: RuleAction::Allow };
     profile.0.syscalls.rules.push(asked_for);
     profile.0.filesystem.exec.push(PathRule::new(allowed));
     if rule {
