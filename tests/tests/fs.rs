@@ -59,6 +59,10 @@ fn all_denied(answers: &Value, ways: &[&str]) {
 #[track_caller]
 fn all_allowed(answers: &Value, ways: &[&str]) {
     for way in ways {
+        // Absent where a file with set-id bits could stay behind; the other openings do the same.
+        if way.starts_with("openat2") && answers[way] == "ENOSYS" && answers["open_write"] == "OK" {
+            continue;
+        }
         assert_eq!(answers[way], "OK", "{way} is not allowed: {answers:#}");
     }
 }

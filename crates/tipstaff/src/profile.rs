@@ -16,7 +16,10 @@ pub struct Profile(pub profile::Profile);
 impl Profile {
     /// A preset, a name in the user's profile directory, or a file (with a `/`, or ending in `.toml`).
     pub fn preset(name: impl AsRef<OsStr>) -> Result<Self, Error> {
-        Ok(Self(Loader::from_env().load(name)?))
+        let (mut profile, files) = Loader::from_env().load_with_files(name)?;
+        // The rules of the next run are not this one's to write.
+        profile.filesystem.protect.extend(files);
+        Ok(Self(profile))
     }
 
     /// CPU time of the whole box in milliseconds.

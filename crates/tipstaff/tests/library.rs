@@ -221,3 +221,15 @@ fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("statm");
     statm.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("pages") * 4096
 }
+
+#[test]
+fn the_files_of_a_profile_are_not_its_programs_to_write() {
+    let dir = std::fs::canonicalize(env!("CARGO_TARGET_TMPDIR")).expect("a directory").join("own-rules");
+    std::fs::create_dir_all(&dir).expect("a directory");
+    let [base, own] = ["base.toml", "own.toml"].map(|name| dir.join(name));
+    std::fs::write(&base, "extends = \"judge\"\n[filesystem]\ncwd = \"write\"\n").expect("a profile");
+    std::fs::write(&own, "extends = \"base.toml\"\n").expect("a profile");
+    let profile = Profile::preset(&own).expect("a profile");
+    assert!([&base, &own].into_iter().all(|file| profile.0.filesystem.protect.contains(file)), "{profile:?}");
+    assert!(Profile::preset("judge").expect("a preset").0.filesystem.protect.is_empty());
+}

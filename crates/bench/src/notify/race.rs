@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::ensure;
 use tipstaff::handler::Trap;
-use tipstaff::policy::profile::PathRule;
+use tipstaff::policy::profile::{PathRule, RuleAction, SyscallRule};
 use tipstaff::policy::value::Setting;
 use tipstaff::{Action, Arch, Handler, SyscallSet};
 
@@ -98,6 +98,9 @@ fn once(programs: &Programs, call: &str, flips: usize, rule: bool) -> anyhow::Re
     // Without the rule both are in one mount: between two a rename is EXDEV.
     let allowed = if rule { ours.as_path() } else { dir.path() };
     profile.0.filesystem.write.push(PathRule::new(allowed));
+    // Absent where files can be left behind, unless a profile says that it wants it.
+    let asked_for = SyscallRule { names: vec!["openat2".into()], conditions: Vec::new(), action: RuleAction::Allow };
+    profile.0.syscalls.rules.push(asked_for);
     profile.0.filesystem.exec.push(PathRule::new(allowed));
     if rule {
         profile.0.filesystem.deny.push(PathRule::new(&theirs));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tipstaff::handler::Trap;
-use tipstaff::policy::profile::PathRule;
+use tipstaff::policy::profile::{PathRule, RuleAction, SyscallRule};
 use tipstaff::policy::value::Setting;
 use tipstaff::{Action, Arch, Handler, SyscallSet};
 use tipstaff_testkit::{Machine, Scratch, User, Without, also_elsewhere, guest};
@@ -81,6 +81,9 @@ fn wrong(call: &'static str, from: Option<&str>, rule: bool) -> u64 {
     // Without the rule both are in one mount: between two a rename is EXDEV.
     let allowed = if rule { &good } else { scratch.path() };
     profile.0.filesystem.write.push(PathRule::new(allowed));
+    // Absent where files can be left behind, unless a profile says that it wants it.
+    let asked_for = SyscallRule { names: vec!["openat2".into()], conditions: Vec::new(), action: RuleAction::Allow };
+    profile.0.syscalls.rules.push(asked_for);
     profile.0.filesystem.exec.push(PathRule::new(allowed));
     if rule {
         profile.0.filesystem.deny.push(PathRule::new(&bad));
