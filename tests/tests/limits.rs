@@ -1,6 +1,6 @@
 //! Limits and figures in detail: what the matrix does not ask.
 use serde_json::Value;
-use tipstaff_testkit::{User, run, skip};
+use tipstaff_testkit::{Machine, User, Without, run, skip};
 
 use crate::both;
 
@@ -136,6 +136,17 @@ both!(tasks_are_counted_with_threads_and_the_first, |user| {
     ran.check(ran.hit("processes"), "the refused fork stands in limits_hit");
     let ran = run(["threadbomb"]).profile("judge").processes(10).as_user(user).go();
     ran.expect_verdict("process_limit").expect_exit(123).expect_stdout("10 EAGAIN\n");
+});
+
+both!(a_program_of_one_task_does_not_meet_a_limit_of_one, |user| {
+    for machine in [Machine::Full, Without::Cgroup.into()] {
+        if machine.unavailable(user).is_some() {
+            continue;
+        }
+        let ran = run(["/bin/sh", "-c", "exit 1"]).profile("judge").processes(1).on(machine).as_user(user).go();
+        ran.expect_verdict("nonzero_exit").expect_exit(1);
+        ran.check(!ran.hit("processes"), "nothing was refused");
+    }
 });
 
 both!(two_boxes_of_one_user_do_not_share_a_process_limit, |user| {

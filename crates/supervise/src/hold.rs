@@ -101,9 +101,9 @@ impl Hold {
         match self {
             Self::Group { limit, refused } => {
                 let Some(group) = group else { return 0 };
-                let now = group.pids().1.unwrap_or(refused);
                 let _ = group.set_pids_max(limit);
-                now.saturating_sub(refused)
+                // Afterwards: what is refused in between is the hold's as well.
+                group.pids().1.unwrap_or(refused).saturating_sub(refused)
             }
             Self::Rlimits(before) => {
                 let most = before.values().next().copied();

@@ -21,6 +21,8 @@ pub(super) struct Custody {
     hold: Option<Hold>,
     /// Forks that a hold has refused, which is no limit of the profile.
     refused: u64,
+    /// There was one.
+    held: bool,
     /// Somebody wants it to stand.
     paused: bool,
     /// Why the last pause was given up.
@@ -32,6 +34,11 @@ pub(super) struct Custody {
 }
 
 impl Custody {
+    /// Whether tasks have ever been held.
+    pub fn was_held(&self) -> bool {
+        self.held
+    }
+
     pub fn new(plan: &Plan, cpus: u64, started: u64) -> Self {
         let stops = plan.limits.cpu_percent.filter(|(_, by)| *by == ThrottleBy::Stops);
         Self {
@@ -178,7 +185,7 @@ impl Session {
             Some(restrict) => restrict.holding(true, begin).inspect_err(|_| restrict.holding(false, || ())),
             None => begin(),
         }?;
-        self.custody.hold = Some(hold);
+        (self.custody.hold, self.custody.held) = (Some(hold), true);
         Ok(note)
     }
 

@@ -119,11 +119,10 @@ impl Session {
         self.note_memory_on_disk();
         let at = self.keeper.ended_ns().unwrap_or_else(clock::monotonic_ns).saturating_sub(self.keeper.started_ns());
         if let Some((limit, by)) = self.limits.processes
-            && by != ProcessesBy::Cgroup
+            && self.tells_a_refusal(limit, by)
             && self.keeper.tasks_ever() == Some(limit)
         {
-            // RLIMIT_NPROC tells nobody when it refuses. A box that had exactly as many tasks as it may, in all its
-            // life, has stood at the limit, however short that was.
+            // A box that had exactly as many tasks as it may, in all its life, has stood at the limit, however short that was.
             self.event(Event::new(Limit::Processes, limit, Some(limit), at));
             self.collected.tasks_peak = self.collected.tasks_peak.max(limit);
         }

@@ -204,10 +204,17 @@ impl Session {
         }
     }
 
+    /// Whether a box that has as many tasks as it may is taken for one that was refused more: RLIMIT_NPROC tells nobody when it refuses. Every program
+    /// stands at a limit of one, and in a box that was held tasks did not begin for another reason.
+    pub(super) fn tells_a_refusal(&self, limit: u64, by: ProcessesBy) -> bool {
+        let silent = matches!(by, ProcessesBy::RlimitInNamespace | ProcessesBy::RlimitOfUser);
+        silent && limit > 1 && !self.custody.was_held()
+    }
+
     fn note_tasks(&mut self, tasks: u64) {
         self.collected.tasks_peak = self.collected.tasks_peak.max(tasks);
         if let Some((limit, by)) = self.limits.processes
-            && by != ProcessesBy::Cgroup
+            && self.tells_a_refusal(limit, by)
             && tasks >= limit
         {
             let at = self.elapsed();
