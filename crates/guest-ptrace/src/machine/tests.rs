@@ -190,6 +190,26 @@ fn ends_are_told_to_the_tracer_but_not_of_its_own_children() {
 }
 
 #[test]
+fn a_zombie_stays_until_its_tracer_has_been_told() {
+    let mut m = machine(false, 0);
+    assert!(!m.keeps(TID, &|_| false), "the tracer's own child is the kernel's to tell of");
+    assert!(m.keeps(TID, &|process| process == TRACER), "but for a parent whose children leave no zombies");
+    m.attach(21, Tracee { process: TID, ..tracee(false, 0) });
+    m.attach(22, Tracee { process: TID, ..tracee(false, 0) });
+    assert!(m.keeps(21, &|_| false), "a thread");
+    for thread in [21, 22] {
+        assert!(m.ended(thread, 0x300, [0; 18], &|_| false).is_some());
+    }
+    let one = Select { who: Who::Thread(21), ..any() };
+    assert!(m.report(&one, true, &nobody).is_some(), "WNOWAIT");
+    assert!(m.graves().is_empty());
+    assert!(m.report(&one, false, &nobody).is_some());
+    assert_eq!(m.graves(), [21]);
+    m.gone(TRACER);
+    assert_eq!(m.graves(), [22], "nobody is left to be told");
+}
+
+#[test]
 fn a_tracer_that_ends_lets_go_or_kills() {
     let mut m = machine(false, 0);
     m.attach(21, tracee(true, EXITKILL));
