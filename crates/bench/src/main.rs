@@ -11,6 +11,7 @@
 //! tipstaff-bench trace           the table of tracing
 //! tipstaff-bench record [WORD]   the table of recording, or its programs with that word
 //! tipstaff-bench quality [NAME…]  how good the profiles of real programs are
+//! tipstaff-bench record quality  both
 //! tipstaff-bench notify        the table of notifications
 //! tipstaff-bench notify storm [N=1000000]      N calls of 64 processes, and another box beside them
 //! tipstaff-bench notify eintr [N=20000]        what N calls of each kind are told under a timer signal
@@ -79,6 +80,11 @@ fn run() -> anyhow::Result<bool> {
         ["ptrace"] => guest_ptrace::table().map(|()| true),
         ["trace"] => trace::table().map(|()| true),
         ["record"] => record::table(None).map(|()| true),
+        ["record", "quality"] => {
+            record::table(None)?;
+            println!();
+            quality::table(&[])
+        }
         ["record", only] => record::table(Some(only)).map(|()| true),
         ["quality", ref names @ ..] => quality::table(names),
         ["notify"] => notify::run("table", None),
@@ -93,7 +99,7 @@ fn run() -> anyhow::Result<bool> {
         [network::HELPER, call, port] => network::helper(call, port).map(|()| true),
         [filter::HELPER, which] => filter::helper(which).map(|()| true),
         _ => bail!(
-            "usage: tipstaff-bench [table | phases | loop floor|light|floor-full|floor-whole|full [N] | leak [N] | kill [N] | network | ptrace | trace | quality [NAME...] | record [WORD] | drill exec|pipelines|kill|threads [N] | \
+            "usage: tipstaff-bench [table | phases | loop floor|light|floor-full|floor-whole|full [N] | leak [N] | kill [N] | network | ptrace | trace | quality [NAME...] | record [WORD | quality] | drill exec|pipelines|kill|threads [N] | \
              notify [storm|eintr|pipelines|race|kill|leak [N]]]"
         ),
     }
