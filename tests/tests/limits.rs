@@ -97,7 +97,12 @@ both!(shared_memory_files_are_bounded, |user| {
             let (mib, errno) =
                 ran.out().trim().split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("two words");
             ran.check(["ENOSPC", "EDQUOT"].contains(&errno.as_str()), "refused for want of space");
-            ran.check(mib.parse::<u64>().is_ok_and(|mib| mib <= 48), "the space is larger than the memory limit");
+            // Where memory is sampled the space is a little more than the limit, so that it is the samples that decide, and none may come in time
+            // (docs/limits.md): what is there is the size of the file system.
+            ran.check(
+                mib.parse::<u64>().is_ok_and(|mib| mib <= 48 + 48 / 16 + 4),
+                "the space is much larger than the memory limit",
+            );
         }
         let small = run(["filehog", dir, "4"]).profile("judge").memory("48MiB").as_user(user).go();
         small.expect_ok();
