@@ -115,11 +115,9 @@ pub(crate) fn ops(
 
 const NULL: &str = "/dev/null";
 
-/// Whether a descriptor of ours is /dev/null, by the number of the device.
-fn is_null(fd: i32) -> bool {
-    let null = std::fs::metadata(NULL).ok().filter(|meta| meta.file_type().is_char_device());
-    let there = std::fs::metadata(format!("/proc/self/fd/{fd}")).ok();
-    null.zip(there).is_some_and(|(null, there)| null.rdev() == there.rdev() && there.file_type().is_char_device())
+/// The number of the character device at a path; None: it is none.
+fn device(path: &str) -> Option<u64> {
+    std::fs::metadata(path).ok().filter(|meta| meta.file_type().is_char_device()).map(|meta| meta.rdev())
 }
 
 /// Sources stand above every target, so no dup3 can overwrite one; gaps between targets are closed, and all above
@@ -129,7 +127,10 @@ fn descriptors(ops: &mut Vec<GuestOp>, plan: &Plan, numbers: &Numbers) {
     ops.extend(wiring.iter().map(|(source, target)| GuestOp::DupTo(*source, *target)));
     // The host's null device would be root's to change by its descriptor (fchmod(2)), for the whole machine: the box's is mounted read-only.
     let own = |op: &ViewOp| matches!(op, ViewOp::Bind { target, devices: true, .. } if target == Path::new(NULL));
-    if plan.view.ops.iter().any(own) {
+    if plan.view.ops.iter().any(own)
+        && let Some(null) = device(NULL)
+    {
+        let is_null = |source: i32| device(&format!("/proc/self/fd/{source}")) == Some(null);
         ops.extend(wiring.iter().filter(|(source, _)| is_null(*source)).map(|(_, target)| GuestOp::Null(*target)));
     }
     let mut targets: Vec<i32> = wiring.iter().map(|(_, target)| *target).collect();

@@ -296,6 +296,17 @@ impl Network {
         denied(format!("network rules by address: no {what}"), None)
     }
 
+    /// getsockname(2). Nothing is decided by it: where we have no other name, the kernel's answer will do.
+    fn name_of(&self, trap: &Trap<'_>) -> Action {
+        if self.names.is_empty() {
+            return Action::Pass;
+        }
+        match socket(trap, &self.budget) {
+            Ok(socket) if socket.domain == AF_UNIX => self.names.tell(trap, &socket.fd),
+            _ => Action::Pass,
+        }
+    }
+
     fn take(&self, socket: Socket, act: Act) -> Action {
         let Some(deputy) = &self.deputy else { return Action::Errno(EPERM) };
         let (door, asked) = (deputy.door(), Arc::<AtomicBool>::default());
@@ -340,14 +351,13 @@ impl Handler for Network {
         if !matches!(trap.arch(), Arch::X86_64 | Arch::Aarch64) {
             return Action::Errno(EPERM);
         }
+        if trap.name() == Some("getsockname") {
+            return self.name_of(trap);
+        }
         if self.deputy.is_none() {
             self.deputy = Deputy::start(Arc::clone(&self.plan), self.landlock_abi, self.tighten.clone()).ok();
         }
-        let asks = trap.name() == Some("getsockname");
         let socket = match socket(trap, &self.budget) {
-            Ok(socket) if asks && socket.domain == AF_UNIX => return self.names.tell(trap, &socket.fd),
-            // Nothing is decided by it: whatever it is about, the kernel's answer will do.
-            _ if asks => return Action::Pass,
             Ok(socket) => socket,
             Err(action) => return action,
         };

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::fstat;
@@ -32,9 +33,13 @@ struct Named {
 pub(super) struct Names(VecDeque<Named>);
 
 impl Names {
+    /// The kernel's own answers are all right.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// A socket is about to be bound to `path`, by its last component `name`.
     pub fn given(&mut self, socket: &OwnedFd, path: &Path, name: &[u8]) {
-        use std::os::unix::ffi::OsStrExt;
         let path = path.as_os_str().as_bytes();
         let Some(inode) = fstat(socket).ok().filter(|_| path != name).map(|stat| stat.st_ino) else { return };
         self.0.retain(|known| known.inode != inode);
