@@ -358,11 +358,18 @@ fn split(pair: &OsString) -> Result<(OsString, OsString), String> {
 /// Parses the command line; Err is the exit status of what has been said already.
 pub fn parse() -> Result<Command, u8> {
     let parsed = if std::env::args_os().nth(1).is_some_and(|word| word == "run") {
-        RunCli::try_parse().map(|RunCli { command: RunOnly::Run(run) }| Command::Run(run))
+        parse_as().map(|RunCli { command: RunOnly::Run(run) }| Command::Run(run))
     } else {
-        Cli::try_parse().map(|cli| cli.command)
+        parse_as().map(|cli: Cli| cli.command)
     };
     parsed.map_err(|e| usage::refuse(&e))
+}
+
+/// [`Parser::try_parse`], without taking the parser apart again afterwards: that takes a third of the time it took to build.
+fn parse_as<P: Parser>() -> Result<P, clap::Error> {
+    let parser = Box::leak(Box::new(P::command()));
+    let mut matches = parser.try_get_matches_from_mut(std::env::args_os())?;
+    P::from_arg_matches_mut(&mut matches).map_err(|e| e.format(parser))
 }
 
 impl Command {

@@ -1,7 +1,6 @@
 //! The tipstaff command: parses, calls the library, prints.
-#![forbid(unsafe_code)]
-
-use std::process::ExitCode;
+#![deny(unsafe_code)]
+#![cfg_attr(all(target_env = "gnu", not(test)), no_main)]
 
 mod args;
 mod boxes;
@@ -17,12 +16,28 @@ mod trace;
 mod usage;
 mod verify;
 
-fn main() -> ExitCode {
+/// What the C library's start code calls: Rust's own `main` would look for bounds of its stack first, see [`tipstaff_sys::start`]. The GNU C library hands the
+/// arguments to [`std::env::args_os`] by itself.
+#[cfg(all(target_env = "gnu", not(test)))]
+#[allow(unsafe_code)] // The name, which nothing else has here.
+#[unsafe(no_mangle)]
+extern "C" fn main() -> i32 {
+    tipstaff_sys::start::prepare();
+    std::process::exit(i32::from(status()))
+}
+
+#[cfg(not(all(target_env = "gnu", not(test))))]
+fn main() -> std::process::ExitCode {
+    status().into()
+}
+
+/// Does what the command line says; the exit status.
+fn status() -> u8 {
     say::one_line_panics();
     let called = std::panic::catch_unwind(|| match args::parse() {
         Ok(command) => command.call(),
         Err(status) => status,
     });
     // Unwinding has dropped, and by that killed, whatever was running.
-    ExitCode::from(called.unwrap_or(say::FAILED))
+    called.unwrap_or(say::FAILED)
 }

@@ -56,14 +56,14 @@ impl Destination {
     }
 
     fn write(self, report: &Report) -> Result<(), String> {
-        let line = format!("{}\n", report.to_json());
+        let line = || format!("{}\n", report.to_json());
         match self {
             Self::Nowhere => Ok(()),
             Self::Stdout => {
-                std::io::stdout().write_all(line.as_bytes()).map_err(|e| format!("--report -: {}", say::words(&e)))
+                std::io::stdout().write_all(line().as_bytes()).map_err(|e| format!("--report -: {}", say::words(&e)))
             }
             Self::File(file, path) => {
-                put(file, &path, &line).map_err(|e| format!("--report {path:?}: {}", say::words(&e)))
+                put(file, &path, &line()).map_err(|e| format!("--report {path:?}: {}", say::words(&e)))
             }
         }
     }

@@ -37,6 +37,7 @@ pub mod seccomp;
 pub mod shared;
 pub mod signal;
 pub mod socket;
+pub mod start;
 pub mod traced;
 pub mod unshare;
 pub mod wait;
