@@ -86,6 +86,13 @@ impl Host for RealHost {
     fn list(&self, path: &Path) -> Vec<OsString> {
         let entries = std::fs::read_dir(path).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
         let entries = entries.or_else(|e| self.absent(path, e).ok_or(())).unwrap_or_default();
+        let mut known = self.known.borrow_mut();
+        // What getdents64(2) says of files need not be asked again, one by one. Directories can be placeholders, and links say where they lead.
+        for entry in &entries {
+            if entry.file_type().is_ok_and(|kind| !kind.is_dir() && !kind.is_symlink()) {
+                known.entry(entry.path().into_os_string()).or_insert(Some(Kind::File));
+            }
+        }
         let mut names: Vec<OsString> = entries.into_iter().map(|e| e.file_name()).collect();
         names.sort();
         names

@@ -79,7 +79,7 @@ pub fn quick() -> KernelCaps {
         pidfd: pidfd::open(ids::pid()).is_ok(),
         setpcap: has(capability::SETPCAP),
         setuid: has(capability::SETUID) && has(capability::SETGID),
-        setgroups: !std::fs::read("/proc/self/setgroups").is_ok_and(|text| text.starts_with(b"deny")),
+        setgroups: true,
         cgroup: CgroupCaps::NONE,
         cpus: affinity::cpus(),
     }
@@ -88,6 +88,7 @@ pub fn quick() -> KernelCaps {
 /// Like [`quick`], with every assumption tried out.
 pub fn full() -> KernelCaps {
     let mut caps = quick();
+    caps.setgroups = !std::fs::read("/proc/self/setgroups").is_ok_and(|text| text.starts_with(b"deny"));
     let base = if caps.namespaces { 0 } else { ns::USER };
     let map = |caps: &KernelCaps| {
         if base == 0 { Vec::new() } else { user_map((caps.uid, caps.gid), (caps.uid, caps.gid)) }
