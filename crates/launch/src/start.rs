@@ -314,7 +314,7 @@ fn failure(e: StartError) -> Failure {
     let StartError { stage, errno, step, words } = e;
     let failure = Failure::new(step, errno, &words);
     match (stage, step) {
-        (Stage::Setup(_) | Stage::Clone, _) | (_, "seccomp" | "setgroups") => Failure { assumption: true, ..failure },
+        (Stage::Setup(_) | Stage::Clone, _) | (_, "seccomp" | "ids") => Failure { assumption: true, ..failure },
         (Stage::Guest(_), "ptrace") => {
             let message = format!(
                 "cannot trace the program: {errno} (PTRACE_SEIZE); allow ptrace(2) here, or use `--engine native`"
