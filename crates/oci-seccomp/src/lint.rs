@@ -160,6 +160,9 @@ fn socketcall(filter: &Filter, found: &mut Vec<Finding>) -> Result<(), Error> {
     Ok(())
 }
 
+/// An entry that names a call: its place, its action, and for which arguments.
+type Earlier = (usize, Action, Rc<Region>);
+
 /// Entries that decide nothing.
 fn entries(document: &Document, env: &Env<'_>, found: &mut Vec<Finding>) -> Result<(), Error> {
     if document.is_off(env) {
@@ -168,7 +171,7 @@ fn entries(document: &Document, env: &Env<'_>, found: &mut Vec<Finding>) -> Resu
     let form = env.form.unwrap_or_else(|| document.form());
     let (_, default) = import::default_action(document)?;
     // Those that count here, by name, as far as they go.
-    let mut earlier: BTreeMap<&str, (Vec<(usize, Action, Rc<Region>)>, Region)> = BTreeMap::new();
+    let mut earlier: BTreeMap<&str, (Vec<Earlier>, Region)> = BTreeMap::new();
     let mut steps = Steps::new();
     let all: Vec<_> = document.syscalls.iter().flatten().enumerate().collect();
     // An entry without arguments hides those with, wherever it stands.
@@ -197,9 +200,8 @@ fn entries(document: &Document, env: &Env<'_>, found: &mut Vec<Finding>) -> Resu
             let (before, others) = earlier.entry(name).or_default();
             let hidden = region.within(others, &mut steps).map_err(wrong)?;
             if hidden && !before.is_empty() {
-                let says = |(_, theirs, other): &&(usize, Action, Rc<Region>)| {
-                    *theirs == action && region.within(other, &mut steps) == Ok(true)
-                };
+                let says =
+                    |(_, theirs, other): &&Earlier| *theirs == action && region.within(other, &mut steps) == Ok(true);
                 let (first, how) = match before.iter().find(says) {
                     Some((first, ..)) => (*first, "says it already"),
                     None => (before[0].0, "decides first"),
