@@ -43,10 +43,15 @@ pub fn drill(times: usize, size: Size, sheet: &mut Sheet) -> anyhow::Result<()> 
                 std::thread::sleep(Duration::from_millis(2));
             }
             slowest = slowest.max(ended.elapsed());
-            let hit = report.split_once("\"limits_hit\":[{").map(|(_, hit)| number(hit, "at_ns")).transpose()?;
-            let late = hit.map_or(Duration::MAX, |at| {
-                Duration::from_nanos((number(&report, "wall_ns").unwrap_or(0.0) - at).max(0.0) as u64)
-            });
+            // Of what was hit on the way the last is what ended it.
+            let hits =
+                report.split_once("\"limits_hit\":[").and_then(|(_, rest)| Some(rest.split_once(']')?.0)).unwrap_or("");
+            let hit = hits
+                .split('{')
+                .filter_map(|hit| number(hit, "at_ns").ok())
+                .fold(None, |last: Option<f64>, at| Some(last.map_or(at, |last| last.max(at))));
+            let wall = number(&report, "wall_ns")?;
+            let late = hit.map_or(Duration::MAX, |at| Duration::from_nanos((wall - at).max(0.0) as u64));
             let peak = number(&report, "memory_peak_bytes")? / f64::from(1 << 20) / mib;
             if !verdicts.iter().any(|verdict| report.contains(&format!("\"verdict\":\"{verdict}\""))) || hit.is_none() {
                 println!("{words}: {report}");

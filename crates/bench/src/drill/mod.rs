@@ -55,7 +55,7 @@ const DRILLS: [Drill; 10] = [
         trace::drill::pipelines(size.of(100, 100_000), sheet)?;
         suite::tests(
             "runtimes that preempt by signals, calls that are interrupted",
-            "test(/^(runtimes|signals)::/)",
+            "(binary(attacks) and test(/^notifications::N7::/)) or test(/^(runtimes|signals)::/)",
             size,
             &[],
             sheet,

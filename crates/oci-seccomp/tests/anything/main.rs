@@ -181,7 +181,7 @@ fn entries(entry: &str, times: usize) -> String {
 /// An entry that limits the first arguments of clone to ranges of which each is some 30 cubes.
 fn ranges(arguments: usize) -> String {
     let range = |index: usize| {
-        let op = if index % 2 == 0 { "GT" } else { "LE" };
+        let op = if index.is_multiple_of(2) { "GT" } else { "LE" };
         format!("{{\"index\":{index},\"value\":1311768467463790321,\"op\":\"SCMP_CMP_{op}\"}}")
     };
     let args: Vec<String> = (0..arguments).map(range).collect();
