@@ -147,7 +147,7 @@ fn unknown(name: &str, found: &[Found]) {
 fn tell(found: &Found, answer: Result<Reply, Ask>) -> u8 {
     match answer {
         Ok(Reply::Done { note }) => {
-            note.iter().for_each(|note| say::note(note));
+            note.iter().for_each(say::note);
             0
         }
         Ok(Reply::Refused { why }) => {

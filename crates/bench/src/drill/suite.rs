@@ -15,7 +15,17 @@ pub fn tests(what: &str, filter: &str, size: Size, env: &[(&str, String)], sheet
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(["nextest", "run", "--package", "tipstaff-tests", "-E", filter]);
-    command.args(["--success-output", "final", "--show-progress", "none", "--color", "never", "--no-fail-fast"]);
+    command.args([
+        "--success-output",
+        "final",
+        "--failure-output",
+        "final",
+        "--show-progress",
+        "none",
+        "--color",
+        "never",
+        "--no-fail-fast",
+    ]);
     command.current_dir(&root).stdin(Stdio::null()).envs(env.iter().map(|(name, value)| (*name, value)));
     // A full drill may take hours, and says itself what hangs.
     if size == Size::Full {
