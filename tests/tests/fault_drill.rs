@@ -95,6 +95,7 @@ fn drill(drill: &Drill, (errno, name): (i32, &str), user: User) {
         await_no_survivor(&mark, &[], Duration::from_secs(1));
         n += step;
     }
+    println!("figure errors injected {injected}");
     assert!(injected > 10, "positive control: only {injected} calls failed");
     assert!(
         failures.is_empty(),

@@ -68,6 +68,7 @@ both!(no_survivor_at_any_moment, |user| {
         started.finish();
     }
     assert!(reached > points / 4, "only {reached} of {points} points hit a living box");
+    println!("figure supervisors killed {points}");
     // Control groups too: each was known to its keeper before it was made.
     let left = before.await_nothing_new(Duration::from_secs(10));
     assert!(left.is_empty(), "left on the machine: {left:#?}");

@@ -240,3 +240,12 @@ both!(a_fork_bomb_leaves_the_machine_usable, |user| {
     let left = tipstaff_testkit::await_no_survivor(&mark, &[], std::time::Duration::from_secs(1));
     ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
 });
+
+both!(a_limit_that_nothing_reaches_is_none, |user| {
+    let options = ["--memory", "--output", "--file-size", "--stack", "--disk", "--processes", "--open-files"];
+    for most in [u64::MAX, 17_361_641_481_134_453_941, i64::MAX as u64 + 1, i64::MAX as u64, 1 << 62] {
+        for option in options {
+            run(["exit", "0"]).profile("judge").option(option, most.to_string()).as_user(user).go().expect_ok();
+        }
+    }
+});

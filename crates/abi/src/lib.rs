@@ -14,11 +14,13 @@ pub mod enumerable;
 pub mod errno;
 pub mod family;
 mod nearest;
+mod one_line;
 mod set;
 pub mod signal;
 mod sysno;
 
 pub use arch::{Arch, X32_BIT};
 pub use nearest::nearest;
+pub use one_line::one_line;
 pub use set::SyscallSet;
 pub use sysno::Sysno;

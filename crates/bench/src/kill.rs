@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::drill::Sheet;
 use crate::system;
 
 /// Sessions of their own, orphans, and a shell that waits for none of them.
@@ -45,9 +46,8 @@ pub fn marked(mark: &str) -> Vec<String> {
     found
 }
 
-/// Kills `n` supervisors; true when none left anything.
-pub fn drill(n: usize) -> anyhow::Result<bool> {
-    println!("{}", system::line());
+/// Kills `n` supervisors: none may leave anything.
+pub fn drill(n: usize, sheet: &mut Sheet) -> anyhow::Result<()> {
     let tipstaff = system::tipstaff()?;
     let seed = std::time::UNIX_EPOCH.elapsed()?.as_nanos() as u64 | 1;
     println!("seed {seed}");
@@ -102,9 +102,9 @@ pub fn drill(n: usize) -> anyhow::Result<bool> {
         }
     }
     println!("{n} supervisors killed within {range} µs of their start, {reached} with a box alive");
-    println!(
-        "after {WITHIN:?}: {survived} left processes, {groups} control groups were left; the slowest end took {slowest:.1?}"
-    );
     anyhow::ensure!(n < 20 || reached > n / 4, "too few points hit a living box");
-    Ok(survived == 0 && groups == 0)
+    sheet.none(format!("boxes with survivors, {n} supervisors killed"), survived);
+    sheet.none("control groups left", groups);
+    sheet.within("slowest end", slowest, WITHIN);
+    Ok(())
 }

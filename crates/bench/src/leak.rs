@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tipstaff::Command;
 
+use crate::drill::Sheet;
 use crate::guests::Guests;
 use crate::{library, system};
 
@@ -53,8 +54,8 @@ pub fn rss() -> u64 {
     system::status(std::process::id(), "VmRSS").unwrap_or(0)
 }
 
-/// Prints what has changed since; true when nothing is left.
-pub fn nothing_left(before: &Picture, rss_before: u64) -> bool {
+/// What is new since, kind by kind.
+pub fn changed(before: &Picture, sheet: &mut Sheet) {
     // What the kernel takes down behind our back may need a moment.
     let deadline = Instant::now() + Duration::from_secs(2);
     let mut after = Picture::now();
@@ -62,23 +63,24 @@ pub fn nothing_left(before: &Picture, rss_before: u64) -> bool {
         std::thread::sleep(Duration::from_millis(50));
         after = Picture::now();
     }
-    let mut same = true;
     for ((what, before), (_, after)) in before.0.iter().zip(&after.0) {
         let new: Vec<&String> = after.difference(before).collect();
-        same &= new.is_empty();
-        let verdict = if new.is_empty() { "nothing new".to_owned() } else { format!("LEFT: {new:?}") };
-        println!("{what:24} {:6} before, {:6} after: {verdict}", before.len(), after.len());
+        if !new.is_empty() {
+            println!("{what}: left {new:?}");
+        }
+        sheet.none(format!("{what}, new"), new.len());
     }
-    let grown = rss().saturating_sub(rss_before);
-    same &= grown <= GROWTH_KIB;
-    let verdict = if grown <= GROWTH_KIB { "within 1 MiB" } else { "TOO MUCH" };
-    println!("{:24} {rss_before:6} KiB before, {:6} KiB after: {verdict}", "resident memory", rss_before + grown);
-    same
 }
 
-/// Runs `n` boxes; true when all is as before.
-pub fn drill(n: usize) -> anyhow::Result<bool> {
-    println!("{}", system::line());
+/// The same, and memory.
+pub fn nothing_left(before: &Picture, rss_before: u64, sheet: &mut Sheet) {
+    changed(before, sheet);
+    let grown = rss().saturating_sub(rss_before);
+    sheet.at_most("resident memory grew by", grown as f64, GROWTH_KIB as f64, "KiB");
+}
+
+/// Runs `n` boxes: all is as before.
+pub fn drill(n: usize, sheet: &mut Sheet) -> anyhow::Result<()> {
     let guests = Guests::build()?;
     let mut noop = Command::new(&guests.noop);
     noop.profile(library::full()?);
@@ -94,5 +96,6 @@ pub fn drill(n: usize) -> anyhow::Result<bool> {
     }
     let each = begun.elapsed().as_secs_f64() * 1e6 / n.max(1) as f64;
     println!("{n} runs, all namespaces and control groups, one in four leaves what it can; {each:.0} µs each");
-    Ok(nothing_left(&before, rss_before))
+    nothing_left(&before, rss_before, sheet);
+    Ok(())
 }

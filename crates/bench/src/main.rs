@@ -19,10 +19,11 @@
 //! tipstaff-bench notify race [N=1000000]       paths that change N times while they are decided about
 //! tipstaff-bench notify kill [N=1000]          SIGKILL of a supervisor with handlers at N random points leaves nothing
 //! tipstaff-bench notify leak [N=10000]         N boxes with handlers in sequence, N/10 eight at a time, leave nothing
-//! tipstaff-bench drill exec [N=20000]        execs from threads, amid signals, none stuck
-//! tipstaff-bench drill pipelines [N=100000]  pipelines under dash, none hangs
-//! tipstaff-bench drill kill [N=500]          SIGKILL of the tracer at N random points leaves no tracee, and harms no other
-//! tipstaff-bench drill threads [N=1000000]   64 threads with N calls each, none lost
+//! tipstaff-bench trace exec [N=20000]        execs from threads, amid signals, none stuck
+//! tipstaff-bench trace pipelines [N=100000]  pipelines under dash, none hangs
+//! tipstaff-bench trace kill [N=500]          SIGKILL of the tracer at N random points leaves no tracee, and harms no other
+//! tipstaff-bench trace threads [N=1000000]   64 threads with N calls each, none lost
+//! tipstaff-bench drill [NAME…] [--short | --full]   the ten drills: kill leak storm eintr race bombs calls faults exec truth; exit status 1 where a figure is not reached
 //! ```
 //!
 //! Floor and ours take turns, round by round; a figure is the median of the rounds' medians. `TIPSTAFF_BENCH_ROUNDS` and
@@ -30,6 +31,7 @@
 
 mod bare;
 mod command;
+mod drill;
 mod filter;
 mod guest_ptrace;
 mod guests;
@@ -72,10 +74,10 @@ fn run() -> anyhow::Result<bool> {
         ["phases"] => phases::print().map(|()| true),
         ["loop", which] => library::repeat(which, 2000).map(|()| true),
         ["loop", which, n] => library::repeat(which, count(n)?).map(|()| true),
-        ["leak"] => leak::drill(2000),
-        ["leak", n] => leak::drill(count(n)?),
-        ["kill"] => kill::drill(1000),
-        ["kill", n] => kill::drill(count(n)?),
+        ["leak"] => drill::alone(|sheet| leak::drill(2000, sheet)),
+        ["leak", n] => drill::alone(|sheet| leak::drill(count(n)?, sheet)),
+        ["kill"] => drill::alone(|sheet| kill::drill(1000, sheet)),
+        ["kill", n] => drill::alone(|sheet| kill::drill(count(n)?, sheet)),
         ["network"] => network::table(measure::Effort::from_env()).map(|()| true),
         ["ptrace"] => guest_ptrace::table().map(|()| true),
         ["trace"] => trace::table().map(|()| true),
@@ -90,8 +92,9 @@ fn run() -> anyhow::Result<bool> {
         ["notify"] => notify::run("table", None),
         ["notify", name] => notify::run(name, None),
         ["notify", name, n] => notify::run(name, Some(count(n)?)),
-        ["drill", name] => drill(name, None),
-        ["drill", name, n] => drill(name, Some(count(n)?)),
+        ["trace", name] => trace::drill::run(name, None),
+        ["trace", name, n] => trace::drill::run(name, Some(count(n)?)),
+        ["drill", ref words @ ..] => drill::run(words),
         // One side of a row, the supervisor of a drill.
         [notify::HELPER, how, dir] => notify::helper(how, dir),
         [notify::TREE, dir, mark] => notify::tree(dir, mark),
@@ -99,19 +102,10 @@ fn run() -> anyhow::Result<bool> {
         [network::HELPER, call, port] => network::helper(call, port).map(|()| true),
         [filter::HELPER, which] => filter::helper(which).map(|()| true),
         _ => bail!(
-            "usage: tipstaff-bench [table | phases | loop floor|light|floor-full|floor-whole|full [N] | leak [N] | kill [N] | network | ptrace | trace | quality [NAME...] | record [WORD | quality] | drill exec|pipelines|kill|threads [N] | \
+            "usage: tipstaff-bench [table | phases | loop floor|light|floor-full|floor-whole|full [N] | leak [N] | kill [N] | network | ptrace | trace [exec|pipelines|kill|threads [N]] | quality [NAME...] | record [WORD | quality] | \
+             drill [NAME...] [--short | --full] | \
              notify [storm|eintr|pipelines|race|kill|leak [N]]]"
         ),
-    }
-}
-
-fn drill(name: &str, n: Option<usize>) -> anyhow::Result<bool> {
-    match name {
-        "exec" => trace::drill::exec(n.unwrap_or(20_000)),
-        "pipelines" => trace::drill::pipelines(n.unwrap_or(100_000)),
-        "kill" => trace::drill::kill(n.unwrap_or(500)),
-        "threads" => trace::drill::threads(n.unwrap_or(1_000_000)),
-        _ => bail!("no drill {name:?}; there are exec, pipelines, kill, threads"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::Version;
-use crate::files::{Gauge, field, write};
+use crate::files::{Gauge, field, tasks, write};
 use crate::group::{Cgroup, Error, step};
 
 /// The period of the bandwidth controller in microseconds, the kernel's default.
@@ -56,6 +56,6 @@ impl Cgroup {
     /// Sets pids.max. Below what there is, it refuses every fork and ends nobody.
     pub fn set_pids_max(&self, limit: u64) -> io::Result<()> {
         let dir = self.pids.as_ref().ok_or(io::ErrorKind::Unsupported)?;
-        write(dir, "pids.max", &limit.to_string())
+        write(dir, "pids.max", &tasks(limit))
     }
 }

@@ -33,6 +33,12 @@ impl Gauge {
     }
 }
 
+/// A number of tasks as pids.max takes it: the kernel refuses to write down one that it can never reach (PID_MAX_LIMIT, 4,194,304).
+pub(crate) fn tasks(limit: u64) -> String {
+    const MOST: u64 = 4 << 20;
+    if limit < MOST { limit.to_string() } else { "max".to_owned() }
+}
+
 fn number(text: &str) -> io::Result<u64> {
     text.trim().parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
 }

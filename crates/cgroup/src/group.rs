@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::files::{Gauge, field, write};
+use crate::files::{Gauge, field, tasks, write};
 use crate::{Hierarchies, MemoryReading, Place, Version, control, sweep};
 
 /// What a box needs of control groups.
@@ -187,7 +187,7 @@ impl Cgroup {
         }
         if let (Some(limit), Some(place)) = (wanted.pids, &hierarchies.pids) {
             let dir = group.dir(place, name, "pids")?;
-            step("write pids.max", &dir, write(&dir, "pids.max", &limit.to_string()))?;
+            step("write pids.max", &dir, write(&dir, "pids.max", &tasks(limit)))?;
             group.pids = Some(dir);
         }
         if let (true, Some(place)) = (wanted.cpu, &hierarchies.cpu) {
@@ -310,9 +310,9 @@ pub struct Limiter {
 
 impl Limiter {
     /// A new limit of tasks; None where the group has none. More than that may be there: they stay, and no new one is made.
-    pub fn processes(&self, tasks: u64) -> Option<Result<(), Error>> {
+    pub fn processes(&self, limit: u64) -> Option<Result<(), Error>> {
         let dir = self.pids.as_ref()?;
-        Some(step("write pids.max", dir, write(dir, "pids.max", &tasks.to_string())))
+        Some(step("write pids.max", dir, write(dir, "pids.max", &tasks(limit))))
     }
 
     /// A new limit of memory in bytes; None where the group has none. If more is in use than can be given back, v1 refuses (EBUSY), and v2 ends processes.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tipstaff::control::{Ask, Found, Reply, Request, Status, ask, check_name, list, list_of};
 use tipstaff::policy::value::nearest;
+use tipstaff_abi::one_line;
 
 use crate::args::{Names, Whose};
 use crate::say;
@@ -70,14 +71,9 @@ fn row(status: &Status) -> [String; 7] {
     }
     let memory =
         status.memory_bytes.map_or("-".to_owned(), |b| format!("{}.{} MiB", b >> 20, ((b & 0xf_ffff) * 10) >> 20));
-    let command: Vec<String> = status.command.iter().map(|word| plain(&word.to_string())).collect();
+    let command: Vec<String> = status.command.iter().map(|word| one_line(&word.to_string()).into_owned()).collect();
     let pid = status.pid.map_or("-".to_owned(), |pid| pid.to_string());
-    [plain(&status.name), pid, at, state, status.processes.to_string(), memory, command.join(" ")]
-}
-
-/// Without characters that a terminal would obey.
-fn plain(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    [one_line(&status.name).into_owned(), pid, at, state, status.processes.to_string(), memory, command.join(" ")]
 }
 
 /// `tipstaff inspect`: a JSON object a line.
@@ -151,11 +147,11 @@ fn unknown(name: &str, found: &[Found]) {
 fn tell(found: &Found, answer: Result<Reply, Ask>) -> u8 {
     match answer {
         Ok(Reply::Done { note }) => {
-            note.iter().for_each(|note| say::note(plain(note)));
+            note.iter().for_each(say::note);
             0
         }
         Ok(Reply::Refused { why }) => {
-            say::error(plain(&why));
+            say::error(why);
             say::FAILED
         }
         Ok(Reply::Status(_) | Reply::Inspect(_)) => {

@@ -20,13 +20,9 @@ pub fn note(message: impl Display) {
     let _ = writeln!(anstream::stderr(), "tipstaff: {}", one_line(message));
 }
 
-/// A text without control characters. Names come from files and from programs: a line feed in one would make two messages of one, an escape would speak to the terminal.
+/// A message as [`tipstaff_abi::one_line`] has it.
 pub fn one_line(message: impl Display) -> String {
-    let text = message.to_string();
-    if !text.contains(char::is_control) {
-        return text;
-    }
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    tipstaff_abi::one_line(&message.to_string()).into_owned()
 }
 
 /// What the system says of an error, without its number.
@@ -65,16 +61,5 @@ pub fn summary(report: &Report) {
             let _ = write!(out, "{style}{}{style:#}", piece.text);
         }
         let _ = writeln!(out);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::one_line;
-
-    #[test]
-    fn a_message_is_one_line() {
-        assert_eq!(one_line("plain, \u{e9}"), "plain, \u{e9}");
-        assert_eq!(one_line("unknown field `a\nb\u{1b}[31m`"), r"unknown field `a\nb\u{1b}[31m`");
     }
 }

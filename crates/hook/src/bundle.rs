@@ -89,7 +89,7 @@ impl Bundle {
         Self::parse(&text).map_err(|e| Error::Bundle(path, e.to_string()))
     }
 
-    fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
         let config: Config = serde_json::from_slice(text)?;
         let mut bundle = Self::default();
         if let Some(process) = config.process {

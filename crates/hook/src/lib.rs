@@ -14,6 +14,8 @@
 #![forbid(unsafe_code)]
 
 mod annotation;
+#[cfg(any(test, fuzzing))]
+pub mod anything;
 mod bundle;
 mod channel;
 mod collector;

@@ -44,7 +44,7 @@ impl Log {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             // One write for the line: many hooks may write at a time.
             let line =
-                format!("{}.{:03} {} {}\n", now.as_secs(), now.subsec_millis(), self.id, text.replace('\n', " "));
+                format!("{}.{:03} {} {}\n", now.as_secs(), now.subsec_millis(), self.id, tipstaff_abi::one_line(text));
             let _ = file.write_all(line.as_bytes());
         }
     }

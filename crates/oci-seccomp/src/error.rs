@@ -1,10 +1,12 @@
-//! What a document can have wrong.
+//! What can be wrong with a document: one line each, whatever stands in it.
+
+use tipstaff_abi::one_line;
 
 /// Why a document was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Not JSON, or not of this shape.
-    #[error("line {line}, column {column}: {}{message}", member(path))]
+    #[error("line {line}, column {column}: {}{}", member(path), one_line(message))]
     Json {
         /// Line, from 1.
         line: usize,
@@ -16,7 +18,7 @@ pub enum Error {
         message: String,
     },
     /// The shape is right, a value is not.
-    #[error("{path}: {message}")]
+    #[error("{}: {}", one_line(path), one_line(message))]
     Value {
         /// Where, as `syscalls[3].args[0].op`.
         path: String,
@@ -35,5 +37,5 @@ impl Error {
 }
 
 fn member(path: &str) -> String {
-    if path.is_empty() { String::new() } else { format!("{path}: ") }
+    if path.is_empty() { String::new() } else { format!("{}: ", one_line(path)) }
 }

@@ -254,8 +254,12 @@ pub(crate) fn alternatives(entry: &Syscall, path: &str) -> Result<Vec<Vec<seccom
 /// The arguments that an entry is for.
 pub(crate) fn region(entry: &Syscall, path: &str) -> Result<Region, Error> {
     let wrong = |e: crate::region::TooMany| Error::value(path, e.to_string());
-    let each = alternatives(entry, path)?.into_iter().map(|conditions| Region::of_conditions(&conditions));
-    each.into_iter().try_fold(Region::none(), |all, one| all.join(&one?)).map_err(wrong)
+    let mut region = Region::none();
+    for conditions in alternatives(entry, path)? {
+        let one = Region::of_conditions(&conditions).map_err(wrong)?;
+        region.add(&one).map_err(wrong)?;
+    }
+    Ok(region)
 }
 
 fn condition(arg: &Arg, path: &str) -> Result<seccomp::Condition, Error> {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::rc::Rc;
 
 use tipstaff_abi::{Arch, Sysno, nearest};
 use tipstaff_seccomp::{Action, Filter};
 
 use crate::libseccomp::{self, Version};
 use crate::meaning::{Meaning, passes};
-use crate::region::Region;
+use crate::region::{Region, Steps, TooMany};
 use crate::{Document, Env, Error, danger, evaluate, import};
 
 /// Something suspicious.
@@ -159,6 +160,9 @@ fn socketcall(filter: &Filter, found: &mut Vec<Finding>) -> Result<(), Error> {
     Ok(())
 }
 
+/// An entry that names a call: its place, its action, and for which arguments.
+type Earlier = (usize, Action, Rc<Region>);
+
 /// Entries that decide nothing.
 fn entries(document: &Document, env: &Env<'_>, found: &mut Vec<Finding>) -> Result<(), Error> {
     if document.is_off(env) {
@@ -167,7 +171,8 @@ fn entries(document: &Document, env: &Env<'_>, found: &mut Vec<Finding>) -> Resu
     let form = env.form.unwrap_or_else(|| document.form());
     let (_, default) = import::default_action(document)?;
     // Those that count here, by name, as far as they go.
-    let mut earlier: BTreeMap<&str, Vec<(usize, Action, Region)>> = BTreeMap::new();
+    let mut earlier: BTreeMap<&str, (Vec<Earlier>, Region)> = BTreeMap::new();
+    let mut steps = Steps::new();
     let all: Vec<_> = document.syscalls.iter().flatten().enumerate().collect();
     // An entry without arguments hides those with, wherever it stands.
     let whole = |entry: &crate::Syscall| entry.args.as_ref().is_none_or(Vec::is_empty);
@@ -189,26 +194,25 @@ fn entries(document: &Document, env: &Env<'_>, found: &mut Vec<Finding>) -> Resu
             let what = "compares one argument twice, which runtimes read as \"one of these\", not as \"all of these\"; write an entry for each";
             found.push(Finding { place: format!("{path}.args"), what: what.into() });
         }
-        let region = import::region(entry, &path)?;
+        let region = Rc::new(import::region(entry, &path)?);
+        let wrong = |e: TooMany| Error::value(&path, e.to_string());
         for name in entry.names.iter().flatten().chain(&entry.name) {
-            let before = earlier.entry(name).or_default();
-            let mut others = Region::none();
-            for (_, _, other) in before.iter() {
-                others = others.join(other).map_err(|e| Error::value(&path, e.to_string()))?;
-            }
-            let hidden = region.is_within(&others).map_err(|e| Error::value(&path, e.to_string()))?;
+            let (before, others) = earlier.entry(name).or_default();
+            let hidden = region.within(others, &mut steps).map_err(wrong)?;
             if hidden && !before.is_empty() {
-                let says = |(_, theirs, other): &&(usize, Action, Region)| {
-                    *theirs == action && region.is_within(other) == Ok(true)
-                };
+                let says =
+                    |(_, theirs, other): &&Earlier| *theirs == action && region.within(other, &mut steps) == Ok(true);
                 let (first, how) = match before.iter().find(says) {
                     Some((first, ..)) => (*first, "says it already"),
                     None => (before[0].0, "decides first"),
                 };
                 let what = format!("{name} is never reached: syscalls[{first}] {how}; remove it here");
                 found.push(Finding { place: path.clone(), what });
+            } else {
+                // What is never reached hides nothing that is not hidden without it.
+                others.add(&region).map_err(wrong)?;
+                before.push((at, action, Rc::clone(&region)));
             }
-            before.push((at, action, region.clone()));
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::fmt;
 use tipstaff_abi::{Arch, Sysno};
 use tipstaff_seccomp::{Action, Filter, Rule};
 
-use crate::region::{Cube, Plain, Region, Steps, TooMany};
+use crate::region::{Cube, MOST, Plain, Region, Steps, TooMany};
 
 /// What happens to one call: of the cubes that hold its arguments the first one decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,13 +33,20 @@ impl Meaning {
         let fallback = if Sysno(nr).name(arch).is_some() { table.default } else { table.unknown };
         let mut meaning = Self::always(fallback);
         meaning.said = table.rules.get(&nr).cloned().unwrap_or_default();
-        for rule in table.rules.get(&nr).into_iter().flatten() {
+        let mut steps = Steps::new();
+        let rules = table.rules.get(&nr).map_or(&[][..], Vec::as_slice);
+        for (at, rule) in rules.iter().enumerate() {
             if rule.conditions.is_empty() {
                 meaning.rest = rule.action;
                 break;
             }
+            // Word for word what one before it says.
+            if rules[..at].iter().any(|before| before.conditions == rule.conditions) {
+                continue;
+            }
             for cube in Region::of_conditions(&rule.conditions)?.cubes() {
-                meaning.push(*cube, rule.action);
+                steps.take(meaning.rules.len())?;
+                meaning.push(*cube, rule.action)?;
             }
         }
         Ok(meaning)
@@ -64,10 +71,11 @@ impl Meaning {
     }
 
     /// A rule behind the others, if it can be reached.
-    fn push(&mut self, cube: Cube, action: Action) {
+    fn push(&mut self, cube: Cube, action: Action) -> Result<(), TooMany> {
         if !self.rules.iter().any(|(before, _)| before.contains(&cube)) {
             self.rules.push((cube, action));
         }
+        if self.rules.len() > MOST { Err(TooMany) } else { Ok(()) }
     }
 
     /// Every action that occurs.
@@ -232,7 +240,7 @@ fn cut(
     pieces: &mut Vec<(Cube, Action)>,
     steps: &mut Steps,
 ) -> Result<(), TooMany> {
-    steps.take()?;
+    steps.take(rules.len())?;
     let met: Vec<_> = rules.iter().filter(|(other, _)| other.meet(cube).is_some()).copied().collect();
     // What all of them say need not be told apart.
     let Some((&(other, action), behind)) = met.split_first().filter(|_| met.iter().any(|(_, action)| *action != rest))

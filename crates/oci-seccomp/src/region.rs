@@ -10,7 +10,9 @@ use std::fmt;
 use tipstaff_seccomp::{Condition, Op, Width};
 
 /// More cubes than this are given up on: conditions that people write need a handful.
-const MOST: usize = 4096;
+pub(crate) const MOST: usize = 2048;
+/// More comparisons of two cubes than this are given up on, in one question: the work is bounded, not only the answer.
+const MOST_STEPS: usize = 8 << 20;
 
 /// Bits of one argument: those in the mask have this value, the others are free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -142,11 +144,18 @@ impl Region {
     /// # Errors
     /// If that takes too many cubes.
     pub fn of_conditions(conditions: &[Condition]) -> Result<Self, TooMany> {
-        let mut region = Self::all();
+        let mut cubes = vec![Cube::ALL];
         for condition in conditions {
-            region = region.meet(&Self(of_condition(condition)))?;
+            let other = of_condition(condition);
+            let met = cubes.iter().flat_map(|one| other.iter().filter_map(|two| one.meet(two)));
+            cubes = met.take(MOST + 1).collect();
+            if cubes.len() > MOST {
+                return Err(TooMany);
+            }
         }
-        Ok(region)
+        // The cubes of a condition have nothing in common, so these have not either: none lies in another.
+        cubes.sort_unstable();
+        Ok(Self(cubes))
     }
 
     /// Its cubes. They may overlap.
@@ -186,7 +195,19 @@ impl Region {
     /// # Errors
     /// If that takes too many cubes.
     pub fn meet(&self, other: &Self) -> Result<Self, TooMany> {
-        bounded(self.0.iter().flat_map(|one| other.0.iter().filter_map(|two| one.meet(two))).collect())
+        let met = self.0.iter().flat_map(|one| other.0.iter().filter_map(|two| one.meet(two)));
+        bounded(met.take(MOST + 1).collect())
+    }
+
+    /// Adds what is in the other one: cheaper than [`Region::join`] where it is little.
+    pub(crate) fn add(&mut self, other: &Self) -> Result<(), TooMany> {
+        for cube in &other.0 {
+            if !self.0.iter().any(|one| one.contains(cube)) {
+                self.0.retain(|one| !cube.contains(one));
+                self.0.push(*cube);
+            }
+        }
+        if self.0.len() > MOST { Err(TooMany) } else { Ok(()) }
     }
 
     /// A part of a cube that is outside, if there is one.
@@ -202,8 +223,13 @@ impl Region {
     /// # Errors
     /// If that takes too many cubes.
     pub fn is_within(&self, other: &Self) -> Result<bool, TooMany> {
+        self.within(other, &mut Steps::new())
+    }
+
+    /// The same, as one of several questions.
+    pub(crate) fn within(&self, other: &Self, steps: &mut Steps) -> Result<bool, TooMany> {
         for cube in &self.0 {
-            if other.outside(cube)?.is_some() {
+            if outside(cube, &other.0, steps)?.is_some() {
                 return Ok(false);
             }
         }
@@ -239,23 +265,24 @@ impl Region {
     }
 }
 
-/// How many pieces may still be looked at.
+/// How many comparisons may still be made.
 pub(crate) struct Steps(usize);
 
 impl Steps {
     pub(crate) const fn new() -> Self {
-        Self(16 * MOST)
+        Self(MOST_STEPS)
     }
 
-    pub(crate) fn take(&mut self) -> Result<(), TooMany> {
-        self.0 = self.0.checked_sub(1).ok_or(TooMany)?;
+    /// One piece will be compared with so many cubes.
+    pub(crate) fn take(&mut self, comparisons: usize) -> Result<(), TooMany> {
+        self.0 = self.0.checked_sub(comparisons + 1).ok_or(TooMany)?;
         Ok(())
     }
 }
 
 /// A part of the cube that is in none of the others. Depth first: where there is one it is found soon.
 fn outside(cube: &Cube, others: &[Cube], steps: &mut Steps) -> Result<Option<Cube>, TooMany> {
-    steps.take()?;
+    steps.take(others.len())?;
     let met: Vec<Cube> = others.iter().filter(|other| other.meet(cube).is_some()).copied().collect();
     let Some((first, behind)) = met.split_first() else { return Ok(Some(*cube)) };
     for piece in cube.without(first) {
@@ -266,6 +293,7 @@ fn outside(cube: &Cube, others: &[Cube], steps: &mut Steps) -> Result<Option<Cub
     Ok(None)
 }
 
+/// `cubes` may have been cut off behind the first that is too many.
 fn bounded(cubes: Vec<Cube>) -> Result<Region, TooMany> {
     if cubes.len() > MOST {
         return Err(TooMany);

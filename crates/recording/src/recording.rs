@@ -41,7 +41,7 @@ struct Version {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Not JSON, or not of this shape.
-    #[error("line {line}, column {column}: {message}")]
+    #[error("line {line}, column {column}: {}", tipstaff_abi::one_line(message))]
     Json {
         /// Line, from 1.
         line: usize,

@@ -9,6 +9,7 @@ use anyhow::ensure;
 
 use super::boxes::{Hears, SUPERVISED, boxed, profile};
 use super::programs::Programs;
+use crate::drill::Sheet;
 use crate::kill::{Random, marked};
 use crate::leak::{self, Picture};
 use crate::library;
@@ -33,7 +34,7 @@ pub fn tree(dir: &str, mark: &str) -> anyhow::Result<bool> {
 }
 
 /// SIGKILL of `n` supervisors at random moments.
-pub fn kill(n: usize) -> anyhow::Result<bool> {
+pub fn kill(n: usize, sheet: &mut Sheet) -> anyhow::Result<()> {
     let programs = Programs::build()?;
     let seed = std::time::UNIX_EPOCH.elapsed()?.as_nanos() as u64 | 1;
     println!("seed {seed}");
@@ -78,11 +79,13 @@ pub fn kill(n: usize) -> anyhow::Result<bool> {
          {WITHIN:?}, the slowest end took {slowest:.1?}"
     );
     ensure!(n < 20 || reached > n / 4, "too few points hit a living box");
-    Ok(survived == 0)
+    sheet.none(format!("boxes with survivors, {n} supervisors with handlers killed"), survived);
+    sheet.within("slowest end", slowest, WITHIN);
+    Ok(())
 }
 
 /// `n` boxes in sequence, then `n / 10` eight at a time, each with handlers.
-pub fn leak(n: usize) -> anyhow::Result<bool> {
+pub fn leak(n: usize, sheet: &mut Sheet) -> anyhow::Result<()> {
     let programs = Programs::build()?;
     let words = ["/bin/sh", "-c", "/bin/true & /bin/true; wait"];
     let make = || -> anyhow::Result<tipstaff::Command> {
@@ -116,5 +119,6 @@ pub fn leak(n: usize) -> anyhow::Result<bool> {
     several(rounds)?;
     let whole = rounds * AT_A_TIME;
     println!("{whole} boxes eight at a time, {:.0} µs each", begun.elapsed().as_secs_f64() * 1e6 / whole.max(1) as f64);
-    Ok(leak::nothing_left(&before, rss))
+    leak::nothing_left(&before, rss, sheet);
+    Ok(())
 }

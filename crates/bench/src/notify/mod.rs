@@ -1,19 +1,20 @@
 //! What notifications cost, beside the least that a supervisor can do; and the long drills of the notify engine.
 
-mod boxes;
-mod eintr;
-mod end;
-mod programs;
-mod race;
+pub mod boxes;
+pub mod eintr;
+pub mod end;
+pub mod programs;
+pub mod race;
 mod redis;
 mod room;
-mod storm;
+pub mod storm;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 
+use crate::drill::alone;
 use crate::measure::{self, Effort, Subject, median};
 use crate::system;
 use boxes::{Echo, Hears, SUPERVISED, boxed, number, profile};
@@ -35,12 +36,12 @@ pub fn run(name: &str, n: Option<usize>) -> anyhow::Result<bool> {
     match name {
         "table" => table().map(|()| true),
         "room" => room::rows(&Programs::build()?).map(|()| true),
-        "storm" => storm::drill(n.unwrap_or(1_000_000)),
+        "storm" => alone(|sheet| storm::drill(n.unwrap_or(1_000_000), sheet)),
         "eintr" => eintr::table(n.unwrap_or(20_000)).map(|()| true),
-        "pipelines" => eintr::pipelines(n.unwrap_or(100_000)),
-        "race" => race::drill(n.unwrap_or(1_000_000)),
-        "kill" => end::kill(n.unwrap_or(1000)),
-        "leak" => end::leak(n.unwrap_or(10_000)),
+        "pipelines" => alone(|sheet| eintr::pipelines(n.unwrap_or(100_000), sheet)),
+        "race" => alone(|sheet| race::drill(n.unwrap_or(1_000_000), sheet)),
+        "kill" => alone(|sheet| end::kill(n.unwrap_or(1000), sheet)),
+        "leak" => alone(|sheet| end::leak(n.unwrap_or(10_000), sheet)),
         _ => bail!("no {name:?}; there are table, room, storm, eintr, pipelines, race, kill, leak"),
     }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
 
-const SOURCES: [(&str, &str); 7] = [
+const SOURCES: [(&str, &str); 18] = [
     ("floor", include_str!("floor.c")),
     ("asks", include_str!("../../../testkit/guests/asks.c")),
     ("crowd", include_str!("../../../testkit/guests/crowd.c")),
@@ -14,6 +14,17 @@ const SOURCES: [(&str, &str); 7] = [
     ("interrupted", include_str!("../../../testkit/guests/interrupted.c")),
     ("race", include_str!("../../../testkit/guests/race.c")),
     ("tree", include_str!("../../../testkit/guests/tree.c")),
+    ("burners", include_str!("../../../testkit/guests/burners.c")),
+    ("execstorm", include_str!("../../../testkit/guests/execstorm.c")),
+    ("flood", include_str!("../../../testkit/guests/flood.c")),
+    ("forkbomb", include_str!("../../../testkit/guests/forkbomb.c")),
+    ("hog", include_str!("../../../testkit/guests/hog.c")),
+    ("memhog", include_str!("../../../testkit/guests/memhog.c")),
+    ("pagetables", include_str!("../../../testkit/guests/pagetables.c")),
+    ("raise", include_str!("../../../testkit/guests/raise.c")),
+    ("spin", include_str!("../../../testkit/guests/spin.c")),
+    ("threadbomb", include_str!("../../../testkit/guests/threadbomb.c")),
+    ("truth", include_str!("../drill/truth.c")),
 ];
 const HEADER: &str = include_str!("../../../testkit/guests/guest.h");
 

@@ -9,13 +9,14 @@ use tipstaff::Stdio;
 use super::boxes::{Echo, boxed, number, profile};
 use super::programs::Programs;
 use super::wait_idly;
-use crate::{measure, system};
+use crate::drill::Sheet;
+use crate::system;
 
 const PROCESSES: &str = "64";
 const GROWTH_KIB: u64 = 1024;
 
 /// `calls` calls of 64 processes.
-pub fn drill(calls: usize) -> anyhow::Result<bool> {
+pub fn drill(calls: usize, sheet: &mut Sheet) -> anyhow::Result<()> {
     let programs = Programs::build()?;
     let start = |words: &[&str]| -> anyhow::Result<tipstaff::Child> {
         let program = programs.path(words[0]).display().to_string();
@@ -60,18 +61,23 @@ pub fn drill(calls: usize) -> anyhow::Result<bool> {
     println!("storm: {} ({rate:.0} calls/s)", counted.trim().replace('\n', ", "));
     let p99 = |said: &str| number(said, "p99").map(|ns| ns / 1e6);
     let (calm, busy) = (p99(&quiet)?, p99(&said)?);
-    measure::figure("another box's p99 without a storm", &format!("{calm:.3} ms"), None);
-    measure::figure("another box's p99 during the storm", &format!("{busy:.3} ms"), Some(busy <= 10.0));
-    measure::figure("its slowest call", &format!("{:.3} ms", number(&said, "max")? / 1e6), None);
-    measure::figure(
-        "kill to report during a storm, worst of 20",
-        &format!("{worst:.1?}"),
-        Some(worst.as_millis() <= 100),
+    println!(
+        "another box without a storm: p99 {calm:.3} ms; its slowest call in it {:.3} ms",
+        number(&said, "max")? / 1e6
     );
-    measure::figure("supervisor's memory grew by", &format!("{grown} KiB"), Some(grown <= GROWTH_KIB));
     ensure!(overlapped, "the storm was over before the other box: take more calls");
     let wrong = number(&said, "wrong")?;
-    println!("answers that were another's: {wrong} in the other box; report of the storm: {}", report.verdict);
+    println!("report of the storm: {}", report.verdict);
     let whole = calls / 64 * 64;
-    Ok(wrong == 0.0 && counted.contains(&format!("calls {whole}, wrong 0")) && grown <= GROWTH_KIB)
+    sheet.at_most(format!("another box's p99 in a storm of {whole} calls"), busy, 10.0, "ms");
+    sheet.within("kill to report in a storm, worst of 20", worst, Duration::from_millis(100));
+    let counted = counted.contains(&format!("calls {whole}, wrong 0"));
+    sheet.figure(
+        "answers that were another's, or none",
+        0,
+        if counted { wrong } else { f64::NAN },
+        counted && wrong == 0.0,
+    );
+    sheet.at_most("supervisor's memory grew by", grown as f64, GROWTH_KIB as f64, "KiB");
+    Ok(())
 }

@@ -4,16 +4,29 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use tipstaff_trace::{Config, End, Launch, Observer, Resume, Stop, Task, Tracer};
 
 use super::programs::Programs;
+use crate::drill::{Sheet, alone};
 use crate::kill::{Random, marked};
 use crate::system;
 
 /// Longer between two execs is stuck.
 const STUCK: Duration = Duration::from_secs(1);
 const MARK: &str = "TIPSTAFF_BENCH_MARK";
+
+/// `tipstaff-bench trace NAME [N]`.
+pub fn run(name: &str, n: Option<usize>) -> anyhow::Result<bool> {
+    println!("{}", system::line());
+    alone(|sheet| match name {
+        "exec" => exec(n.unwrap_or(20_000), sheet),
+        "pipelines" => pipelines(n.unwrap_or(100_000), sheet),
+        "kill" => kill(n.unwrap_or(500), sheet),
+        "threads" => threads(n.unwrap_or(1_000_000), sheet),
+        _ => bail!("no {name:?}; there are exec, pipelines, kill, threads"),
+    })
+}
 
 struct Execs {
     last: Instant,
@@ -44,21 +57,21 @@ impl Observer for Execs {
 }
 
 /// `n` execs from a thread that is not the leader, amid SIGKILL, SIGSTOP, SIGCONT and vfork: none stuck, and the exact status.
-pub fn exec(n: usize) -> anyhow::Result<bool> {
-    println!("{}", system::line());
+pub fn exec(n: usize, sheet: &mut Sheet) -> anyhow::Result<()> {
     let programs = Programs::build()?;
     let mut execs = Execs { last: Instant::now(), seen: 0, longest: Duration::ZERO, process: None, end: None };
     let mut tracer = Tracer::new(Config::default());
     tracer.launch(&Launch::new(programs.path("execstorm")).arg(n.to_string()), &mut execs)?;
     tracer.run(&mut execs)?;
     let Execs { seen, longest, end, .. } = execs;
-    println!("{seen} execs, the longest wait for one {longest:.1?}, ended with {end:?}");
-    Ok(seen > n && longest < STUCK && end == Some(End::Exited(42)))
+    sheet.all("execs from a thread that is not the leader, traced", seen.min(n), n);
+    sheet.within("  the longest wait for one", longest, STUCK);
+    sheet.figure("  exit status", 42, format_args!("{end:?}"), end == Some(End::Exited(42)));
+    Ok(())
 }
 
 /// `n` pipelines of three under dash: all end, and no call is told EINTR.
-pub fn pipelines(n: usize) -> anyhow::Result<bool> {
-    println!("{}", system::line());
+pub fn pipelines(n: usize, sheet: &mut Sheet) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let out = dir.path().join("trace");
     let script = format!("i=0; while [ $i -lt {n} ]; do echo a | cat | cat || exit 1; i=$((i+1)); done");
@@ -71,12 +84,13 @@ pub fn pipelines(n: usize) -> anyhow::Result<bool> {
     let interrupted = text.lines().filter(|line| line.contains(" EINTR")).count();
     let lines = output.stdout.iter().filter(|&&byte| byte == b'\n').count();
     println!("{lines} pipelines of {n} in {:.1?}, {}, {interrupted} calls with EINTR", begun.elapsed(), output.status);
-    Ok(output.status.success() && lines == n && interrupted == 0)
+    sheet.all("pipelines under dash, traced", if output.status.success() { lines } else { 0 }, n);
+    sheet.none("  calls that were told EINTR", interrupted);
+    Ok(())
 }
 
 /// SIGKILL of the tracer at `n` random moments: what it started is gone, what it was attached to goes on.
-pub fn kill(n: usize) -> anyhow::Result<bool> {
-    println!("{}", system::line());
+pub fn kill(n: usize, sheet: &mut Sheet) -> anyhow::Result<()> {
     let seed = std::time::UNIX_EPOCH.elapsed()?.as_nanos() as u64 | 1;
     println!("seed {seed}");
     let mut random = Random(seed);
@@ -117,7 +131,9 @@ pub fn kill(n: usize) -> anyhow::Result<bool> {
         "{n} tracers killed, {attached} of them attached: {left} left processes, {harmed} harmed what they were attached to"
     );
     ensure!(n < 20 || attached > n / 10, "too few were attached");
-    Ok(left == 0 && harmed == 0)
+    sheet.none(format!("trees with survivors, {n} tracers killed"), left);
+    sheet.none("processes that were attached to and harmed", harmed);
+    Ok(())
 }
 
 /// A process that makes calls all the time.
@@ -141,8 +157,7 @@ fn goes_on(target: &mut Child) -> anyhow::Result<bool> {
 }
 
 /// 64 threads, `calls` calls each, counted by themselves and by the trace.
-pub fn threads(calls: usize) -> anyhow::Result<bool> {
-    println!("{}", system::line());
+pub fn threads(calls: usize, sheet: &mut Sheet) -> anyhow::Result<()> {
     let programs = Programs::build()?;
     let dir = tempfile::tempdir()?;
     let out = dir.path().join("summary");
@@ -157,5 +172,7 @@ pub fn threads(calls: usize) -> anyhow::Result<bool> {
     let seen = summary.split_once(r#""name":"getpriority""#).and_then(|(_, row)| row.split_once(r#""calls":"#));
     let seen = seen.and_then(|(_, row)| row.split(',').next()?.parse::<usize>().ok()).unwrap_or(0);
     println!("{made} calls made, {seen} seen, in {:.1?}", begun.elapsed());
-    Ok(made == seen && made == 64 * calls)
+    sheet.all("calls of 64 threads that were seen", seen, made);
+    sheet.all("  and made", made, 64 * calls);
+    Ok(())
 }

@@ -590,3 +590,12 @@ fn openat2_is_absent_where_a_set_id_file_could_stay() {
     profile.syscalls.rules.push(rule);
     assert!(lets(&profile), "who asks for it has it");
 }
+
+/// Found by any_profile_is_its_own_toml: the private disk that goes with a memory limit was larger than any number.
+#[test]
+fn a_memory_limit_over_everything_has_a_disk_that_is() {
+    let mut profile = preset("judge");
+    profile.limits.memory = Some(Setting::At(u64::MAX));
+    profile.limits.disk = None;
+    assert!(plan(&profile, &KernelCaps::full()).is_ok());
+}

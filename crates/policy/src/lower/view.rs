@@ -162,7 +162,7 @@ pub(super) fn lower(
 /// The private disk may hold as much as the disk limit says, else a little more than the memory limit, so that it is
 /// the memory account that decides, else the kernel's default (half of memory).
 fn disk_size(limits: &LimitPlan) -> Option<u64> {
-    limits.disk.or_else(|| limits.memory.map(|(bytes, _)| bytes + bytes / 16 + (4 << 20)))
+    limits.disk.or_else(|| limits.memory.map(|(bytes, _)| bytes.saturating_add(bytes / 16 + (4 << 20))))
 }
 
 impl Builder<'_> {

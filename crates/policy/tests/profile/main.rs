@@ -1,5 +1,6 @@
 //! Profiles as users write them: what is read, what is refused, how two become one.
 
+mod check;
 mod errors;
 mod loading;
 mod merging;

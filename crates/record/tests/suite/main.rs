@@ -1,4 +1,6 @@
 //! What the record crate promises to those who call it.
 
+mod anything;
+mod check;
 mod learn;
 mod library;

@@ -1,0 +1,267 @@
+//! System calls of every kind, with arguments that look right, in a box of every preset under every engine: the supervisor neither breaks nor stalls, the report
+//! says what the schema says, nothing is left alive, and what the host shows is what it showed before. These tests run alone.
+//!
+//! The calls are `guests/callfuzz.c`'s, the look at the host is `guests/hostlook.c`'s and the kit's `Traces`. CI makes 100,000 calls with the same seeds each
+//! time; `TIPSTAFF_DRILL=full` (or `tipstaff-bench drill calls --full`) takes others, `TIPSTAFF_DRILL_CALLS` says how many.
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tipstaff_testkit::{Ran, Run, Signal, Traces, User, await_no_survivor, find, guest, marker, plain, run, skip};
+
+use crate::both;
+
+const PRESETS: [&str; 7] = ["default", "judge", "strict", "python", "node", "build", "agent"];
+
+/// How calls are decided on.
+type Way = &'static [(&'static str, &'static str)];
+
+const NATIVE: Way = &[("--engine", "native")];
+const NOTIFY: Way = &[("--engine", "notify")];
+/// Addresses and memory are asked about.
+const HANDLED: Way =
+    &[("--engine", "notify"), ("--net", "tcp://127.0.0.1:9"), ("--bind", "8000-8010"), ("--memory-account", "exact")];
+const PTRACE: Way = &[("--engine", "ptrace"), ("--guest-ptrace", "native")];
+const EMULATED: Way = &[("--engine", "ptrace"), ("--guest-ptrace", "emulate")];
+const WAYS: u64 = 5;
+
+/// A box none of whose tasks uses CPU for so long stalls: the program polls.
+const STALL: &str = "5s";
+const WALL: &str = "60s";
+/// And the supervisor itself, if its box is not ended long after that.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// How many calls all ways and users make together.
+fn calls() -> u64 {
+    let asked = std::env::var("TIPSTAFF_DRILL_CALLS").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or(if crate::full_drill() { 100_000_000 } else { 100_000 })
+}
+
+fn seed() -> u64 {
+    if crate::full_drill() {
+        let seed = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_nanos() as u64;
+        println!("seed {seed}");
+        return seed;
+    }
+    7
+}
+
+/// What the host shows, and what it showed before.
+struct Look {
+    sentinel: tipstaff_testkit::Started,
+    mark: String,
+    lines: BTreeSet<String>,
+    traces: Traces,
+}
+
+fn lines(pid: i32) -> BTreeSet<String> {
+    let user = if User::Root.available() { User::Root } else { User::Ordinary };
+    let ran = plain(["hostlook".to_owned(), pid.to_string()]).as_user(user).go();
+    ran.check(ran.out().lines().count() > 500, "a look that sees little");
+    ran.out().lines().map(str::to_owned).collect()
+}
+
+impl Look {
+    /// The sentinel is a process of the same user, outside.
+    fn now(user: User) -> Self {
+        let mark = marker();
+        let sentinel = plain(["sleeper", "0", &mark]).as_user(user).start();
+        while tipstaff_testkit::survivors(&mark).is_empty() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let lines = lines(sentinel.pid());
+        Self { sentinel, mark, lines, traces: Traces::now() }
+    }
+
+    /// What is otherwise now. What the kernel or somebody else takes down needs a moment.
+    fn differs(&self) -> Vec<String> {
+        let begun = Instant::now();
+        loop {
+            let now = lines(self.sentinel.pid());
+            let gone = self.lines.difference(&now).map(|line| format!("- {line}"));
+            let new = now.difference(&self.lines).map(|line| format!("+ {line}"));
+            let differs: Vec<String> = gone.chain(new).collect();
+            if differs.is_empty() || begun.elapsed() > Duration::from_secs(10) {
+                let left = self.traces.await_nothing_new(Duration::from_secs(10));
+                return differs.into_iter().chain(left.into_iter().filter(|what| !in_use(what))).collect();
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    #[track_caller]
+    fn same(self) {
+        let differs = self.differs();
+        assert!(differs.is_empty(), "the host is not what it was: {differs:#?}");
+        self.sentinel.signal(Signal::KILL);
+        await_no_survivor(&self.mark, &[], Duration::from_secs(10));
+        self.sentinel.finish();
+    }
+}
+
+/// Of a supervisor that lives, and so of somebody else's box.
+fn in_use(what: &str) -> bool {
+    let pid = what.strip_prefix("cgroup ").and_then(|path| path.split("tipstaff-").nth(1)?.split('-').next());
+    pid.is_some_and(|pid| Path::new("/proc").join(pid).exists())
+}
+
+fn boxed(words: &[String], preset: &str, way: Way, user: User) -> Run {
+    let words = std::iter::once("callfuzz").chain(words.iter().map(String::as_str));
+    let mut run = run(words)
+        .profile(preset)
+        .memory("256MiB")
+        .wall(WALL)
+        .idle(STALL)
+        .output("16MiB")
+        .as_user(user)
+        .patience(PATIENCE);
+    // One process is all that strict allows.
+    if preset != "strict" {
+        run = run.processes(40);
+    }
+    for (option, value) in way {
+        run = run.option(option, value);
+    }
+    run
+}
+
+/// What must hold of each of these runs, whatever became of the program.
+fn sound(ran: &Ran, schema: &jsonschema::Validator) {
+    let ends = [
+        "ok",
+        "nonzero_exit",
+        "signaled",
+        "time_limit",
+        "memory_limit",
+        "process_limit",
+        "policy_violation",
+        "output_limit",
+    ];
+    ran.check(ends.contains(&ran.verdict()), "an end that is ours");
+    ran.check(ran.report["clock"] != "idle", "a stall");
+    ran.check(ran.report["error"].is_null(), "an error of the supervisor");
+    ran.check(![101, 125].contains(&ran.code()), "the supervisor failed");
+    ran.check(!ran.err().contains("panicked") && !ran.err().contains("internal error"), "a panic");
+    let faults: Vec<_> = schema.iter_errors(&ran.report).map(|fault| fault.to_string()).collect();
+    ran.check(faults.is_empty(), format_args!("the report is none: {faults:?}"));
+}
+
+fn schema() -> jsonschema::Validator {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/report/schema/report.schema.json");
+    let text = fs::read_to_string(path).expect("the schema");
+    jsonschema::validator_for(&serde_json::from_str(&text).expect("JSON")).expect("a schema")
+}
+
+/// The last "calls N" that a run said: those made since are not counted.
+fn counted(ran: &Ran) -> u64 {
+    ran.out().lines().filter_map(|line| line.strip_prefix("calls ")?.parse().ok()).next_back().unwrap_or(0)
+}
+
+/// This way's and user's share of the calls, in every preset.
+fn drill(way: Way, user: User) {
+    let schema = schema();
+    let share = calls() / WAYS / crate::users().count() as u64 / PRESETS.len() as u64;
+    let look = Look::now(user);
+    let mut seed = seed();
+    for preset in PRESETS {
+        let (mut made, mut boxes) = (0, 0);
+        while made < share {
+            seed = seed.wrapping_add(1);
+            let mark = marker();
+            let words = [seed.to_string(), (share - made).min(20_000).to_string(), mark.clone()];
+            let ran = boxed(&words, preset, way, user).go();
+            sound(&ran, &schema);
+            let left = await_no_survivor(&mark, &[], Duration::from_secs(5));
+            ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
+            made += counted(&ran);
+            boxes += 1;
+            // A call can end a box early; but not each box at once.
+            ran.check(boxes < 20 + share / 20, format_args!("{made} calls in {boxes} boxes"));
+        }
+        println!("{preset}: {made} calls in {boxes} boxes");
+        println!("figure calls {made}");
+    }
+    look.same();
+}
+
+both!(native, |user| drill(NATIVE, user));
+both!(notify, |user| drill(NOTIFY, user));
+both!(notify_with_handlers, |user| drill(HANDLED, user));
+both!(ptrace, |user| drill(PTRACE, user));
+both!(ptrace_that_plays_the_kernel, |user| drill(EMULATED, user));
+
+// The other two tables of x86 end a box at the first call, whichever it is.
+both!(a_call_of_another_table_ends_the_box, |user| {
+    if !cfg!(target_arch = "x86_64") {
+        skip!("x86 has these tables");
+    }
+    let step = if crate::full_drill() { 1 } else { 37 };
+    let schema = schema();
+    let look = Look::now(user);
+    for (at, (gate, last)) in [("int80", 470), ("x32", 560)].into_iter().enumerate() {
+        for nr in (at..last).step_by(step) {
+            let way = [NATIVE, NOTIFY, PTRACE][nr % 3];
+            let mark = marker();
+            let words = [nr.to_string(), "1".to_owned(), gate.to_owned(), nr.to_string(), mark.clone()];
+            let ran = boxed(&words, "judge", way, user).go();
+            sound(&ran, &schema);
+            // The few calls before it may have ended the program already.
+            if ran.out().contains("gate") {
+                ran.expect_verdict("policy_violation");
+                ran.check(!ran.out().contains("result"), "the call came back");
+            }
+        }
+    }
+    look.same();
+});
+
+both!(a_box_amid_its_calls_is_ended_when_asked, |user| {
+    for way in [NATIVE, NOTIFY, HANDLED, PTRACE, EMULATED] {
+        let mut seed = 11;
+        // A box that ended by itself before it was asked has shown nothing.
+        let asked = (0..10).any(|_| {
+            seed += 1;
+            let mark = marker();
+            let words = [seed.to_string(), "100000000".to_owned(), mark.clone()];
+            let started = boxed(&words, "default", way, user).start();
+            while !started.said("calls") && !started.ends(Duration::from_millis(1)) {}
+            let amid = !started.ends(Duration::ZERO);
+            if amid {
+                started.signal(Signal::INT);
+                started.signal(Signal::INT);
+            }
+            // The wall limit would end it, too, and is far.
+            assert!(started.ends(PATIENCE), "{way:?}: a stall");
+            let ran = started.finish();
+            let left = await_no_survivor(&mark, &[], Duration::from_secs(5));
+            assert!(left.is_empty(), "{way:?}: survivors: {left:?}");
+            amid && ran.verdict() != "time_limit"
+        });
+        assert!(asked, "{way:?}: no box was ended amid its calls");
+    }
+});
+
+/// The control: without a box the same calls change what the look sees. In namespaces whose names are nobody else's, and within others that hide what may be
+/// written of the host: what these have mounted, the inner ones cannot take away.
+#[test]
+fn the_look_sees_what_such_calls_do() {
+    let Some(unshare) = find("unshare") else { skip!("no unshare(1)") };
+    let hidden = "exec 8<\"$1\" 9<\"$2\"; for dir in /tmp /var/tmp /dev/shm /run; do mount -t tmpfs none $dir || exit 9; done; cd /tmp && \
+                  exec unshare -U -r -m -p -f -n -i -u --mount-proc sh -c \"$3\" sh \"$4\"";
+    let looked = "ulimit -f 100000; /proc/self/fd/9; /proc/self/fd/8 $1 3000 >/dev/null 2>&1; echo ==; /proc/self/fd/9";
+    let changed = (1..=10).any(|seed: u32| {
+        let mut words = vec![unshare.display().to_string()];
+        words.extend("-U -r -m -p -f -n -i -u --mount-proc sh -c".split(' ').map(str::to_owned));
+        words.extend([hidden.to_owned(), "sh".to_owned()]);
+        words.extend(["callfuzz", "hostlook"].map(|name| guest(name).display().to_string()));
+        words.extend([looked.to_owned(), seed.to_string()]);
+        let ran = plain(words).as_user(User::Ordinary).go();
+        let text = ran.out();
+        ran.check(ran.code() != 9, "the host cannot be hidden from the control");
+        let Some((before, after)) = text.split_once("==\n") else { return false };
+        let names = |text: &str| text.lines().find(|line| line.starts_with("names ")).map(str::to_owned);
+        names(before).is_some() && names(after).is_some_and(|after| Some(after) != names(before))
+    });
+    assert!(changed, "no call changed anything: the drill proves nothing");
+}
