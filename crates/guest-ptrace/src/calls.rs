@@ -46,10 +46,14 @@ impl Mediator {
             },
             Todo::Reply(caller, value) => self.reply(caller, value, tracer, engine),
             Todo::Buried(tid) => tracer.bury(tid),
-            Todo::Orphan(target, stop) => match stop {
-                Some((from, signal)) => self.resume(target, Go::Free, signal, from, tracer, engine),
-                None => drop(self.leftover.insert(target)),
-            },
+            Todo::Opened(tid, fd, cloexec) => self.opened(tid, fd, cloexec, tracer, engine),
+            Todo::Orphan(target, stop) => {
+                match stop {
+                    Some((from, signal)) => self.resume(target, Go::Free, signal, from, tracer, engine),
+                    None => drop(self.leftover.insert(target)),
+                }
+                self.refresh(target);
+            }
         }
     }
 
@@ -120,7 +124,14 @@ impl Mediator {
         Outcome::Returns(match step {
             Step::Done(value) => value,
             Step::Move(request) => match self.machine.tracee(target) {
-                Some(tracee) => Move { caller, target, address, data }.make(request, tracee),
+                Some(tracee) => {
+                    let value = Move { caller, target, address, data }.make(request, tracee);
+                    // It may have moved registers.
+                    if let Some(stop) = tracer.held(target) {
+                        stop.forget_registers();
+                    }
+                    value
+                }
                 None => failed(ESRCH),
             },
             Step::Interrupt => {
@@ -142,10 +153,12 @@ impl Mediator {
             }
             Step::Resume { go, signal, from } => {
                 self.resume(target, go, signal, from, tracer, engine);
+                self.refresh(target);
                 0
             }
             Step::Detach { signal, from } => {
                 self.resume(target, Go::Free, signal, from, tracer, engine);
+                self.refresh(target);
                 0
             }
         })
@@ -237,6 +250,7 @@ impl Mediator {
         };
         self.leftover.remove(&tid);
         self.machine.attach(tid, tracee);
+        self.refresh(tid);
     }
 
     /// The kernel has nothing against it.

@@ -1,7 +1,10 @@
 //! Between the engine's loop and the machine: what a real stop means to a guest's tracer.
 
 mod calls;
+mod forge;
 mod news;
+mod script;
+mod shown;
 mod tasks;
 mod waiting;
 
@@ -14,7 +17,7 @@ use tipstaff_trace::{End, Registers, Resume, Stop as Real, Task, Tracer};
 
 use crate::machine::{Fate, Machine, Stop};
 use crate::names::Names;
-use crate::signals::{Disposition, Mark, SI_USER, SIGSTOP, SIGTRAP};
+use crate::signals::{Disposition, Mark, Owed, SI_USER, SIGSTOP, SIGTRAP};
 use crate::waits::{Numbers, Wait};
 
 /// si_code of a step: TRAP_TRACE.
@@ -33,6 +36,8 @@ pub(crate) enum Todo {
     Orphan(i32, Option<(Stop, i32)>),
     /// A zombie has been reaped.
     Buried(i32),
+    /// A thread has opened a file that may tell of tracing; whether that is O_CLOEXEC.
+    Opened(i32, i32, bool),
 }
 
 /// An attach about which the kernel is asked.
@@ -42,6 +47,13 @@ pub(crate) struct Asking {
     pub target: Option<i32>,
     pub seize: bool,
     pub options: u32,
+}
+
+/// Where sigtimedwait(2) puts its siginfo.
+#[derive(Clone, Copy, Debug)]
+struct Taker {
+    process: i32,
+    address: u64,
 }
 
 /// Plays the kernel's part for the guests of one box.
@@ -57,6 +69,10 @@ pub struct Mediator {
     pub(crate) names: Names,
     /// Threads in wait4(2) and waitid(2).
     pub(crate) waits: BTreeMap<i32, Wait>,
+    /// Threads that are held at the entry of a wait that has found nothing yet, since their tracees are about to stop; and for how many stops.
+    pub(crate) parked: BTreeMap<i32, u32>,
+    /// SIGCHLD for a tracer that is sent if that has it blocked, which its next stop shows.
+    pub(crate) owed: BTreeMap<i32, Owed>,
     /// Threads whose next wait is a ppoll.
     pub(crate) polls: BTreeSet<i32>,
     /// Numbers of calls that were answered without being made, of threads whose registers somebody may look at.
@@ -74,6 +90,21 @@ pub struct Mediator {
     pub(crate) trapping: BTreeMap<i32, i32>,
     /// Threads that make a clone with CLONE_UNTRACED: where the call is, and its other flags.
     cloning: BTreeMap<i32, (u64, u64)>,
+    /// Threads that open a file which may tell of tracing; whether it is O_CLOEXEC.
+    opening: BTreeMap<i32, bool>,
+    /// Threads that make calls in our name.
+    scripts: BTreeMap<i32, script::Script>,
+    windows: VecDeque<shown::Window>,
+    /// Threads in sigtimedwait(2).
+    takers: BTreeMap<i32, Taker>,
+    /// Processes that have had a signalfd(2) for SIGCHLD.
+    signalfds: BTreeSet<i32>,
+    /// Where a process makes calls: the last such instruction seen.
+    gates: BTreeMap<i32, u64>,
+    /// SIGCHLD that processes are to send themselves.
+    forged: BTreeMap<i32, VecDeque<Owed>>,
+    /// Threads whose process is stopped.
+    pub(crate) still: BTreeSet<i32>,
     pub(crate) dispositions: BTreeMap<i32, Disposition>,
     /// No longer traced by a guest, and still running as their tracer wanted.
     pub(crate) leftover: BTreeSet<i32>,
@@ -95,6 +126,8 @@ impl Mediator {
             machine: Machine::default(),
             names: Names::default(),
             waits: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            owed: BTreeMap::new(),
             polls: BTreeSet::new(),
             answered: BTreeMap::new(),
             redone: BTreeSet::new(),
@@ -104,6 +137,14 @@ impl Mediator {
             asking: BTreeMap::new(),
             trapping: BTreeMap::new(),
             cloning: BTreeMap::new(),
+            opening: BTreeMap::new(),
+            scripts: BTreeMap::new(),
+            windows: VecDeque::new(),
+            takers: BTreeMap::new(),
+            signalfds: BTreeSet::new(),
+            gates: BTreeMap::new(),
+            forged: BTreeMap::new(),
+            still: BTreeSet::new(),
             dispositions: BTreeMap::new(),
             leftover: BTreeSet::new(),
             lone: BTreeSet::new(),
@@ -185,7 +226,23 @@ impl Mediator {
 
 impl Seam for Mediator {
     fn wants(&self, arch: Arch) -> SyscallSet {
-        SyscallSet::from_names(arch, ["ptrace", "wait4", "waitid", "rt_sigaction", "clone"])
+        SyscallSet::from_names(
+            arch,
+            [
+                "ptrace",
+                "wait4",
+                "waitid",
+                "rt_sigaction",
+                "clone",
+                "open",
+                "openat",
+                "openat2",
+                "rt_sigtimedwait",
+                "rt_sigpending",
+                "signalfd",
+                "signalfd4",
+            ],
+        )
     }
 
     fn foreign(&mut self, stopping: Stopping<'_>, _: &mut Real) -> Option<Resume> {
@@ -202,9 +259,20 @@ impl Seam for Mediator {
             return resume;
         }
         let tid = stopping.task.tid();
+        if !self.still.is_empty() {
+            self.still.remove(&tid);
+        }
+        if !self.scripts.is_empty()
+            && self.scripts.contains_key(&tid)
+            && let Some(resume) = self.played(stopping, stop, resume)
+        {
+            return resume;
+        }
         let wait = self.waits.remove(&tid);
+        self.pay(tid);
         if !matches!(stop, Real::Interrupted(_)) {
             self.kicks.remove(&tid);
+            self.still_to_send(tid);
         }
         match stop {
             Real::Seccomp(_) => self.called(stopping, stop, resume),
@@ -233,6 +301,7 @@ impl Seam for Mediator {
                 if let Some(caller) = self.trapping.remove(&tid) {
                     self.todo.push_back(Todo::Reply(caller, 0));
                 }
+                self.still.insert(tid);
                 self.show(stopping, Stop::Group(signal), false, resume)
             }
             Real::Interrupted(interrupted) => {
@@ -267,9 +336,18 @@ impl Seam for Mediator {
         self.end_news(task, end);
     }
 
+    fn lingers(&self) -> bool {
+        !self.parked.is_empty()
+    }
+
+    fn idle(&mut self, tracer: &mut Tracer, engine: &mut dyn Engine) {
+        self.look_after_parked(true, tracer, engine);
+    }
+
     fn act(&mut self, tracer: &mut Tracer, engine: &mut dyn Engine) {
         while let Some(todo) = self.todo.pop_front() {
             self.act_on(todo, tracer, engine);
         }
+        self.look_after_parked(false, tracer, engine);
     }
 }

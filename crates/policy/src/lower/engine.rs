@@ -48,6 +48,11 @@ pub(super) fn mediates(profile: &Profile, engine: EnginePlan) -> bool {
     engine == EnginePlan::Ptrace && guests_trace(profile)
 }
 
+/// Whether guests are shown their own tracer in proc(5), and never ours: where emulation is asked for, since every file that is opened for reading stops then.
+pub(super) fn shows(profile: &Profile) -> bool {
+    asks_emulation(profile)
+}
+
 /// Whether any program in the box may trace another: nobody there has CAP_SYS_PTRACE.
 pub(super) fn guests_trace(profile: &Profile) -> bool {
     let scope = profile.isolation.ptrace_scope.unwrap_or(PtraceScope::Classic);
