@@ -9,6 +9,7 @@ mod env;
 mod exits;
 mod fault_drill;
 mod fs;
+mod guest_around;
 mod guest_native;
 mod guest_ptrace;
 mod hook;

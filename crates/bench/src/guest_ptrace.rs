@@ -2,6 +2,7 @@
 //! ptrace engine. There the floor is measured too: what is left when emulation does nothing but the stops that it cannot do without.
 
 mod emulation;
+pub mod proof;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -8,6 +8,7 @@
 //! tipstaff-bench kill [N=1000]   SIGKILL of the supervisor at N random points leaves nothing
 //! tipstaff-bench network         calls and a server under network rules by address
 //! tipstaff-bench ptrace          debuggers and strace inside a box
+//! tipstaff-bench ptrace proof [N=10000] [FROM=0]   every row and N random programs, outside and inside, 0 differences
 //! tipstaff-bench trace           the table of tracing
 //! tipstaff-bench record [WORD]   the table of recording, or its programs with that word
 //! tipstaff-bench quality [NAME…]  how good the profiles of real programs are
@@ -67,6 +68,7 @@ fn run() -> anyhow::Result<bool> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let count = |text: &str| text.parse::<usize>().with_context(|| format!("{text:?} is no number"));
+    let number = |text: &str| text.parse::<u32>().with_context(|| format!("{text:?} is no number"));
     match words[..] {
         [] | ["table"] => table().map(|()| true),
         ["phases"] => phases::print().map(|()| true),
@@ -78,6 +80,9 @@ fn run() -> anyhow::Result<bool> {
         ["kill", n] => kill::drill(count(n)?),
         ["network"] => network::table(measure::Effort::from_env()).map(|()| true),
         ["ptrace"] => guest_ptrace::table().map(|()| true),
+        ["ptrace", "proof"] => guest_ptrace::proof::run(0, 10_000),
+        ["ptrace", "proof", n] => guest_ptrace::proof::run(0, number(n)?),
+        ["ptrace", "proof", n, from] => guest_ptrace::proof::run(number(from)?, number(n)?),
         ["trace"] => trace::table().map(|()| true),
         ["record"] => record::table(None).map(|()| true),
         ["record", "quality"] => {
@@ -99,7 +104,7 @@ fn run() -> anyhow::Result<bool> {
         [network::HELPER, call, port] => network::helper(call, port).map(|()| true),
         [filter::HELPER, which] => filter::helper(which).map(|()| true),
         _ => bail!(
-            "usage: tipstaff-bench [table | phases | loop floor|light|floor-full|floor-whole|full [N] | leak [N] | kill [N] | network | ptrace | trace | quality [NAME...] | record [WORD | quality] | drill exec|pipelines|kill|threads [N] | \
+            "usage: tipstaff-bench [table | phases | loop floor|light|floor-full|floor-whole|full [N] | leak [N] | kill [N] | network | ptrace [proof [N [FROM]]] | trace | quality [NAME...] | record [WORD | quality] | drill exec|pipelines|kill|threads [N] | \
              notify [storm|eintr|pipelines|race|kill|leak [N]]]"
         ),
     }

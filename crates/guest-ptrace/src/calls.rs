@@ -46,7 +46,7 @@ impl Mediator {
             },
             Todo::Reply(caller, value) => self.reply(caller, value, tracer, engine),
             Todo::Buried(tid) => tracer.bury(tid),
-            Todo::Opened(tid, fd, cloexec) => self.opened(tid, fd, cloexec, tracer, engine),
+            Todo::Opened(tid, value, opening) => self.opened(tid, value, opening, tracer, engine),
             Todo::Orphan(target, stop) => {
                 match stop {
                     Some((from, signal)) => self.resume(target, Go::Free, signal, from, tracer, engine),

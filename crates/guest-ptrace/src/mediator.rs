@@ -36,8 +36,8 @@ pub(crate) enum Todo {
     Orphan(i32, Option<(Stop, i32)>),
     /// A zombie has been reaped.
     Buried(i32),
-    /// A thread has opened a file that may tell of tracing; whether that is O_CLOEXEC.
-    Opened(i32, i32, bool),
+    /// A thread has opened a file that may tell of tracing, and its call returns this.
+    Opened(i32, i64, shown::Opening),
 }
 
 /// An attach about which the kernel is asked.
@@ -90,8 +90,10 @@ pub struct Mediator {
     pub(crate) trapping: BTreeMap<i32, i32>,
     /// Threads that make a clone with CLONE_UNTRACED: where the call is, and its other flags.
     cloning: BTreeMap<i32, (u64, u64)>,
-    /// Threads that open a file which may tell of tracing; whether it is O_CLOEXEC.
-    opening: BTreeMap<i32, bool>,
+    /// What Yama's file tells, where the box has a scope of its own.
+    scope: Option<u8>,
+    /// Threads that open a file which may tell of tracing.
+    opening: BTreeMap<i32, shown::Opening>,
     /// Threads that make calls in our name.
     scripts: BTreeMap<i32, script::Script>,
     windows: VecDeque<shown::Window>,
@@ -137,6 +139,7 @@ impl Mediator {
             asking: BTreeMap::new(),
             trapping: BTreeMap::new(),
             cloning: BTreeMap::new(),
+            scope: None,
             opening: BTreeMap::new(),
             scripts: BTreeMap::new(),
             windows: VecDeque::new(),
@@ -150,6 +153,12 @@ impl Mediator {
             lone: BTreeSet::new(),
             todo: VecDeque::new(),
         }
+    }
+
+    /// Guests are told that this is Yama's scope. It is for others to enforce.
+    #[must_use]
+    pub fn telling(self, scope: Option<u8>) -> Self {
+        Self { scope, ..self }
     }
 
     /// How a stop ends that no guest is shown.

@@ -20,8 +20,8 @@ impl Mediator {
         };
         let numbers = self.numbers;
         if let Some(opens) = self.opens(&call) {
-            if let Some(cloexec) = self.watches(tid, &opens) {
-                self.opening.insert(tid, cloexec);
+            if let Some(opening) = self.watches(tid, &opens) {
+                self.opening.insert(tid, opening);
                 self.interrupt_again(tid);
                 return Resume::ToSyscall;
             }

@@ -36,8 +36,8 @@ pub(crate) enum Job {
 pub(crate) enum Next {
     /// With this call.
     Call(i32, [u64; 4]),
-    /// Not at all.
-    Done,
+    /// Not at all: the guest's own call returns what it did, or this.
+    Done(Option<i64>),
 }
 
 impl Mediator {
@@ -92,12 +92,17 @@ impl Mediator {
             }
         };
         let mut script = self.scripts.remove(&tid)?;
-        if let Job::Show(showing, _) = &mut script.job
-            && let Next::Call(number, args) = self.showing(tid, showing, value)
-            && self.make(stop, &script, number, args).is_ok()
-        {
-            self.scripts.insert(tid, script);
-            return Some(Resume::ToSyscall);
+        if let Job::Show(showing, _) = &mut script.job {
+            match self.showing(tid, showing, value) {
+                Next::Call(number, args) => {
+                    if self.make(stop, &script, number, args).is_ok() {
+                        self.scripts.insert(tid, script);
+                        return Some(Resume::ToSyscall);
+                    }
+                }
+                Next::Done(Some(value)) => script.saved.set_result(value),
+                Next::Done(None) => {}
+            }
         }
         // ESRCH: it has been killed.
         let _ = stop.set_registers(&script.saved);

@@ -18,6 +18,8 @@ use super::script::Next;
 use super::{Mediator, Todo};
 use crate::proc::{File, State};
 
+/// Documentation/admin-guide/LSM/Yama.rst.
+const YAMA: &[u8] = b"/proc/sys/kernel/yama/ptrace_scope";
 /// PATH_MAX.
 const LONGEST: usize = 4096;
 const O_CLOEXEC: u64 = 0o2_000_000;
@@ -25,17 +27,31 @@ const MFD_CLOEXEC: u64 = 1;
 /// Files that are kept up to date; of more the oldest ones stay as they are.
 const WINDOWS: usize = 64;
 
+/// An open whose return is to be seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening {
+    cloexec: bool,
+    /// It is Yama's file, which need not be there.
+    yama: bool,
+}
+
 /// A file on its way to a guest.
 #[derive(Debug)]
 pub(crate) struct Showing {
-    fd: i32,
     cloexec: bool,
+    text: String,
+    /// In the place of which file; None: of none.
+    instead: Option<Instead>,
+    step: Step,
+}
+
+/// The file that a guest has opened.
+#[derive(Debug)]
+struct Instead {
+    fd: i32,
     file: File,
     target: i32,
-    text: String,
-    /// The file that the guest has opened.
     source: fs::File,
-    step: Step,
 }
 
 #[derive(Debug)]
@@ -78,13 +94,15 @@ impl Mediator {
 
     /// Whether the return of this open is to be seen, and whether its descriptor is O_CLOEXEC. By the name alone, which costs little: what was opened is
     /// looked at afterwards.
-    pub(super) fn watches(&mut self, tid: i32, opens: &Opens) -> Option<bool> {
+    pub(super) fn watches(&mut self, tid: i32, opens: &Opens) -> Option<Opening> {
         let (Opens::Flags(path, _) | Opens::How(path, _)) = *opens;
-        let file = File::named(&string(tid, path)?)?;
-        let differs = match file {
-            File::Status => self.names.depth(tid) == 1 || self.machine.tracees().next().is_some(),
-            File::Stat | File::Channel => false,
-        };
+        let path = string(tid, path)?;
+        let yama = self.scope.is_some() && path == YAMA;
+        let differs = yama
+            || match File::named(&path)? {
+                File::Status => self.names.depth(tid) == 1 || self.machine.tracees().next().is_some(),
+                File::Stat | File::Channel => false,
+            };
         if !differs && self.still.is_empty() {
             return None;
         }
@@ -96,23 +114,37 @@ impl Mediator {
                 u64::from_ne_bytes(bytes)
             }
         };
-        Some(flags & O_CLOEXEC != 0)
+        Some(Opening { cloexec: flags & O_CLOEXEC != 0, yama })
     }
 
     /// A guest has opened a file that may be one of those. It is held at the return of its call.
-    pub(crate) fn opened(&mut self, tid: i32, fd: i32, cloexec: bool, tracer: &mut Tracer, engine: &dyn Engine) {
-        let showing = self.look_at(tid, fd, cloexec, tracer);
+    pub(crate) fn opened(
+        &mut self,
+        tid: i32,
+        value: i64,
+        Opening { cloexec, yama }: Opening,
+        tracer: &mut Tracer,
+        engine: &dyn Engine,
+    ) {
+        let showing = match i32::try_from(value).ok().filter(|fd| *fd >= 0) {
+            None if yama => {
+                self.scope.map(|scope| Showing { cloexec, text: format!("{scope}\n"), instead: None, step: Step::Made })
+            }
+            Some(fd) if !yama => self.look_at(tid, fd, cloexec, tracer),
+            _ => None,
+        };
         tracer.settle(tid, |task, stop| {
             let stopping = Stopping { task, awaited: engine.awaits(tid) };
             if let Some(showing) = showing {
                 // Whatever the program has at its path is as good a name as any.
                 let path = stop.registers().map_or(0, |registers| registers.arg(self.arch, self.path_arg(&registers)));
-                let first = Next::Call(self.numbers.memfd_create.cast_signed(), [path, MFD_CLOEXEC, 0, 0]);
+                let flags = if showing.cloexec || showing.instead.is_some() { MFD_CLOEXEC } else { 0 };
+                let first = Next::Call(self.numbers.memfd_create.cast_signed(), [path, flags, 0, 0]);
                 if let Some(resume) = self.play(tid, stop, showing, first) {
                     return resume;
                 }
             }
-            self.left(stopping, stop, fd.into(), None, Resume::Free)
+            self.left(stopping, stop, value, None, Resume::Free)
         });
     }
 
@@ -130,7 +162,7 @@ impl Mediator {
             return None;
         }
         let text = self.text(tid, file, target, &source)?;
-        Some(Showing { fd, cloexec, file, target, text, source, step: Step::Made })
+        Some(Showing { cloexec, text, instead: Some(Instead { fd, file, target, source }), step: Step::Made })
     }
 
     /// What a guest is to read, where that is something else than it would.
@@ -163,21 +195,23 @@ impl Mediator {
                 let at = format!("/proc/{tid}/fd/{made}");
                 let written = fs::OpenOptions::new().read(true).write(true).open(at).and_then(|copy| {
                     copy.write_all_at(job.text.as_bytes(), 0)?;
-                    Ok((copy, job.source.try_clone()?))
+                    Ok(copy)
                 });
-                let Ok((copy, source)) = written else { return self.close(made) };
+                let Ok(copy) = written else { return self.close(made) };
+                let Some(Instead { fd, file, target, source }) = job.instead.take() else {
+                    return Next::Done(Some(value));
+                };
                 if self.windows.len() == WINDOWS {
                     self.windows.pop_front();
                 }
-                let viewer = (tid, job.fd);
-                self.windows.push_back(Window { file: job.file, target: job.target, viewer, source, copy });
+                self.windows.push_back(Window { file, target, viewer: (tid, fd), source, copy });
                 job.step = Step::Exchanged(made);
                 let flags = if job.cloexec { O_CLOEXEC } else { 0 };
-                let [from, to] = [made, job.fd].map(|fd| u64::from(fd.cast_unsigned()));
+                let [from, to] = [made, fd].map(|fd| u64::from(fd.cast_unsigned()));
                 Next::Call(self.numbers.dup3.cast_signed(), [from, to, flags, 0])
             }
             (Step::Exchanged(made), _) => self.close(made),
-            _ => Next::Done,
+            _ => Next::Done(None),
         }
     }
 
@@ -221,10 +255,12 @@ impl Mediator {
 
     /// An open returns: it is held, if it is one to look at.
     pub(super) fn open_returned(&mut self, tid: i32, value: i64) -> bool {
-        let Some(cloexec) = self.opening.remove(&tid) else { return false };
-        let Some(fd) = i32::try_from(value).ok().filter(|fd| *fd >= 0) else { return false };
-        self.todo.push_back(Todo::Opened(tid, fd, cloexec));
-        true
+        let Some(opening) = self.opening.remove(&tid) else { return false };
+        let looks = value >= 0 || opening.yama && value == -i64::from(tipstaff_abi::errno::ENOENT);
+        if looks {
+            self.todo.push_back(Todo::Opened(tid, value, opening));
+        }
+        looks
     }
 }
 

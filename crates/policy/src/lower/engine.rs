@@ -64,6 +64,16 @@ pub(super) fn restricts(profile: &Profile) -> bool {
     guests_trace(profile) && profile.isolation.ptrace_scope == Some(PtraceScope::Restricted)
 }
 
+/// What guests are told of Yama's scope, where the profile says it.
+pub(super) fn told_scope(profile: &Profile) -> Option<u8> {
+    profile.isolation.ptrace_scope.map(|scope| match scope {
+        PtraceScope::Classic => 0,
+        PtraceScope::Restricted => 1,
+        PtraceScope::Admin => 2,
+        PtraceScope::None => 3,
+    })
+}
+
 /// What is told of the scope.
 pub(super) fn scope(profile: &Profile, sink: &mut Sink) {
     let Some(scope) = profile.isolation.ptrace_scope else { return };

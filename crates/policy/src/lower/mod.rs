@@ -101,6 +101,7 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
         engine,
         trace_data,
         mediates,
+        scope: if mediates { engine::told_scope(profile) } else { None },
         restricts,
         asked,
         namespaces,
