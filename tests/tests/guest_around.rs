@@ -49,6 +49,27 @@ both!(yamas_file_tells_the_boxs_scope, |user| {
     assert!(asked(Some("classic")).starts_with("0\n0\n"));
 });
 
+both!(our_tracer_is_not_seen_where_there_is_no_pid_namespace, |user| {
+    // A box in a box shares the namespace of the one around it, so its tracer has a number there.
+    let program = guest("ptraceshown").display().to_string();
+    let command = tipstaff().display().to_string();
+    let dirs = [&command, &program].map(|path| path.rsplit_once('/').map_or("/", |(dir, _)| dir).to_owned());
+    let inside = |ptrace: &str, row: &str| {
+        let mut words = vec![command.as_str(), "run", "--quiet", "--engine", "ptrace", "--guest-ptrace", ptrace];
+        for dir in &dirs {
+            words.extend(["--exec", dir]);
+        }
+        words.extend(["--", &program, row]);
+        let outer = run(words).option("--engine", "native").as_user(user);
+        dirs.iter().fold(outer, |outer, dir| outer.option("--exec", dir).option("--read", dir)).go().out()
+    };
+    for row in ["p_nobody_traces", "p_traceme", "p_states", "p_stopped", "p_read_again", "p_roads"] {
+        assert_eq!(inside("emulate", row), plain(["ptraceshown", row]).as_user(user).go().out(), "{row}");
+    }
+    // The control: files are not looked at, and tell.
+    assert!(inside("native", "p_nobody_traces").starts_with("self: somebody\n"), "the control");
+});
+
 both!(an_outer_debugger_does_not_loosen_an_inner_box, |user| {
     if !installed("strace", "--version") {
         skip!("strace is not installed (apt-get install strace)");

@@ -1,5 +1,5 @@
-/* doublestop plain|double N ASKS WAITS: a debugger in miniature. A tracer lets its child go on by N single steps; for each it makes ASKS calls of ptrace(2) (the step, then reads of
- * registers) and WAITS of wait4(2) (WNOHANG but for the last). With `double` a third process traces both and answers the calls in the kernel's place: each is a stop of the tracer's,
+/* doublestop plain|double N ASKS WAITS [HANDLES]: a debugger in miniature. A tracer lets its child go on by N single steps; for each it makes ASKS calls of ptrace(2) (the step, then reads of
+ * registers) and WAITS of wait4(2) (WNOHANG but for the last); with HANDLES 1 it has a handler for SIGCHLD, as gdb has. With `double` a third process traces both and answers the calls in the kernel's place: each is a stop of the tracer's,
  * each step a stop of the child's, and there is nothing else: no table, no policy, no second thought. That is the floor of what emulation costs. One CPU each for all of them. */
 #include "guest.h"
 #include <linux/audit.h>
@@ -11,6 +11,8 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 #ifdef __x86_64__
+static long handles;
+static void handler(int signal) { (void)signal; }
 static int debugger(long steps, long asks, long waits) {
   int status;
   pid_t pid = fork();
@@ -20,6 +22,9 @@ static int debugger(long steps, long asks, long waits) {
     for (volatile unsigned long i = 0;; i++) {
     }
   }
+  struct sigaction action = {.sa_flags = SA_RESTART};
+  action.sa_handler = handler;
+  if (handles) sigaction(SIGCHLD, &action, NULL);
   if (wait4(pid, &status, 0, NULL) != pid || !WIFSTOPPED(status)) return 8;
   for (long seen = 0; seen < steps; seen++) {
     struct user_regs_struct regs;
@@ -100,6 +105,7 @@ static int mediate(pid_t tracer) {
       ptrace(PTRACE_CONT, pid, 0, 0);
     } else {
       pending = status;
+      if (handles) kill(tracer, SIGCHLD);
       if (waits) {
         give(tracer, theirs.rsi, &pending, sizeof pending);
         answer(tracer, &theirs, child);
@@ -112,6 +118,7 @@ static int mediate(pid_t tracer) {
 int main(int argc, char **argv) {
 #ifdef __x86_64__
   long steps = number(argc, argv, 2, 10000), asks = number(argc, argv, 3, 2), waits = number(argc, argv, 4, 1);
+  handles = number(argc, argv, 5, 0);
   if (argc > 1 && !strcmp(argv[1], "double")) {
     cpu_set_t one;
     CPU_ZERO(&one);

@@ -19,8 +19,8 @@ pub fn rows(dir: &Path, effort: Effort) -> anyhow::Result<()> {
     let emulated = |words| boxed(Engine::Ptrace, Some(GuestPtrace::Emulate), words, dir);
     idle(dir, effort)?;
 
-    let plain = double(dir, "plain", 10_000, (2, 1));
-    let doubled = double(dir, "double", 10_000, (2, 1));
+    let plain = double(dir, "plain", 10_000, (2, 1), false);
+    let doubled = double(dir, "double", 10_000, (2, 1), false);
     let figures = measure::compare(effort, &mut [bare(&plain), bare(&doubled), emulated(&plain)])?;
     shown(&format!("{STEPS} single steps with GETREGS"), figures[0], figures[1], figures[2]);
 
@@ -47,8 +47,9 @@ fn idle(dir: &Path, effort: Effort) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn double(dir: &Path, how: &str, steps: u64, (asks, waits): (u64, u64)) -> Vec<OsString> {
-    let numbers = [steps, asks, waits].map(|number| number.to_string().into());
+/// `handles`: it has a handler for SIGCHLD, whose every signal is a stop too.
+fn double(dir: &Path, how: &str, steps: u64, (asks, waits): (u64, u64), handles: bool) -> Vec<OsString> {
+    let numbers = [steps, asks, waits, u64::from(handles)].map(|number| number.to_string().into());
     [vec![dir.join("doublestop").into_os_string(), how.into()], numbers.to_vec()].concat()
 }
 
@@ -74,8 +75,11 @@ fn tool(
     }
     let (asks, waits, stops) = calls(words, dir)?;
     let per_stop = |calls: u64| (calls as f64 / stops as f64).round().max(1.0) as u64;
+    // gdb has a handler, strace has not.
+    let handles = program == "gdb";
     let pattern = (per_stop(asks), per_stop(waits));
-    let (plain, doubled) = (double(dir, "plain", stops, pattern), double(dir, "double", stops, pattern));
+    let (plain, doubled) =
+        (double(dir, "plain", stops, pattern, handles), double(dir, "double", stops, pattern, handles));
     let mut subjects: Vec<Subject<'_>> =
         vec![bare(words), bare(&plain), bare(&doubled), boxed(Engine::Ptrace, Some(GuestPtrace::Emulate), words, dir)];
     if let Some(alone) = alone {
