@@ -21,8 +21,11 @@ pub fn rows(dir: &Path, effort: Effort) -> anyhow::Result<()> {
 
     let plain = double(dir, "plain", 10_000, (2, 1), false);
     let doubled = double(dir, "double", 10_000, (2, 1), false);
-    let figures = measure::compare(effort, &mut [bare(&plain), bare(&doubled), emulated(&plain)])?;
+    let subjects = &mut [bare(&plain), bare(&doubled), emulated(&plain)];
+    let figures = measure::compare(effort, subjects)?;
+    let cpu = measure::compare_cpu(effort.rounds, &mut subjects[1..])?;
     shown(&format!("{STEPS} single steps with GETREGS"), figures[0], figures[1], figures[2]);
+    measure::row(&format!("{STEPS} single steps, emulated: CPU beside the floor's"), cpu[0], cpu[1], None);
 
     let path = |name: &str| dir.join(name).into_os_string();
     let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();

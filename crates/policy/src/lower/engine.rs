@@ -79,7 +79,7 @@ pub(super) fn scope(profile: &Profile, sink: &mut Sink) {
     let Some(scope) = profile.isolation.ptrace_scope else { return };
     let rule = format!("ptrace_scope = \"{}\"", scope.as_str());
     if restricts(profile) {
-        let why = "access to /proc/PID/mem is not restricted, and there is no file /proc/sys/kernel/yama/ptrace_scope where the host has none";
+        let why = "access to /proc/PID/mem is not restricted, and where the host has no file /proc/sys/kernel/yama/ptrace_scope it can be read under guest_ptrace = \"emulate\" alone";
         sink.full_but(&rule, "attaching is asked about", why, Cost::Notified);
     } else if !guests_trace(profile) {
         sink.full(&rule, "seccomp: nobody traces", Cost::Kernel);
