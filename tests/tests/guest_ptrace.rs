@@ -223,6 +223,8 @@ shown! {
     s_signalfd
     s_signalfd_first
     s_signalfd_polled
+    s_leader_leaves_first
+    s_thread_executes
 }
 
 both!(strace_sees_calls_signals_and_ends, |user| {

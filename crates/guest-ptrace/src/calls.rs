@@ -46,6 +46,15 @@ impl Mediator {
             },
             Todo::Reply(caller, value) => self.reply(caller, value, tracer, engine),
             Todo::Buried(tid) => tracer.bury(tid),
+            // Another of its process stops first, and has not been seen yet.
+            Todo::Grouped(tid) if self.machine.follows(tid) && tracer.held(tid).is_some() => self.grouped.push(tid),
+            Todo::Grouped(tid) => tracer.settle(tid, |task, stop| match stop {
+                Real::Group(group) => {
+                    let stopping = Stopping { task, awaited: engine.awaits(tid) };
+                    self.show(stopping, Stop::Group(group.signal()), false, Resume::AsBefore)
+                }
+                _ => Resume::AsBefore,
+            }),
             Todo::Opened(tid, value, opening) => self.opened(tid, value, opening, tracer, engine),
             Todo::Orphan(target, stop) => {
                 match stop {
@@ -177,6 +186,9 @@ impl Mediator {
                 tracer.release(target, Resume::AsBefore);
             }
             _ => {
+                if from == Stop::Event(ptrace::event::EXIT) {
+                    self.leaves(target);
+                }
                 if let (Stop::Signal(was), true) = (from, signal != 0)
                     && signal != was
                 {
@@ -238,6 +250,7 @@ impl Mediator {
             trap: 0,
             interrupted: false,
             stopping: false,
+            leads: false,
             grouped: stopped,
             known: stopped,
             fresh: false,

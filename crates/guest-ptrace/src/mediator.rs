@@ -36,6 +36,8 @@ pub(crate) enum Todo {
     Orphan(i32, Option<(Stop, i32)>),
     /// A zombie has been reaped.
     Buried(i32),
+    /// A thread has stopped with its process.
+    Grouped(i32),
     /// A thread has opened a file that may tell of tracing, and its call returns this.
     Opened(i32, i64, shown::Opening),
 }
@@ -81,8 +83,8 @@ pub struct Mediator {
     pub(crate) redone: BTreeSet<i32>,
     /// Processes that the kernel has said have no children, in a wait with these flags.
     pub(crate) childless: BTreeMap<i32, u64>,
-    /// Tracees that are about to end.
-    pub(crate) dying: BTreeSet<i32>,
+    /// Tracees that are about to end, and how.
+    pub(crate) dying: BTreeMap<i32, i32>,
     /// PTRACE_INTERRUPT of ours that has not come to a stop.
     pub(crate) kicks: BTreeSet<i32>,
     pub(crate) asking: BTreeMap<i32, Box<Asking>>,
@@ -112,6 +114,8 @@ pub struct Mediator {
     pub(crate) leftover: BTreeSet<i32>,
     /// Traced by a parent that is outside the box.
     pub(crate) lone: BTreeSet<i32>,
+    /// Threads that have stopped with their process, and are told of when the one has stopped that was to stop first.
+    pub(crate) grouped: Vec<i32>,
     pub(crate) todo: VecDeque<Todo>,
 }
 
@@ -134,7 +138,7 @@ impl Mediator {
             answered: BTreeMap::new(),
             redone: BTreeSet::new(),
             childless: BTreeMap::new(),
-            dying: BTreeSet::new(),
+            dying: BTreeMap::new(),
             kicks: BTreeSet::new(),
             asking: BTreeMap::new(),
             trapping: BTreeMap::new(),
@@ -151,6 +155,7 @@ impl Mediator {
             dispositions: BTreeMap::new(),
             leftover: BTreeSet::new(),
             lone: BTreeSet::new(),
+            grouped: Vec::new(),
             todo: VecDeque::new(),
         }
     }
@@ -182,7 +187,7 @@ impl Mediator {
     }
 
     /// A real stop of a virtual tracee, or of anybody: held if a guest is shown it.
-    fn show(&mut self, stopping: Stopping<'_>, stop: Stop, ours: bool, resume: Resume) -> Resume {
+    pub(crate) fn show(&mut self, stopping: Stopping<'_>, stop: Stop, ours: bool, resume: Resume) -> Resume {
         let (tid, process) = (stopping.task.tid(), stopping.task.process());
         if self.machine.tracee(tid).is_none() {
             return self.go(stopping, resume);
@@ -311,6 +316,10 @@ impl Seam for Mediator {
                     self.todo.push_back(Todo::Reply(caller, 0));
                 }
                 self.still.insert(tid);
+                if self.machine.follows(tid) {
+                    self.grouped.push(tid);
+                    return Resume::Hold;
+                }
                 self.show(stopping, Stop::Group(signal), false, resume)
             }
             Real::Interrupted(interrupted) => {
@@ -326,9 +335,14 @@ impl Seam for Mediator {
                 let former = exec.former();
                 self.executed(stopping, former, resume)
             }
-            Real::Exiting(_) => {
-                self.exiting(stopping.task);
-                self.show(stopping, Stop::Event(event::EXIT), false, resume)
+            Real::Exiting(exiting) => {
+                let status = exiting.status();
+                self.exiting(stopping.task, status);
+                let ends = self.show(stopping, Stop::Event(event::EXIT), false, resume);
+                if ends != Resume::Hold {
+                    self.leaves(tid);
+                }
+                ends
             }
         }
     }
@@ -354,6 +368,7 @@ impl Seam for Mediator {
     }
 
     fn act(&mut self, tracer: &mut Tracer, engine: &mut dyn Engine) {
+        self.todo.extend(self.grouped.drain(..).map(Todo::Grouped));
         while let Some(todo) = self.todo.pop_front() {
             self.act_on(todo, tracer, engine);
         }

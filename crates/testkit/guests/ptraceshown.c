@@ -425,11 +425,68 @@ static void s_signalfd_polled(void) {
   next(pid);
 }
 
+/* A leader that leaves before its threads, and one whose thread executes a program. */
+static void *holds(void *arg) {
+  hold();
+  return arg;
+}
+static void leader_leaves(void) {
+  pthread_t thread;
+  stops();
+  pthread_create(&thread, NULL, holds, NULL);
+  syscall(SYS_exit, 3);
+}
+static void s_leader_leaves_first(void) {
+  block(SIG_BLOCK);
+  pid_t pid = running(leader_leaves);
+  waits(pid, "stopped");
+  next(pid);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  waits(pid, "the leader has left");
+  int status;
+  printf("nobody can wait for it %d\n", waitpid(pid, &status, WNOHANG));
+  kill(pid, SIGKILL);
+  next(pid);
+  printf("told again %d\n", sigtimedwait(&chld, NULL, &(struct timespec){1, 0}));
+}
+static void *executes(void *arg) {
+  execl("/proc/self/exe", "ptraceshown", "exit", (char *)NULL);
+  return arg;
+}
+static void thread_executes(void) {
+  pthread_t thread;
+  stops();
+  pthread_create(&thread, NULL, executes, NULL);
+  hold();
+}
+static void s_thread_executes(void) {
+  block(SIG_BLOCK);
+  pid_t pid = running(thread_executes);
+  waits(pid, "stopped");
+  next(pid);
+  SAY("options", REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC));
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+  waits(pid, "makes a thread");
+  unsigned long thread;
+  REQ(PTRACE_GETEVENTMSG, pid, 0, &thread);
+  next((pid_t)thread);
+  sigtimedwait(&chld, NULL, &(struct timespec){1, 0});
+  REQ(PTRACE_CONT, pid, 0, 0);
+  REQ(PTRACE_CONT, (pid_t)thread, 0, 0);
+  next(pid);
+  waits(pid, "the former leader's end");
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+  waits(pid, "the end");
+}
+
 static const struct { const char *name; void (*run)(void); } rows[] = {
 #define ROW(name) {#name, name}
     ROW(p_nobody_traces), ROW(p_traceme), ROW(p_states), ROW(p_stopped), ROW(p_read_again), ROW(p_roads),
     ROW(s_sigwait_first), ROW(s_sigwait_last), ROW(s_sigwait_of_no_child), ROW(s_one_is_pending), ROW(s_pending), ROW(s_not_blocked),
     ROW(s_handled_later), ROW(s_ignored_but_blocked), ROW(s_a_thread_takes_it), ROW(s_signalfd), ROW(s_signalfd_first), ROW(s_signalfd_polled),
+    ROW(s_leader_leaves_first), ROW(s_thread_executes),
 };
 
 int main(int argc, char **argv) {
@@ -438,6 +495,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) puts(rows[i].name);
     return 0;
   }
+  if (strcmp(argv[1], "exit") == 0) return 8;
   signal(SIGALRM, SIG_DFL);
   alarm(5);
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

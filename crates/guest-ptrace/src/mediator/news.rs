@@ -42,8 +42,15 @@ impl Mediator {
             // ESRCH: it has been killed.
             let _ = ptrace::interrupt(waiter);
         }
+        if !by_kernel {
+            self.signal(process, tracer, news);
+        }
+    }
+
+    /// SIGCHLD for a tracer.
+    fn signal(&mut self, process: i32, tracer: i32, news: &Report) {
         let disposition = self.dispositions.get(&process).copied().unwrap_or_default();
-        if by_kernel || news.stop.is_some() && (disposition.ignored || disposition.no_stops) {
+        if news.stop.is_some() && (disposition.ignored || disposition.no_stops) {
             return;
         }
         let (code, value) = told(news.stop, news.status);
@@ -56,6 +63,17 @@ impl Mediator {
             self.send_owed(owed);
         } else {
             self.owed.entry(tracer).or_insert(owed);
+        }
+    }
+
+    /// A thread leaves the stop behind which it ends. A leader is told of at once, though nobody can wait for it before its last thread has ended; then it
+    /// is told of again: exit_notify(), release_task().
+    pub(crate) fn leaves(&mut self, tid: i32) {
+        let Some(status) = self.dying.get(&tid).copied() else { return };
+        let Some(tracee) = self.machine.tracee(tid).filter(|tracee| tracee.process == tid) else { return };
+        let (process, tracer, number, uid) = (tracee.tracer_process, tracee.tracer, tracee.number, tracee.uid);
+        if names::threads(tid) > 1 {
+            self.signal(process, tracer, &Report { tid, number, status, stop: None, uid, usage: [0; 18] });
         }
     }
 
@@ -77,12 +95,12 @@ impl Mediator {
     }
 
     /// A task is about to end: who its parent is, while that can be seen.
-    pub(crate) fn exiting(&mut self, task: &Task) {
+    pub(crate) fn exiting(&mut self, task: &Task, status: Status) {
         let tid = task.tid();
         if self.machine.tracee(tid).is_none() {
             return;
         }
-        self.dying.insert(tid);
+        self.dying.insert(tid, word(status));
         if task.process() == tid {
             let parent = names::parent(tid);
             if let Some(tracee) = self.machine.tracee_mut(tid) {
@@ -94,11 +112,10 @@ impl Mediator {
     pub(crate) fn end_news(&mut self, task: &Task, end: End) {
         let tid = task.tid();
         self.names.forget(tid);
-        for set in
-            [&mut self.polls, &mut self.redone, &mut self.dying, &mut self.kicks, &mut self.leftover, &mut self.lone]
-        {
+        for set in [&mut self.polls, &mut self.redone, &mut self.kicks, &mut self.leftover, &mut self.lone] {
             set.remove(&tid);
         }
+        self.dying.remove(&tid);
         self.waits.remove(&tid);
         self.parked.remove(&tid);
         self.opening.remove(&tid);
