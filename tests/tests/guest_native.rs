@@ -81,16 +81,18 @@ mod random_programs_see_the_same {
 
 /// One fact each: outside and in the box it is told in the same words. What a busy machine makes of it outside may differ too.
 fn rows(engine: &str) {
-    let names = plain(["ptracerows"]).go().out();
-    assert!(names.lines().count() > 30, "{names}");
-    for name in names.lines() {
-        let mut outside = BTreeSet::new();
-        let same = (0..20).any(|_| {
-            outside.insert(plain(["ptracerows", name]).go().out());
-            let inside = run(["ptracerows", name]).option("--engine", engine).go().out();
-            inside.ends_with("done\n") && outside.contains(&inside)
-        });
-        assert!(same, "{name} under {engine}: outside it is {outside:?}");
+    for program in ["ptracerows", "ptraceshown"] {
+        let names = plain([program]).go().out();
+        assert!(names.lines().count() > 15, "{names}");
+        for name in names.lines() {
+            let mut outside = BTreeSet::new();
+            let same = (0..20).any(|_| {
+                outside.insert(plain([program, name]).go().out());
+                let inside = run([program, name]).option("--engine", engine).go().out();
+                inside.ends_with("done\n") && outside.contains(&inside)
+            });
+            assert!(same, "{name} under {engine}: outside it is {outside:?}");
+        }
     }
 }
 

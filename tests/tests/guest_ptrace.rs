@@ -180,6 +180,53 @@ rows! {
     a1_same_group
 }
 
+/// The same of what can be seen without ptrace(2), as root and as an ordinary user.
+fn shown(user: User, name: &str) {
+    let outside = plain(["ptraceshown", name]).as_user(user).go();
+    outside.check(outside.out().ends_with("done\n"), "it ends");
+    let inside = emulated(run(["ptraceshown", name])).as_user(user).go();
+    assert_eq!(outside.out(), inside.out(), "{name}");
+}
+
+macro_rules! shown {
+    ($($name:ident)*) => {
+        mod shown {
+            use super::*;
+
+            $(both!($name, |user| super::super::shown(user, stringify!($name)));)*
+
+            #[test]
+            fn none_is_forgotten() {
+                let names = tipstaff_testkit::plain(["ptraceshown"]).go().out();
+                assert_eq!(names.lines().collect::<Vec<_>>(), [$(stringify!($name)),*]);
+            }
+        }
+    };
+}
+
+shown! {
+    p_nobody_traces
+    p_traceme
+    p_states
+    p_stopped
+    p_read_again
+    p_roads
+    s_sigwait_first
+    s_sigwait_last
+    s_sigwait_of_no_child
+    s_one_is_pending
+    s_pending
+    s_not_blocked
+    s_handled_later
+    s_ignored_but_blocked
+    s_a_thread_takes_it
+    s_signalfd
+    s_signalfd_first
+    s_signalfd_polled
+    s_leader_leaves_first
+    s_thread_executes
+}
+
 both!(strace_sees_calls_signals_and_ends, |user| {
     if !installed("strace") {
         skip!("strace is not installed (apt-get install strace)");

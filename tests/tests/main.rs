@@ -10,6 +10,7 @@ mod exits;
 mod fault_drill;
 mod fs;
 mod fuzz_drill;
+mod guest_around;
 mod guest_native;
 mod guest_ptrace;
 mod hook;

@@ -8,6 +8,7 @@
 //! tipstaff-bench kill [N=1000]   SIGKILL of the supervisor at N random points leaves nothing
 //! tipstaff-bench network         calls and a server under network rules by address
 //! tipstaff-bench ptrace          debuggers and strace inside a box
+//! tipstaff-bench ptrace proof [N=10000] [FROM=0]   every row and N random programs, outside and inside, 0 differences
 //! tipstaff-bench trace           the table of tracing
 //! tipstaff-bench record [WORD]   the table of recording, or its programs with that word
 //! tipstaff-bench quality [NAME…]  how good the profiles of real programs are
@@ -69,6 +70,7 @@ fn run() -> anyhow::Result<bool> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let count = |text: &str| text.parse::<usize>().with_context(|| format!("{text:?} is no number"));
+    let number = |text: &str| text.parse::<u32>().with_context(|| format!("{text:?} is no number"));
     match words[..] {
         [] | ["table"] => table().map(|()| true),
         ["phases"] => phases::print().map(|()| true),
@@ -80,6 +82,9 @@ fn run() -> anyhow::Result<bool> {
         ["kill", n] => drill::alone(|sheet| kill::drill(count(n)?, sheet)),
         ["network"] => network::table(measure::Effort::from_env()).map(|()| true),
         ["ptrace"] => guest_ptrace::table().map(|()| true),
+        ["ptrace", "proof"] => guest_ptrace::proof::run(0, 10_000),
+        ["ptrace", "proof", n] => guest_ptrace::proof::run(0, number(n)?),
+        ["ptrace", "proof", n, from] => guest_ptrace::proof::run(number(from)?, number(n)?),
         ["trace"] => trace::table().map(|()| true),
         ["record"] => record::table(None).map(|()| true),
         ["record", "quality"] => {
@@ -102,7 +107,7 @@ fn run() -> anyhow::Result<bool> {
         [network::HELPER, call, port] => network::helper(call, port).map(|()| true),
         [filter::HELPER, which] => filter::helper(which).map(|()| true),
         _ => bail!(
-            "usage: tipstaff-bench [table | phases | loop floor|light|floor-full|floor-whole|full [N] | leak [N] | kill [N] | network | ptrace | trace [exec|pipelines|kill|threads [N]] | quality [NAME...] | record [WORD | quality] | \
+            "usage: tipstaff-bench [table | phases | loop floor|light|floor-full|floor-whole|full [N] | leak [N] | kill [N] | network | ptrace [proof [N [FROM]]] | trace [exec|pipelines|kill|threads [N]] | quality [NAME...] | record [WORD | quality] | \
              drill [NAME...] [--short | --full] | \
              notify [storm|eintr|pipelines|race|kill|leak [N]]]"
         ),

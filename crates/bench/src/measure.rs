@@ -58,6 +58,19 @@ pub fn compare(effort: Effort, subjects: &mut [Subject<'_>]) -> anyhow::Result<V
     Ok(rounds.iter_mut().map(|medians| median(medians)).collect())
 }
 
+/// Median microseconds of CPU that each subject uses, children included: what a busy machine does not change much.
+pub fn compare_cpu(rounds: usize, subjects: &mut [Subject<'_>]) -> anyhow::Result<Vec<f64>> {
+    let mut used = vec![Vec::new(); subjects.len()];
+    for _ in 0..rounds.max(1) {
+        for (subject, used) in subjects.iter_mut().zip(&mut used) {
+            let before = cpu_us();
+            subject()?;
+            used.push(cpu_us() - before);
+        }
+    }
+    Ok(used.iter_mut().map(|used| median(used)).collect())
+}
+
 const NAME: usize = 58;
 
 /// The table's head.

@@ -46,10 +46,23 @@ impl Mediator {
             },
             Todo::Reply(caller, value) => self.reply(caller, value, tracer, engine),
             Todo::Buried(tid) => tracer.bury(tid),
-            Todo::Orphan(target, stop) => match stop {
-                Some((from, signal)) => self.resume(target, Go::Free, signal, from, tracer, engine),
-                None => drop(self.leftover.insert(target)),
-            },
+            // Another of its process stops first, and has not been seen yet.
+            Todo::Grouped(tid) if self.machine.follows(tid) && tracer.held(tid).is_some() => self.grouped.push(tid),
+            Todo::Grouped(tid) => tracer.settle(tid, |task, stop| match stop {
+                Real::Group(group) => {
+                    let stopping = Stopping { task, awaited: engine.awaits(tid) };
+                    self.show(stopping, Stop::Group(group.signal()), false, Resume::AsBefore)
+                }
+                _ => Resume::AsBefore,
+            }),
+            Todo::Opened(tid, value, opening) => self.opened(tid, value, opening, tracer, engine),
+            Todo::Orphan(target, stop) => {
+                match stop {
+                    Some((from, signal)) => self.resume(target, Go::Free, signal, from, tracer, engine),
+                    None => drop(self.leftover.insert(target)),
+                }
+                self.refresh(target);
+            }
         }
     }
 
@@ -120,7 +133,14 @@ impl Mediator {
         Outcome::Returns(match step {
             Step::Done(value) => value,
             Step::Move(request) => match self.machine.tracee(target) {
-                Some(tracee) => Move { caller, target, address, data }.make(request, tracee),
+                Some(tracee) => {
+                    let value = Move { caller, target, address, data }.make(request, tracee);
+                    // It may have moved registers.
+                    if let Some(stop) = tracer.held(target) {
+                        stop.forget_registers();
+                    }
+                    value
+                }
                 None => failed(ESRCH),
             },
             Step::Interrupt => {
@@ -142,10 +162,12 @@ impl Mediator {
             }
             Step::Resume { go, signal, from } => {
                 self.resume(target, go, signal, from, tracer, engine);
+                self.refresh(target);
                 0
             }
             Step::Detach { signal, from } => {
                 self.resume(target, Go::Free, signal, from, tracer, engine);
+                self.refresh(target);
                 0
             }
         })
@@ -164,6 +186,9 @@ impl Mediator {
                 tracer.release(target, Resume::AsBefore);
             }
             _ => {
+                if from == Stop::Event(ptrace::event::EXIT) {
+                    self.leaves(target);
+                }
                 if let (Stop::Signal(was), true) = (from, signal != 0)
                     && signal != was
                 {
@@ -225,6 +250,7 @@ impl Mediator {
             trap: 0,
             interrupted: false,
             stopping: false,
+            leads: false,
             grouped: stopped,
             known: stopped,
             fresh: false,
@@ -237,6 +263,7 @@ impl Mediator {
         };
         self.leftover.remove(&tid);
         self.machine.attach(tid, tracee);
+        self.refresh(tid);
     }
 
     /// The kernel has nothing against it.

@@ -25,6 +25,7 @@ pub mod machine;
 mod mediator;
 mod moves;
 mod names;
+mod proc;
 pub mod request;
 mod signals;
 mod waits;

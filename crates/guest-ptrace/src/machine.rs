@@ -65,6 +65,8 @@ pub struct Tracee {
     pub interrupted: bool,
     /// A stopping signal was delivered to its process, and it has not stopped for it yet: the kernel tells the parent of this stop.
     pub stopping: bool,
+    /// It is the one that a stopping signal was delivered to, and has not stopped for it yet: the first of its process to do so.
+    pub leads: bool,
     /// Its process is stopped, whether or not it runs itself.
     pub grouped: bool,
     /// The stop of its process was told to the parent before it was traced.
@@ -235,6 +237,7 @@ impl Machine {
                 trap: 0,
                 interrupted: false,
                 stopping: false,
+                leads: false,
                 grouped: false,
                 known: false,
                 fresh: true,
@@ -268,7 +271,7 @@ impl Machine {
     pub fn stopped(&mut self, tid: i32, stop: Stop, ours: bool) -> Fate {
         let Some(tracee) = self.tracees.get_mut(&tid) else { return Fate::Pass };
         // It has left its last stop in any case: SIGKILL.
-        (tracee.stop, tracee.code) = (None, None);
+        (tracee.stop, tracee.code, tracee.leads) = (None, None, false);
         let fresh = std::mem::replace(&mut tracee.fresh, false);
         if stop == Stop::Trap {
             // The kernel says so only where no stop of the process is in force.
@@ -286,6 +289,14 @@ impl Machine {
         tracee.trap = tracee.code_of(stop);
         tracee.code = Some(tracee.trap);
         if fresh && !tracee.seized { Fate::ShowFirst } else { Fate::Show }
+    }
+
+    /// Whether another thread of its process is about to stop first, for the same signal: do_signal_stop() makes all others stop, and is about to stop itself.
+    #[must_use]
+    pub fn follows(&self, tid: i32) -> bool {
+        self.tracee(tid).is_some_and(|tracee| {
+            self.tracees().any(|(other, t)| other != tid && t.process == tracee.process && t.leads)
+        })
     }
 
     /// A request of `caller` on `target`: everything but TRACEME, ATTACH and SEIZE, which make a tracee.
@@ -320,7 +331,8 @@ impl Machine {
             (Request::Resume(go), Some(from)) => {
                 (tracee.mode, tracee.stop, tracee.code) = (go, None, None);
                 let process = tracee.process;
-                if matches!(from, Stop::Signal(_)) && STOPPING.contains(&signal) {
+                tracee.leads = matches!(from, Stop::Signal(_)) && STOPPING.contains(&signal);
+                if tracee.leads {
                     for tracee in self.tracees.values_mut().filter(|tracee| tracee.process == process) {
                         (tracee.stopping, tracee.known) = (true, false);
                     }

@@ -1,7 +1,10 @@
 //! Between the engine's loop and the machine: what a real stop means to a guest's tracer.
 
 mod calls;
+mod forge;
 mod news;
+mod script;
+mod shown;
 mod tasks;
 mod waiting;
 
@@ -14,7 +17,7 @@ use tipstaff_trace::{End, Registers, Resume, Stop as Real, Task, Tracer};
 
 use crate::machine::{Fate, Machine, Stop};
 use crate::names::Names;
-use crate::signals::{Disposition, Mark, SI_USER, SIGSTOP, SIGTRAP};
+use crate::signals::{Disposition, Mark, Owed, SI_USER, SIGSTOP, SIGTRAP};
 use crate::waits::{Numbers, Wait};
 
 /// si_code of a step: TRAP_TRACE.
@@ -33,6 +36,10 @@ pub(crate) enum Todo {
     Orphan(i32, Option<(Stop, i32)>),
     /// A zombie has been reaped.
     Buried(i32),
+    /// A thread has stopped with its process.
+    Grouped(i32),
+    /// A thread has opened a file that may tell of tracing, and its call returns this.
+    Opened(i32, i64, shown::Opening),
 }
 
 /// An attach about which the kernel is asked.
@@ -42,6 +49,13 @@ pub(crate) struct Asking {
     pub target: Option<i32>,
     pub seize: bool,
     pub options: u32,
+}
+
+/// Where sigtimedwait(2) puts its siginfo.
+#[derive(Clone, Copy, Debug)]
+struct Taker {
+    process: i32,
+    address: u64,
 }
 
 /// Plays the kernel's part for the guests of one box.
@@ -57,6 +71,10 @@ pub struct Mediator {
     pub(crate) names: Names,
     /// Threads in wait4(2) and waitid(2).
     pub(crate) waits: BTreeMap<i32, Wait>,
+    /// Threads that are held at the entry of a wait that has found nothing yet, since their tracees are about to stop; and for how many stops.
+    pub(crate) parked: BTreeMap<i32, u32>,
+    /// SIGCHLD for a tracer that is sent if that has it blocked, which its next stop shows.
+    pub(crate) owed: BTreeMap<i32, Owed>,
     /// Threads whose next wait is a ppoll.
     pub(crate) polls: BTreeSet<i32>,
     /// Numbers of calls that were answered without being made, of threads whose registers somebody may look at.
@@ -65,8 +83,8 @@ pub struct Mediator {
     pub(crate) redone: BTreeSet<i32>,
     /// Processes that the kernel has said have no children, in a wait with these flags.
     pub(crate) childless: BTreeMap<i32, u64>,
-    /// Tracees that are about to end.
-    pub(crate) dying: BTreeSet<i32>,
+    /// Tracees that are about to end, and how.
+    pub(crate) dying: BTreeMap<i32, i32>,
     /// PTRACE_INTERRUPT of ours that has not come to a stop.
     pub(crate) kicks: BTreeSet<i32>,
     pub(crate) asking: BTreeMap<i32, Box<Asking>>,
@@ -74,11 +92,30 @@ pub struct Mediator {
     pub(crate) trapping: BTreeMap<i32, i32>,
     /// Threads that make a clone with CLONE_UNTRACED: where the call is, and its other flags.
     cloning: BTreeMap<i32, (u64, u64)>,
+    /// What Yama's file tells, where the box has a scope of its own.
+    scope: Option<u8>,
+    /// Threads that open a file which may tell of tracing.
+    opening: BTreeMap<i32, shown::Opening>,
+    /// Threads that make calls in our name.
+    scripts: BTreeMap<i32, script::Script>,
+    windows: VecDeque<shown::Window>,
+    /// Threads in sigtimedwait(2).
+    takers: BTreeMap<i32, Taker>,
+    /// Processes that have had a signalfd(2) for SIGCHLD.
+    signalfds: BTreeSet<i32>,
+    /// Where a process makes calls: the last such instruction seen.
+    gates: BTreeMap<i32, u64>,
+    /// SIGCHLD that processes are to send themselves.
+    forged: BTreeMap<i32, VecDeque<Owed>>,
+    /// Threads whose process is stopped.
+    pub(crate) still: BTreeSet<i32>,
     pub(crate) dispositions: BTreeMap<i32, Disposition>,
     /// No longer traced by a guest, and still running as their tracer wanted.
     pub(crate) leftover: BTreeSet<i32>,
     /// Traced by a parent that is outside the box.
     pub(crate) lone: BTreeSet<i32>,
+    /// Threads that have stopped with their process, and are told of when the one has stopped that was to stop first.
+    pub(crate) grouped: Vec<i32>,
     pub(crate) todo: VecDeque<Todo>,
 }
 
@@ -95,20 +132,38 @@ impl Mediator {
             machine: Machine::default(),
             names: Names::default(),
             waits: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            owed: BTreeMap::new(),
             polls: BTreeSet::new(),
             answered: BTreeMap::new(),
             redone: BTreeSet::new(),
             childless: BTreeMap::new(),
-            dying: BTreeSet::new(),
+            dying: BTreeMap::new(),
             kicks: BTreeSet::new(),
             asking: BTreeMap::new(),
             trapping: BTreeMap::new(),
             cloning: BTreeMap::new(),
+            scope: None,
+            opening: BTreeMap::new(),
+            scripts: BTreeMap::new(),
+            windows: VecDeque::new(),
+            takers: BTreeMap::new(),
+            signalfds: BTreeSet::new(),
+            gates: BTreeMap::new(),
+            forged: BTreeMap::new(),
+            still: BTreeSet::new(),
             dispositions: BTreeMap::new(),
             leftover: BTreeSet::new(),
             lone: BTreeSet::new(),
+            grouped: Vec::new(),
             todo: VecDeque::new(),
         }
+    }
+
+    /// Guests are told that this is Yama's scope. It is for others to enforce.
+    #[must_use]
+    pub fn telling(self, scope: Option<u8>) -> Self {
+        Self { scope, ..self }
     }
 
     /// How a stop ends that no guest is shown.
@@ -132,7 +187,7 @@ impl Mediator {
     }
 
     /// A real stop of a virtual tracee, or of anybody: held if a guest is shown it.
-    fn show(&mut self, stopping: Stopping<'_>, stop: Stop, ours: bool, resume: Resume) -> Resume {
+    pub(crate) fn show(&mut self, stopping: Stopping<'_>, stop: Stop, ours: bool, resume: Resume) -> Resume {
         let (tid, process) = (stopping.task.tid(), stopping.task.process());
         if self.machine.tracee(tid).is_none() {
             return self.go(stopping, resume);
@@ -185,7 +240,23 @@ impl Mediator {
 
 impl Seam for Mediator {
     fn wants(&self, arch: Arch) -> SyscallSet {
-        SyscallSet::from_names(arch, ["ptrace", "wait4", "waitid", "rt_sigaction", "clone"])
+        SyscallSet::from_names(
+            arch,
+            [
+                "ptrace",
+                "wait4",
+                "waitid",
+                "rt_sigaction",
+                "clone",
+                "open",
+                "openat",
+                "openat2",
+                "rt_sigtimedwait",
+                "rt_sigpending",
+                "signalfd",
+                "signalfd4",
+            ],
+        )
     }
 
     fn foreign(&mut self, stopping: Stopping<'_>, _: &mut Real) -> Option<Resume> {
@@ -202,9 +273,20 @@ impl Seam for Mediator {
             return resume;
         }
         let tid = stopping.task.tid();
+        if !self.still.is_empty() {
+            self.still.remove(&tid);
+        }
+        if !self.scripts.is_empty()
+            && self.scripts.contains_key(&tid)
+            && let Some(resume) = self.played(stopping, stop, resume)
+        {
+            return resume;
+        }
         let wait = self.waits.remove(&tid);
+        self.pay(tid);
         if !matches!(stop, Real::Interrupted(_)) {
             self.kicks.remove(&tid);
+            self.still_to_send(tid);
         }
         match stop {
             Real::Seccomp(_) => self.called(stopping, stop, resume),
@@ -233,6 +315,11 @@ impl Seam for Mediator {
                 if let Some(caller) = self.trapping.remove(&tid) {
                     self.todo.push_back(Todo::Reply(caller, 0));
                 }
+                self.still.insert(tid);
+                if self.machine.follows(tid) {
+                    self.grouped.push(tid);
+                    return Resume::Hold;
+                }
                 self.show(stopping, Stop::Group(signal), false, resume)
             }
             Real::Interrupted(interrupted) => {
@@ -248,9 +335,14 @@ impl Seam for Mediator {
                 let former = exec.former();
                 self.executed(stopping, former, resume)
             }
-            Real::Exiting(_) => {
-                self.exiting(stopping.task);
-                self.show(stopping, Stop::Event(event::EXIT), false, resume)
+            Real::Exiting(exiting) => {
+                let status = exiting.status();
+                self.exiting(stopping.task, status);
+                let ends = self.show(stopping, Stop::Event(event::EXIT), false, resume);
+                if ends != Resume::Hold {
+                    self.leaves(tid);
+                }
+                ends
             }
         }
     }
@@ -267,9 +359,19 @@ impl Seam for Mediator {
         self.end_news(task, end);
     }
 
+    fn lingers(&self) -> bool {
+        !self.parked.is_empty()
+    }
+
+    fn idle(&mut self, tracer: &mut Tracer, engine: &mut dyn Engine) {
+        self.look_after_parked(true, tracer, engine);
+    }
+
     fn act(&mut self, tracer: &mut Tracer, engine: &mut dyn Engine) {
+        self.todo.extend(self.grouped.drain(..).map(Todo::Grouped));
         while let Some(todo) = self.todo.pop_front() {
             self.act_on(todo, tracer, engine);
         }
+        self.look_after_parked(false, tracer, engine);
     }
 }

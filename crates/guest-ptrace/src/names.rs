@@ -23,6 +23,11 @@ impl Names {
         self.of(tid).get(depth.wrapping_sub(1)).copied().unwrap_or(0)
     }
 
+    /// How many PID namespaces a task is in; 1: ours alone.
+    pub fn depth(&mut self, tid: i32) -> usize {
+        self.of(tid).len()
+    }
+
     /// Who among `tids` is called `number` by `viewer`. Two namespaces beside each other can have the same numbers; then it is nobody.
     pub fn find(&mut self, viewer: i32, number: i32, tids: impl Iterator<Item = i32>) -> Option<i32> {
         let mut found = tids.filter(|&tid| self.seen(viewer, tid) == number);

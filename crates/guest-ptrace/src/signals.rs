@@ -33,6 +33,16 @@ pub(crate) struct Disposition {
     pub no_wait: bool,
 }
 
+/// A SIGCHLD that nobody hears of unless it is blocked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owed {
+    pub process: i32,
+    /// si_code.
+    pub code: i32,
+    /// si_pid, si_uid, si_status.
+    pub rest: [i32; 3],
+}
+
 /// The code of our own signals; a guest does not know it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark(i32);
@@ -69,14 +79,22 @@ impl Mark {
             return;
         }
         let Ok(found) = stop.info() else { return };
-        if found.code() == self.0 {
-            let mut words = words(&found);
-            let packed = found.errno();
-            (words[1], words[2]) = (0, packed & 0xffff);
-            let state = if stop.signal() == SIGCHLD { packed >> 16 } else { 0 };
-            (words[4], words[5], words[6], words[7]) = (words[6], words[7], state, 0);
-            let _ = stop.set_info(&info(words));
+        if let Some(told) = self.told(&found) {
+            let _ = stop.set_info(&told);
         }
+    }
+
+    /// What one of ours stands for.
+    pub fn told(self, found: &SigInfo) -> Option<SigInfo> {
+        if found.code() != self.0 {
+            return None;
+        }
+        let mut words = words(found);
+        let packed = found.errno();
+        (words[1], words[2]) = (0, packed & 0xffff);
+        let state = if found.signal() == SIGCHLD { packed >> 16 } else { 0 };
+        (words[4], words[5], words[6], words[7]) = (words[6], words[7], state, 0);
+        Some(info(words))
     }
 }
 
@@ -94,6 +112,13 @@ fn info(words: [i32; 32]) -> SigInfo {
         piece.copy_from_slice(&word.to_ne_bytes());
     }
     SigInfo::from_bytes(bytes)
+}
+
+/// SIGCHLD as the kernel sends it. `rest`: si_pid, si_uid, si_status.
+pub(crate) fn child(code: i32, rest: [i32; 3]) -> SigInfo {
+    let mut words = [0; 32];
+    (words[0], words[2], words[4], words[5], words[6]) = (SIGCHLD, code, rest[0], rest[1], rest[2]);
+    info(words)
 }
 
 /// What the kernel makes of a signal that a tracer puts in the place of another: as if the tracer had sent it with kill(2).

@@ -29,6 +29,7 @@ const WAITID: u64 = WAIT4 | WEXITED | WNOWAIT;
 pub(crate) const ERESTARTSYS: i64 = -512;
 /// What ppoll(2) answers to a signal.
 pub(crate) const ERESTARTNOHAND: i64 = -514;
+pub(crate) const EINTR: i64 = -(errno::EINTR as i64);
 pub(crate) const ECHILD: i64 = -(errno::ECHILD as i64);
 
 /// Numbers of the calls that are looked at.
@@ -40,6 +41,19 @@ pub(crate) struct Numbers {
     pub sigaction: u32,
     pub clone: u32,
     pub ppoll: u32,
+    pub open: u32,
+    pub openat: u32,
+    pub openat2: u32,
+    pub memfd_create: u32,
+    pub dup3: u32,
+    pub close: u32,
+    pub sigtimedwait: u32,
+    pub sigpending: u32,
+    pub signalfd: u32,
+    pub signalfd4: u32,
+    pub sigqueue: u32,
+    /// Calls that a signal ends with EINTR whatever SA_RESTART says.
+    pub not_restarted: [u32; 4],
 }
 
 impl Numbers {
@@ -52,6 +66,18 @@ impl Numbers {
             sigaction: number("rt_sigaction"),
             clone: number("clone"),
             ppoll: number("ppoll"),
+            open: number("open"),
+            openat: number("openat"),
+            openat2: number("openat2"),
+            memfd_create: number("memfd_create"),
+            dup3: number("dup3"),
+            close: number("close"),
+            sigtimedwait: number("rt_sigtimedwait"),
+            sigpending: number("rt_sigpending"),
+            signalfd: number("signalfd"),
+            signalfd4: number("signalfd4"),
+            sigqueue: number("rt_sigqueueinfo"),
+            not_restarted: ["epoll_wait", "epoll_pwait", "epoll_pwait2", "rt_sigtimedwait"].map(number),
         }
     }
 }
@@ -75,8 +101,6 @@ pub(crate) struct Wait {
     pub poll: bool,
     /// It has been interrupted by us.
     pub kicked: bool,
-    /// A SIGCHLD that is sent if the waiter has it blocked: si_code, and what lies behind si_pid.
-    pub owed: Option<(i32, [i32; 3])>,
 }
 
 impl Wait {
@@ -123,7 +147,6 @@ impl Wait {
             watched: false,
             poll: false,
             kicked: false,
-            owed: None,
         })
     }
 

@@ -130,7 +130,17 @@ pub fn any(usage: Option<&mut Usage>) -> Result<(i32, Change), Errno> {
 
 /// Like [`any`], for one thread.
 pub fn tracee(tid: i32, usage: Option<&mut Usage>) -> Result<(i32, Change), Errno> {
-    let flags = (libc::__WALL | libc::__WNOTHREAD) as usize;
+    wait4(tid, 0, usage)
+}
+
+/// Like [`any`], without waiting (WNOHANG).
+pub fn any_now(usage: Option<&mut Usage>) -> Result<Option<(i32, Change)>, Errno> {
+    let (tid, change) = wait4(-1, libc::WNOHANG, usage)?;
+    Ok((tid > 0).then_some((tid, change)))
+}
+
+fn wait4(tid: i32, flags: i32, usage: Option<&mut Usage>) -> Result<(i32, Change), Errno> {
+    let flags = (libc::__WALL | libc::__WNOTHREAD | flags) as usize;
     let mut status = 0i32;
     // SAFETY: rusage is plain data, zero is valid.
     let mut rusage: libc::rusage = unsafe { core::mem::zeroed() };

@@ -82,6 +82,8 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("posture", include_str!("../guests/posture.c")),
     ("ptracediff", include_str!("../guests/ptracediff.c")),
     ("ptracer", include_str!("../guests/ptracer.c")),
+    ("ptracehold", include_str!("../guests/ptracehold.c")),
+    ("ptraceshown", include_str!("../guests/ptraceshown.c")),
     ("ptracerewrite", include_str!("../guests/ptracerewrite.c")),
     ("ptracerows", include_str!("../guests/ptracerows.c")),
     ("race", include_str!("../guests/race.c")),

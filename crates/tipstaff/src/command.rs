@@ -443,7 +443,7 @@ impl Command {
         let engine = match plan.engine {
             EnginePlan::Notify => Engine::Notify(Box::new(Notify::new(handlers)?)),
             _ => {
-                let seam = plan.mediates.then(|| Box::new(Mediator::new(arch)) as Box<dyn Seam>);
+                let seam = plan.mediates.then(|| Box::new(Mediator::new(arch).telling(plan.scope)) as Box<dyn Seam>);
                 Engine::Ptrace(Ptrace::start(handlers, seam, plan.trace_data)?)
             }
         };

@@ -42,6 +42,8 @@ impl Default for Config {
 pub enum Turn {
     /// One change was handled ([`Tracer::step`](crate::Tracer::step) only).
     Handled,
+    /// There was nothing to handle, and the observer [lingers](crate::Observer::lingers) ([`Tracer::step`](crate::Tracer::step) only).
+    Idle,
     /// A [`Stopper`] asked for it. Nothing has been done to the tracees.
     Asked,
     /// A signal handler ran in this thread during the wait.

@@ -36,15 +36,15 @@ impl Tracer {
         }
     }
 
-    /// Waits for the next change.
-    pub(crate) fn next(&mut self, observer: &dyn Observer, usage: &mut Usage) -> Result<Next, Errno> {
+    /// Waits for the next change. None: there is none yet, and the observer lingers.
+    pub(crate) fn next(&mut self, observer: &dyn Observer, usage: &mut Usage) -> Result<Option<Next>, Errno> {
         let mut pause = SHORTEST;
         loop {
             if self.kept.is_empty() && !observer.keeping() {
-                let (tid, change) = wait::any(self.config.usage.then_some(usage))?;
-                return Ok(Next { tid, change });
+                return self.any(observer.lingers(), usage);
             }
-            let found = if self.kept.is_empty() {
+            let peek = self.kept.is_empty() && !observer.lingers();
+            let found = if peek {
                 wait::look(-1, Look::Next, self.config.usage.then_some(usage))?
             } else {
                 self.look(pause >= LONGEST, usage)?
@@ -54,25 +54,43 @@ impl Tracer {
                     if self.tasks.get(tid).is_some_and(|task| observer.keeps(task)) =>
                 {
                     self.kept.insert(tid);
-                    return Ok(Next { tid, change });
+                    return Ok(Some(Next { tid, change }));
                 }
                 Some((tid, change @ Change::Ended(_))) => {
                     reap(tid);
-                    return Ok(Next { tid, change });
+                    return Ok(Some(Next { tid, change }));
                 }
-                Some((tid, Change::Stopped(_))) if self.kept.is_empty() => {
+                Some((tid, Change::Stopped(_))) if peek => {
                     // Killed in between, it is in no stop.
                     if let Some((tid, change)) = wait::look(tid, Look::Stop, None)? {
-                        return Ok(Next { tid, change });
+                        return Ok(Some(Next { tid, change }));
                     }
                 }
-                Some((tid, change)) => return Ok(Next { tid, change }),
+                Some((tid, change)) => return Ok(Some(Next { tid, change })),
+                None if observer.lingers() => return Ok(None),
                 None => {
                     sleep(pause);
                     pause = (pause * 2).min(LONGEST);
                 }
             }
         }
+    }
+
+    /// Where no zombie is kept. `lingers`: others get the CPU once, and then it is over.
+    fn any(&self, lingers: bool, usage: &mut Usage) -> Result<Option<Next>, Errno> {
+        if lingers {
+            for turn in 0..=1 {
+                if turn > 0 {
+                    std::thread::yield_now();
+                }
+                if let Some((tid, change)) = wait::any_now(self.config.usage.then_some(&mut *usage))? {
+                    return Ok(Some(Next { tid, change }));
+                }
+            }
+            return Ok(None);
+        }
+        let (tid, change) = wait::any(self.config.usage.then_some(usage))?;
+        Ok(Some(Next { tid, change }))
     }
 
     pub(crate) fn bury_all(&mut self) {

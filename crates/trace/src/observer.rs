@@ -88,6 +88,12 @@ pub trait Observer {
         false
     }
 
+    /// Something is to be decided before the next wait, unless a change is there already: then the loop comes back with
+    /// [`Turn::Idle`](crate::Turn) instead of blocking.
+    fn lingers(&self) -> bool {
+        false
+    }
+
     /// `task` is no more, for us. If [`Task::call`] is there, that call was never seen to return.
     fn on_end(&mut self, task: &Task, end: End) {
         let _ = (task, end);

@@ -72,6 +72,8 @@ pub(crate) struct Place {
     tid: i32,
     row: u32,
     row_since: Instant,
+    /// Whom the last look was for: one that takes turns with others is not looked at in each.
+    looked: i32,
 }
 
 /// How the thread was before.
@@ -135,6 +137,7 @@ impl Place {
             tid: 0,
             row: 0,
             row_since: now,
+            looked: 0,
         }
     }
 
@@ -163,7 +166,7 @@ impl Place {
         } else if self.close && self.stops == FEW && now.duration_since(self.since) > SLOW * FEW {
             // As slow as wake-ups across CPUs: it may have been moved.
             self.look(tid, false);
-        } else if self.row == ROW && now.duration_since(self.row_since) < RARE * ROW {
+        } else if self.row == ROW && tid != self.looked && now.duration_since(self.row_since) < RARE * ROW {
             self.look(tid, false);
         } else {
             return;
@@ -176,7 +179,7 @@ impl Place {
         let Some(usual) = &self.usual else { return };
         let delay_ns = usual.delay_ns().unwrap_or(0);
         let waited = Duration::from_nanos(delay_ns.saturating_sub(self.delay_ns));
-        self.delay_ns = delay_ns;
+        (self.delay_ns, self.looked) = (delay_ns, tid);
         if rare {
             self.leave(false);
         } else if !self.close && self.away > 0 {

@@ -38,7 +38,7 @@
 //! }
 //! ```
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
@@ -138,12 +138,14 @@ impl Zombie {
 pub struct Halted {
     tid: i32,
     touched: Cell<bool>,
+    /// As they were read or set in this stop.
+    known: RefCell<Option<Box<Registers>>>,
     thread: OneThread,
 }
 
 impl Halted {
     pub(crate) const fn new(tid: i32) -> Self {
-        Self { tid, touched: Cell::new(false), thread: PhantomData }
+        Self { tid, touched: Cell::new(false), known: RefCell::new(None), thread: PhantomData }
     }
 
     /// Its thread id, as our PID namespace knows it.
@@ -152,15 +154,28 @@ impl Halted {
         self.tid
     }
 
-    /// The general registers, short for 32-bit code.
+    /// The general registers, short for 32-bit code. The kernel is asked once in a stop.
     pub fn registers(&self) -> Result<Registers, Error> {
-        ptrace::registers(self.tid).map_err(|e| Error::of("PTRACE_GETREGSET", e))
+        if let Some(known) = self.known.borrow().as_deref() {
+            return Ok(*known);
+        }
+        let registers = ptrace::registers(self.tid).map_err(|e| Error::of("PTRACE_GETREGSET", e))?;
+        self.known.replace(Some(Box::new(registers)));
+        Ok(registers)
+    }
+
+    /// They have been changed by other means than [`Self::set_registers`]: the kernel is asked again.
+    pub fn forget_registers(&self) {
+        self.known.take();
     }
 
     /// Sets the general registers. At an entry or seccomp stop this can change or skip the call, at an exit its result.
     pub fn set_registers(&self, registers: &Registers) -> Result<(), Error> {
         self.touched.set(true);
-        ptrace::set_registers(self.tid, registers).map_err(|e| Error::of("PTRACE_SETREGSET", e))
+        self.known.take();
+        ptrace::set_registers(self.tid, registers).map_err(|e| Error::of("PTRACE_SETREGSET", e))?;
+        self.known.replace(Some(Box::new(*registers)));
+        Ok(())
     }
 
     /// Its process's memory.

@@ -108,11 +108,11 @@ impl Tracer {
         std::mem::take(&mut self.strays)
     }
 
-    /// Handles changes until there is no tracee left, or something else ends the wait: never [`Turn::Handled`].
+    /// Handles changes until there is no tracee left, or something else ends the wait: never [`Turn::Handled`] or [`Turn::Idle`].
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Turn, Error> {
         loop {
             match self.step(observer)? {
-                Turn::Handled => {}
+                Turn::Handled | Turn::Idle => {}
                 turn => return Ok(turn),
             }
         }
@@ -134,7 +134,8 @@ impl Tracer {
                 }
                 let mut usage = Usage::default();
                 let Next { tid, change } = match self.next(observer, &mut usage) {
-                    Ok(next) => next,
+                    Ok(Some(next)) => next,
+                    Ok(None) => return Ok(Turn::Idle),
                     Err(Errno::INTR) => return Ok(Turn::Interrupted),
                     Err(Errno::CHILD) => {
                         self.bury_all();

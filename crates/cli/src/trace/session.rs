@@ -156,7 +156,7 @@ fn follow_to_the_end(tracer: &mut Tracer, alarm: &Alarm, follow: &mut Follow) ->
             alarmed = Some(next);
         }
         match tracer.step(follow).map_err(wrong)? {
-            Turn::Handled | Turn::Interrupted => {}
+            Turn::Handled | Turn::Idle | Turn::Interrupted => {}
             Turn::Empty => return Ok(()),
             Turn::Asked => {
                 signal = alarm.rearm(tracer).map_err(|e| format!("the tracer's alarm: {e}"))?;

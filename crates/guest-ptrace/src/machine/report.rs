@@ -99,6 +99,12 @@ impl Machine {
             || self.ended.iter().any(|e| e.tracer_process == process)
     }
 
+    /// Whether a tracee of this process runs, as far as is known.
+    #[must_use]
+    pub fn runs(&self, process: i32) -> bool {
+        self.tracees().any(|(_, t)| t.tracer_process == process && t.stop.is_none())
+    }
+
     /// Whether a wait has anybody to wait for among the tracees.
     #[must_use]
     pub fn waits(&self, select: &Select, in_group: &dyn Fn(i32, i32) -> bool) -> bool {

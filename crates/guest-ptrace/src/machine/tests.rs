@@ -23,6 +23,7 @@ fn tracee(seized: bool, options: u32) -> Tracee {
         trap: 0,
         interrupted: false,
         stopping: false,
+        leads: false,
         grouped: false,
         known: false,
         fresh: false,

@@ -19,7 +19,16 @@ impl Mediator {
             return self.go(stopping, resume);
         };
         let numbers = self.numbers;
-        if call.number == numbers.clone {
+        if let Some(opens) = self.opens(&call) {
+            if let Some(opening) = self.watches(tid, &opens) {
+                self.opening.insert(tid, opening);
+                self.interrupt_again(tid);
+                return Resume::ToSyscall;
+            }
+        } else if self.takes_signals(tid, process, &call) {
+            self.interrupt_again(tid);
+            return Resume::ToSyscall;
+        } else if call.number == numbers.clone {
             let flags = call.args[0];
             if flags & CLONE_UNTRACED != 0 && self.machine.tracee(tid).is_some() {
                 // The guard behind us takes it out of the register, where it is missing if the kernel makes the call again. So it is known until
@@ -40,12 +49,13 @@ impl Mediator {
         } else if call.number == numbers.ptrace || call.number == numbers.wait4 || call.number == numbers.waitid {
             // Refused by a handler: the number says so.
             let Ok(registers) = stop.registers() else { return self.go(stopping, resume) };
+            self.gates.insert(process, call.ip.0.wrapping_sub(2));
             if registers.number() == call.number.cast_signed() {
                 if call.number == numbers.ptrace {
                     self.todo.push_back(Todo::Request(tid));
                     return Resume::Hold;
                 }
-                return self.waits(stopping, stop, registers, call.number == numbers.waitid, resume);
+                return self.waits(stopping, stop, registers, (call.number == numbers.waitid, true), resume);
             }
         }
         self.go(stopping, resume)
@@ -65,6 +75,10 @@ impl Mediator {
         {
             registers.set_number(number);
             let _ = stop.set_registers(&registers);
+        }
+        self.taken(tid, value);
+        if self.open_returned(tid, value) {
+            return Resume::Hold;
         }
         if let Some(asking) = self.asking.remove(&tid) {
             let mut registers = asking.registers;

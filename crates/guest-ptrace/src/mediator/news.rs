@@ -1,16 +1,16 @@
 //! What a tracer is told, and how: the end of its wait, SIGCHLD.
 
 use tipstaff_sys::ptrace;
+use tipstaff_sys::ptrace_copy::{Fetch, fetch};
 use tipstaff_trace::{End, Status, Task};
 
 use super::{Mediator, Todo};
 use crate::machine::{Orphan, Report, Stop};
-use crate::names::{self, in_group, mask, status};
-use crate::signals::SIGCHLD;
+use crate::names::{self, in_group};
+use crate::signals::{Owed, SIGCHLD};
 use crate::waits::{told, word};
 
 const SIGKILL: i32 = 9;
-const BLOCKED: u64 = 1 << (SIGCHLD - 1);
 
 impl Mediator {
     /// A tracee has stopped, and its tracer is to know.
@@ -27,6 +27,7 @@ impl Mediator {
         let (process, tracer, number, uid) = (tracee.tracer_process, tracee.tracer, tracee.number, tracee.uid);
         let news = Report { tid, number, status: code << 8, stop, uid, usage: [0; 18] };
         self.news(process, tracer, &news, by_kernel);
+        self.refresh(tid);
     }
 
     fn news(&mut self, process: i32, tracer: i32, news: &Report, by_kernel: bool) {
@@ -35,46 +36,71 @@ impl Mediator {
             let matches = |tid, group| in_group(**waiter, tid, group);
             wait.process == process && wait.select.takes((tid, news.number), (tracer, process), &matches)
         });
-        let waiter = waiter.map(|(&waiter, wait)| {
+        if let Some((&waiter, wait)) = waiter {
             wait.kicked = true;
-            waiter
-        });
-        if let Some(waiter) = waiter {
             self.kicks.insert(waiter);
             // ESRCH: it has been killed.
             let _ = ptrace::interrupt(waiter);
         }
+        if !by_kernel {
+            self.signal(process, tracer, news);
+        }
+    }
+
+    /// SIGCHLD for a tracer.
+    fn signal(&mut self, process: i32, tracer: i32, news: &Report) {
         let disposition = self.dispositions.get(&process).copied().unwrap_or_default();
-        if by_kernel || disposition.ignored || news.stop.is_some() && disposition.no_stops {
+        if news.stop.is_some() && (disposition.ignored || disposition.no_stops) {
             return;
         }
         let (code, value) = told(news.stop, news.status);
-        let rest = [news.number, news.uid.cast_signed(), value];
-        if disposition.handled {
-            self.sent = true;
-            self.mark.process(process, SIGCHLD, code, rest);
+        let owed = Owed { process, code, rest: [news.number, news.uid.cast_signed(), value] };
+        // sig_ignored(): what is ignored is sent all the same to whoever is traced, or has it blocked. The latter its next stop shows; the first of
+        // several is what is pending then.
+        if self.signalfds.contains(&process) {
+            self.forge(owed);
+        } else if disposition.handled || self.machine.tracee(tracer).is_some() || self.takes(process) {
+            self.send_owed(owed);
+        } else {
+            self.owed.entry(tracer).or_insert(owed);
+        }
+    }
+
+    /// A thread leaves the stop behind which it ends. A leader is told of at once, though nobody can wait for it before its last thread has ended; then it
+    /// is told of again: exit_notify(), release_task().
+    pub(crate) fn leaves(&mut self, tid: i32) {
+        let Some(status) = self.dying.get(&tid).copied() else { return };
+        let Some(tracee) = self.machine.tracee(tid).filter(|tracee| tracee.process == tid) else { return };
+        let (process, tracer, number, uid) = (tracee.tracer_process, tracee.tracer, tracee.number, tracee.uid);
+        if names::threads(tid) > 1 {
+            self.signal(process, tracer, &Report { tid, number, status, stop: None, uid, usage: [0; 18] });
+        }
+    }
+
+    pub(super) fn send_owed(&mut self, Owed { process, code, rest }: Owed) {
+        self.sent = true;
+        self.mark.process(process, SIGCHLD, code, rest);
+    }
+
+    /// A thread has stopped: what it is owed it gets now, if it has SIGCHLD blocked.
+    pub(super) fn pay(&mut self, tid: i32) {
+        if self.owed.is_empty() {
             return;
         }
-        // Nobody hears of it unless somebody has it blocked.
-        match waiter.and_then(|waiter| self.waits.get_mut(&waiter)).filter(|wait| wait.watched) {
-            Some(wait) => wait.owed = Some((code, rest)),
-            None => {
-                let blocks = |tid| mask(&status(tid), "SigBlk:") & BLOCKED != 0;
-                if blocks(tracer) || blocks(process) {
-                    self.sent = true;
-                    self.mark.process(process, SIGCHLD, code, rest);
-                }
-            }
+        if let Some(owed) = self.owed.remove(&tid)
+            && fetch(tid, Fetch::SigMask, 8).is_ok_and(|mask| mask[2] & 1 << ((SIGCHLD - 1) % 8) != 0)
+        {
+            self.send_owed(owed);
         }
     }
 
     /// A task is about to end: who its parent is, while that can be seen.
-    pub(crate) fn exiting(&mut self, task: &Task) {
+    pub(crate) fn exiting(&mut self, task: &Task, status: Status) {
         let tid = task.tid();
         if self.machine.tracee(tid).is_none() {
             return;
         }
-        self.dying.insert(tid);
+        self.dying.insert(tid, word(status));
         if task.process() == tid {
             let parent = names::parent(tid);
             if let Some(tracee) = self.machine.tracee_mut(tid) {
@@ -86,12 +112,17 @@ impl Mediator {
     pub(crate) fn end_news(&mut self, task: &Task, end: End) {
         let tid = task.tid();
         self.names.forget(tid);
-        for set in
-            [&mut self.polls, &mut self.redone, &mut self.dying, &mut self.kicks, &mut self.leftover, &mut self.lone]
-        {
+        for set in [&mut self.polls, &mut self.redone, &mut self.kicks, &mut self.leftover, &mut self.lone] {
             set.remove(&tid);
         }
+        self.dying.remove(&tid);
         self.waits.remove(&tid);
+        self.parked.remove(&tid);
+        self.opening.remove(&tid);
+        self.scripts.remove(&tid);
+        self.still.remove(&tid);
+        self.takers.remove(&tid);
+        self.owed.remove(&tid);
         self.answered.remove(&tid);
         self.asking.remove(&tid);
         if let Some(caller) = self.trapping.remove(&tid) {
@@ -106,6 +137,9 @@ impl Mediator {
         }
         if tid == task.process() {
             self.dispositions.remove(&tid);
+            self.signalfds.remove(&tid);
+            self.gates.remove(&tid);
+            self.forged.remove(&tid);
             self.childless.remove(&tid);
         }
         let status = match end {

@@ -39,6 +39,9 @@ impl Mediator {
         if let Some(&disposition) = self.dispositions.get(&process) {
             self.dispositions.insert(child, disposition);
         }
+        if self.signalfds.contains(&process) {
+            self.signalfds.insert(child);
+        }
         self.has_child(process);
         let (inherits, told) = self.machine.born(tid, child, event, untraced, traced);
         let Some(tracer) = self.machine.tracee(tid).map(|tracee| tracee.tracer) else {
@@ -65,6 +68,7 @@ impl Mediator {
         }
         let tracer = self.machine.tracee(former).map(|tracee| tracee.tracer_process);
         self.machine.executed(tid, former);
+        self.gates.remove(&tid);
         if let Some(tracer) = tracer.filter(|_| former != tid) {
             // Whoever waits for the former number waits for nobody.
             self.look_again(tracer);
@@ -108,6 +112,9 @@ impl Mediator {
                     tracee.child = parent == Some(tracee.tracer_process);
                 }
             }
+        }
+        if let Some(resume) = self.send_forged(tid, stop) {
+            return resume;
         }
         // Its first stop is ours, if it became a tracee in between.
         self.show(stopping, Stop::Trap, kicked || reason == Reason::New, resume)

@@ -1,16 +1,16 @@
 //! A wait from its entry to its return.
 
-use tipstaff_supervise::seam::Stopping;
-use tipstaff_sys::ptrace_copy::{Fetch, fetch};
+use tipstaff_supervise::seam::{Engine, Stopping};
 use tipstaff_sys::wait::{Change, Look, look};
-use tipstaff_trace::{Registers, Resume, Stop as Real};
+use tipstaff_trace::{Registers, Resume, Stop as Real, Tracer};
 
 use super::Mediator;
 use crate::machine::{Report, Who};
 use crate::names::in_group;
-use crate::signals::SIGCHLD;
 use crate::waits::{ECHILD, ERESTARTNOHAND, ERESTARTSYS, Wait, word};
 
+/// So many stops of others a thread is held for at the entry of its wait.
+const PATIENCE: u32 = 16;
 const FLAGS: u64 = 0xc000_0000;
 
 impl Mediator {
@@ -20,7 +20,7 @@ impl Mediator {
         stopping: Stopping<'_>,
         stop: &Real,
         registers: Registers,
-        by_id: bool,
+        (by_id, parks): (bool, bool),
         resume: Resume,
     ) -> Resume {
         let (tid, process) = (stopping.task.tid(), stopping.task.process());
@@ -39,6 +39,10 @@ impl Mediator {
         if !self.machine.waits(&wait.select, &grouped) {
             self.waits.insert(tid, wait);
             return self.go(stopping, resume);
+        }
+        if parks && wait.hangs() && self.machine.runs(process) {
+            self.parked.insert(tid, 0);
+            return Resume::Hold;
         }
         let alone = match wait.select.who {
             // A thread, or a process that is somebody else's child.
@@ -66,15 +70,31 @@ impl Mediator {
         Resume::ToSyscall
     }
 
+    /// Threads that are held at the entry of their wait: who is told something now goes on, and `all` others make their wait.
+    ///
+    /// A tracee that was resumed a moment ago is likely to stop before anything else happens, and a wait that is answered at its entry costs one stop, one
+    /// that is made and interrupted three.
+    pub(super) fn look_after_parked(&mut self, all: bool, tracer: &mut Tracer, engine: &dyn Engine) {
+        let parked: Vec<i32> = self.parked.keys().copied().collect();
+        for tid in parked {
+            let turns = self.parked.remove(&tid).unwrap_or(PATIENCE);
+            let parks = !all && turns < PATIENCE;
+            tracer.settle(tid, |task, stop| {
+                let by_id = stop.call().is_some_and(|call| call.number == self.numbers.waitid);
+                let stopping = Stopping { task, awaited: engine.awaits(tid) };
+                match stop.registers() {
+                    Ok(registers) => self.waits(stopping, stop, registers, (by_id, parks), Resume::Free),
+                    Err(_) => Resume::Free,
+                }
+            });
+            if let Some(again) = self.parked.get_mut(&tid) {
+                *again = turns + 1;
+            }
+        }
+    }
+
     /// A watched wait returns. True: it enters again.
     pub(super) fn returned(&mut self, tid: i32, stop: &Real, wait: &Wait, value: i64) -> bool {
-        if let Some((code, rest)) = wait.owed
-            && let Ok(mask) = fetch(tid, Fetch::SigMask, 8)
-            && mask[2] & 1 << ((SIGCHLD - 1) % 8) != 0
-        {
-            self.sent = true;
-            self.mark.process(wait.process, SIGCHLD, code, rest);
-        }
         let grouped = |target, group| in_group(tid, target, group);
         let mut registers = wait.registers;
         let number = registers.number();

@@ -48,6 +48,11 @@ pub(super) fn mediates(profile: &Profile, engine: EnginePlan) -> bool {
     engine == EnginePlan::Ptrace && guests_trace(profile)
 }
 
+/// Whether guests are shown their own tracer in proc(5), and never ours: where emulation is asked for, since every file that is opened for reading stops then.
+pub(super) fn shows(profile: &Profile) -> bool {
+    asks_emulation(profile)
+}
+
 /// Whether any program in the box may trace another: nobody there has CAP_SYS_PTRACE.
 pub(super) fn guests_trace(profile: &Profile) -> bool {
     let scope = profile.isolation.ptrace_scope.unwrap_or(PtraceScope::Classic);
@@ -59,12 +64,22 @@ pub(super) fn restricts(profile: &Profile) -> bool {
     guests_trace(profile) && profile.isolation.ptrace_scope == Some(PtraceScope::Restricted)
 }
 
+/// What guests are told of Yama's scope, where the profile says it.
+pub(super) fn told_scope(profile: &Profile) -> Option<u8> {
+    profile.isolation.ptrace_scope.map(|scope| match scope {
+        PtraceScope::Classic => 0,
+        PtraceScope::Restricted => 1,
+        PtraceScope::Admin => 2,
+        PtraceScope::None => 3,
+    })
+}
+
 /// What is told of the scope.
 pub(super) fn scope(profile: &Profile, sink: &mut Sink) {
     let Some(scope) = profile.isolation.ptrace_scope else { return };
     let rule = format!("ptrace_scope = \"{}\"", scope.as_str());
     if restricts(profile) {
-        let why = "access to /proc/PID/mem is not restricted, and there is no file /proc/sys/kernel/yama/ptrace_scope where the host has none";
+        let why = "access to /proc/PID/mem is not restricted, and where the host has no file /proc/sys/kernel/yama/ptrace_scope it can be read under guest_ptrace = \"emulate\" alone";
         sink.full_but(&rule, "attaching is asked about", why, Cost::Notified);
     } else if !guests_trace(profile) {
         sink.full(&rule, "seccomp: nobody traces", Cost::Kernel);

@@ -89,7 +89,7 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
     }
     let mediates = engine::mediates(profile, engine);
     if mediates {
-        asks.extend(stops::mediated());
+        asks.extend(stops::mediated(engine::shows(profile)));
     }
     let trace_data = stops::trace_data(around.filters);
     let stops = Stops::of(engine, &whole, asks, !counted.is_empty() || around.registers, trace_data);
@@ -101,6 +101,7 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
         engine,
         trace_data,
         mediates,
+        scope: if mediates { engine::told_scope(profile) } else { None },
         restricts,
         asked,
         namespaces,

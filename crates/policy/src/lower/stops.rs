@@ -38,20 +38,31 @@ pub(super) fn births() -> Vec<Ask> {
 }
 
 /// What our tracer has to see to play the kernel's part in guests' ptrace(2): the calls themselves, what a tracer waits with, what SIGCHLD does
-/// to it, and children that are tracees by a flag.
-pub(super) fn mediated() -> Vec<Ask> {
+/// to it and how else it may take that, and children that are tracees by a flag. `shows`: and what opens files for reading, since proc(5) would tell of our tracer.
+pub(super) fn mediated(shows: bool) -> Vec<Ask> {
     const SIGCHLD: u64 = 17;
     const CLONE_PTRACE: u64 = 0x2000;
     let ask = |call, conditions| Ask { call, conditions };
     let sigchld = Condition { arg: 0, width: Width::W32, op: Op::Eq, value: SIGCHLD };
     let flag = Condition { arg: 0, width: Width::W64, op: Op::MaskedEq(CLONE_PTRACE), value: CLONE_PTRACE };
-    vec![
+    let mut asks = vec![
         ask("ptrace", Vec::new()),
         ask("wait4", Vec::new()),
         ask("waitid", Vec::new()),
         ask("rt_sigaction", vec![sigchld]),
         ask("clone", vec![flag]),
-    ]
+        ask("rt_sigtimedwait", Vec::new()),
+        ask("rt_sigpending", Vec::new()),
+        ask("signalfd", Vec::new()),
+        ask("signalfd4", Vec::new()),
+    ];
+    if shows {
+        // O_ACCMODE, O_CREAT, O_DIRECTORY, O_PATH.
+        const NOT_TO_READ: u64 = 0o3 | 0o100 | 0o200_000 | 0o10_000_000;
+        let reads = |arg| vec![Condition { arg, width: Width::W32, op: Op::MaskedEq(NOT_TO_READ), value: 0 }];
+        asks.extend([ask("open", reads(1)), ask("openat", reads(2)), ask("openat2", Vec::new())]);
+    }
+    asks
 }
 
 /// What attaches to others: Yama's restricted scope. None of the requests that a tracer makes of its tracees is among them.

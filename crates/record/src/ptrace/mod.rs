@@ -144,7 +144,7 @@ fn trace(
     let mut told = false;
     loop {
         match tracer.step(&mut follow) {
-            Ok(Turn::Handled | Turn::Interrupted) => {
+            Ok(Turn::Handled | Turn::Idle | Turn::Interrupted) => {
                 if !told && let Some(end) = follow.first_end {
                     told = true;
                     let exit = exit(end);

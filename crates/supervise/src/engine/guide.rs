@@ -123,6 +123,10 @@ impl Observer for Guide {
         self.seam.as_ref().is_some_and(|seam| seam.keeps(task))
     }
 
+    fn lingers(&self) -> bool {
+        self.seam.as_ref().is_some_and(|seam| seam.lingers())
+    }
+
     fn on_end(&mut self, task: &Task, end: End) {
         self.ask.on_end(task);
         if let Some(seam) = &mut self.seam {
@@ -155,6 +159,13 @@ impl Guide {
     pub fn act(&mut self, tracer: &mut Tracer) {
         let Some(mut seam) = self.seam.take() else { return };
         seam.act(tracer, &mut self.ask);
+        self.seam = Some(seam);
+    }
+
+    /// Nothing has come, and the seam lingers.
+    pub fn idle(&mut self, tracer: &mut Tracer) {
+        let Some(mut seam) = self.seam.take() else { return };
+        seam.idle(tracer, &mut self.ask);
         self.seam = Some(seam);
     }
 }

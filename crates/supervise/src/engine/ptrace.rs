@@ -114,6 +114,7 @@ fn trace(
         guide.act(&mut tracer);
         match tracer.step(&mut guide) {
             Ok(Turn::Empty) => return,
+            Ok(Turn::Idle) => guide.idle(&mut tracer),
             Ok(_) => {}
             Err(e) => {
                 // The tracees die with this thread's tracer.

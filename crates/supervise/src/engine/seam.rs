@@ -51,6 +51,16 @@ pub trait Seam: Send {
     /// A task is no more, or a zombie that is kept.
     fn ended(&mut self, task: &Task, end: End);
 
+    /// [`Self::idle`] is to be called before the next wait blocks.
+    fn lingers(&self) -> bool {
+        false
+    }
+
+    /// Nothing has come, and the next wait may block: for those who [linger](Self::lingers).
+    fn idle(&mut self, tracer: &mut Tracer, engine: &mut dyn Engine) {
+        let _ = (tracer, engine);
+    }
+
     /// Between two stops: what concerns other tasks than the one that stopped.
     fn act(&mut self, tracer: &mut Tracer, engine: &mut dyn Engine);
 }

@@ -130,6 +130,16 @@ impl Registers {
         }
     }
 
+    /// In any stop: makes the program enter a call of this number by the instruction at `gate`, whatever it was about to do. A call that was interrupted is
+    /// not made again by the kernel.
+    pub fn call_at(&mut self, gate: u64, number: i32) {
+        self.set_number(-1);
+        match self {
+            Self::Long(r) => (r[RIP], r[RAX]) = (gate, i64::from(number).cast_unsigned()),
+            Self::Short(r) => (r[EIP], r[EAX]) = (gate as u32, number.cast_unsigned()),
+        }
+    }
+
     /// The result register.
     pub fn result(&self) -> i64 {
         match self {
