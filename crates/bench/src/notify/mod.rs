@@ -23,6 +23,12 @@ use programs::Programs;
 pub const HELPER: &str = "notify-helper";
 pub use end::{TREE, tree};
 
+/// `tipstaff-bench notify race N CALL`.
+pub fn race(n: usize, call: &str) -> anyhow::Result<bool> {
+    println!("{}", system::line());
+    race::drill(n, Some(call))
+}
+
 /// Calls of one run of the first row.
 const CALLS: &str = "50000";
 /// Turns; these rows run for seconds.
@@ -38,7 +44,7 @@ pub fn run(name: &str, n: Option<usize>) -> anyhow::Result<bool> {
         "storm" => storm::drill(n.unwrap_or(1_000_000)),
         "eintr" => eintr::table(n.unwrap_or(20_000)).map(|()| true),
         "pipelines" => eintr::pipelines(n.unwrap_or(100_000)),
-        "race" => race::drill(n.unwrap_or(1_000_000)),
+        "race" => race::drill(n.unwrap_or(1_000_000), None),
         "kill" => end::kill(n.unwrap_or(1000)),
         "leak" => end::leak(n.unwrap_or(10_000)),
         _ => bail!("no {name:?}; there are table, room, storm, eintr, pipelines, race, kill, leak"),
