@@ -34,12 +34,14 @@ pub struct Side {
 impl Place {
     /// Beside this binary, so that no private /tmp hides it.
     pub fn new() -> anyhow::Result<Self> {
-        let exe = std::env::current_exe()?;
-        let parent = exe.parent().unwrap_or(Path::new("."));
-        let dir = tempfile::Builder::new().prefix("bench-peers-").tempdir_in(parent)?;
+        let beside = |prefix| -> anyhow::Result<TempDir> {
+            let exe = std::env::current_exe()?;
+            Ok(tempfile::Builder::new().prefix(prefix).tempdir_in(exe.parent().unwrap_or(Path::new(".")))?)
+        };
+        let dir = beside("bench-peers-")?;
         // A guest may be another user.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777))?;
-        let place = Self { dir, profiles: tempfile::tempdir()?, next: Cell::new(0) };
+        let place = Self { dir, profiles: beside("bench-profiles-")?, next: Cell::new(0) };
         fs::write(place.path("guest.c"), include_str!("guest.c"))?;
         let mut cc = Command::new("gcc");
         cc.args(["-O2", "-static", "-o"]).arg(place.path("guest")).arg(place.path("guest.c"));
