@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
-use tipstaff_abi::errno::{EAFNOSUPPORT, ECONNREFUSED, EINTR, EINVAL, ENOTSOCK, EOPNOTSUPP, EPERM, ETIMEDOUT};
+use tipstaff_abi::errno::{EAFNOSUPPORT, ECONNREFUSED, EINTR, EINVAL, ENOENT, ENOTSOCK, EOPNOTSUPP, EPERM, ETIMEDOUT};
 use tipstaff_abi::{Arch, SyscallSet};
 use tipstaff_policy::lower::NetworkPlan;
 use tipstaff_policy::value::Proto;
@@ -206,7 +206,13 @@ impl Network {
         }
         socket.name()?;
         match unix::parse(bytes).map_err(failed)? {
-            Name::Path(path) => Pin::socket(trap, &path, &self.shown()),
+            Name::Path(path) => match (Pin::socket(trap, &path, &self.shown()), self.names.meant(&path)) {
+                // What a peer is told of a socket made here is the last component.
+                (Err(Action::Return(missing)), Some(path)) if missing == -i64::from(ENOENT) => {
+                    Pin::socket(trap, path, &self.shown())
+                }
+                (found, _) => found,
+            },
             Name::Abstract => Err(abstract_name()),
             Name::Unnamed => Err(failed(EINVAL)),
         }
