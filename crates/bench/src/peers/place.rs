@@ -159,7 +159,7 @@ impl Place {
                 let profile = self.profiles.path().join(format!("{}.toml", adapter.name));
                 fs::write(&profile, self.fill(&text, 0))?;
                 let profile = format!("--profile={}", profile.display());
-                of(&["{path}", "run", "--quiet", "--pass-env=TMPDIR", &profile]
+                of(&["{path}", "run", "--quiet", &profile]
                     .into_iter()
                     .chain(adapter.options.iter().copied())
                     .chain(["--"])

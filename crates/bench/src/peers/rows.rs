@@ -71,7 +71,7 @@ pub const ROWS: &[Row] = &[
         figure: redis,
         has_bare: true,
     },
-    Row { name: "open", what: "open and close", unit: "ns", kinds: BOXES, each: 1, figure: opens, has_bare: true },
+    Row { name: "open", what: "open and close", unit: "ns", kinds: BOXES, each: 3, figure: opens, has_bare: true },
     Row {
         name: "memory",
         what: "memory of the supervisor (PSS)",
@@ -187,7 +187,9 @@ fn find(place: &Place, side: &Side) -> anyhow::Result<f64> {
 fn compile(place: &Place, side: &Side) -> anyhow::Result<f64> {
     let out = place.path("compiled");
     let _ = fs::remove_file(&out);
-    let script = format!("gcc -O2 -o {} {} && {} noop", out.display(), place.text("guest.c"), out.display());
+    // Its temporary files lie where everybody's lie: the boxes have a /tmp in memory.
+    let (dir, out) = (place.text(""), out.display());
+    let script = format!("TMPDIR={dir} gcc -O2 -o {out} {dir}guest.c && {out} noop");
     says(place, side, &["/bin/sh", "-c", &script], "here")
 }
 
