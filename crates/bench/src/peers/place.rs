@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -138,6 +139,9 @@ impl Place {
         let argv: Vec<String> = filled.chain(own).collect();
         let mut command = Command::new(&argv[0]);
         command.args(&argv[1..]);
+        // Most boxes are in a session of their own, and on a busy machine sessions share the CPUs (CONFIG_SCHED_AUTOGROUP): so is everybody here.
+        // SAFETY: between fork and exec, setsid(2) and nothing else.
+        unsafe { command.pre_exec(|| Ok(rustix::process::setsid().map(drop)?)) };
         Ok(command)
     }
 
