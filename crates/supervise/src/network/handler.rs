@@ -316,7 +316,8 @@ impl Network {
     fn lead(&self, trap: &Trap<'_>, socket: &Socket, peer: SocketAddr) {
         let apart = self.deputy.as_ref().and_then(Deputy::stub).and_then(|roads| roads.apart.as_ref());
         let Some(apart) = apart.filter(|_| self.is_resolver(peer) && socket.proto == Some(Proto::Udp)) else { return };
-        if apart.has(socket.fd())
+        if self.tighten.is_dropped()
+            || apart.has(socket.fd())
             || rustix::net::getpeername(&socket.fd).is_ok()
             || socket.share.descriptors(1).is_err()
         {
