@@ -72,7 +72,7 @@ impl Place {
 }
 
 const SHOWN: [&str; 4] = ["stream_shown", "datagrams_shown", "sendto_shown", "sendmsg_shown"];
-const OWN: [&str; 16] = [
+const OWN: [&str; 21] = [
     "exact_length",
     "bind",
     "bind_mode",
@@ -84,6 +84,11 @@ const OWN: [&str; 16] = [
     "listen",
     "own",
     "own_data",
+    "question",
+    "question_heard",
+    "answer",
+    "answer_heard",
+    "answer_by_connect",
     "bind_here",
     "send_here",
     "received_here",
@@ -111,6 +116,7 @@ fn the_kernels_own(answers: &Value) {
         ("no_socket", "ECONNREFUSED"),
         ("other_type", "EPROTOTYPE"),
         ("bind_again", "EADDRINUSE"),
+        ("answer_to_none", "ENOENT"),
         ("name_negative", "EINVAL"),
         ("name_nowhere", "EFAULT"),
         ("name_without_length", "EFAULT"),

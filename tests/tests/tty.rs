@@ -77,6 +77,33 @@ both!(the_interrupt_key_reaches_the_guest, |user| {
     started.finish().expect_exit(40 + 2);
 });
 
+/// A program that handles its interrupts gets each of them, as it does without a box; it is not ours to end.
+fn interrupted_again_and_again(pty: &Pty, started: Started) {
+    for time in 1..=3 {
+        pty.expect(if time == 1 { "ready" } else { "again" }, SOON);
+        pty.send("\x03");
+        pty.expect(&format!("interrupt-{time}"), SOON);
+    }
+    started.finish().expect_exit(7);
+}
+
+const COUNTS: [&str; 3] = [
+    "/bin/sh",
+    "-c",
+    "n=0; trap 'n=$((n+1)); echo interrupt-$n; echo again' INT; echo ready; while [ $n -lt 3 ]; do sleep 0.02; done; exit 7",
+];
+
+both!(each_interrupt_key_is_the_guests, |user| {
+    let pty = Pty::new(user);
+    interrupted_again_and_again(&pty, run(COUNTS).on_pty(&pty).as_user(user).start());
+});
+
+#[test]
+fn each_interrupt_key_is_a_programs_outside() {
+    let pty = Pty::new(User::Ordinary);
+    interrupted_again_and_again(&pty, plain(COUNTS).on_pty(&pty).as_user(User::Ordinary).start());
+}
+
 both!(the_size_of_the_window_is_the_terminals, |user| {
     let pty = Pty::new(user);
     let script = "stty size; echo ready; while [ \"$(stty size)\" = '24 80' ]; do sleep 0.05; done; stty size";

@@ -17,13 +17,14 @@
 //! tipstaff-bench notify storm [N=1000000]      N calls of 64 processes, and another box beside them
 //! tipstaff-bench notify eintr [N=20000]        what N calls of each kind are told under a timer signal
 //! tipstaff-bench notify pipelines [N=100000]   pipelines under dash, none hangs
-//! tipstaff-bench notify race [N=1000000]       paths that change N times while they are decided about
+//! tipstaff-bench notify race [N=1000000 [CALL]]  paths that change N times while they are decided about
 //! tipstaff-bench notify kill [N=1000]          SIGKILL of a supervisor with handlers at N random points leaves nothing
 //! tipstaff-bench notify leak [N=10000]         N boxes with handlers in sequence, N/10 eight at a time, leave nothing
 //! tipstaff-bench trace exec [N=20000]        execs from threads, amid signals, none stuck
 //! tipstaff-bench trace pipelines [N=100000]  pipelines under dash, none hangs
 //! tipstaff-bench trace kill [N=500]          SIGKILL of the tracer at N random points leaves no tracee, and harms no other
 //! tipstaff-bench trace threads [N=1000000]   64 threads with N calls each, none lost
+//! tipstaff-bench peers [ROW…] [--peer NAME=PATH…] [--json]   beside bubblewrap, firejail, nsjail, isolate, proot, crun, runc, strace, perf trace
 //! tipstaff-bench drill [NAME…] [--short | --full]   the ten drills: kill leak storm eintr race bombs calls faults exec truth; exit status 1 where a figure is not reached
 //! ```
 //!
@@ -43,6 +44,7 @@ mod library;
 mod measure;
 mod network;
 mod notify;
+mod peers;
 mod phases;
 mod quality;
 mod raw;
@@ -96,9 +98,11 @@ fn run() -> anyhow::Result<bool> {
         ["quality", ref names @ ..] => quality::table(names),
         ["notify"] => notify::run("table", None),
         ["notify", name] => notify::run(name, None),
+        ["notify", "race", n, call] => notify::race(count(n)?, call),
         ["notify", name, n] => notify::run(name, Some(count(n)?)),
         ["trace", name] => trace::drill::run(name, None),
         ["trace", name, n] => trace::drill::run(name, Some(count(n)?)),
+        ["peers", ref words @ ..] => peers::run(words),
         ["drill", ref words @ ..] => drill::run(words),
         // One side of a row, the supervisor of a drill.
         [notify::HELPER, how, dir] => notify::helper(how, dir),
@@ -108,8 +112,8 @@ fn run() -> anyhow::Result<bool> {
         [filter::HELPER, which] => filter::helper(which).map(|()| true),
         _ => bail!(
             "usage: tipstaff-bench [table | phases | loop floor|light|floor-full|floor-whole|full [N] | leak [N] | kill [N] | network | ptrace [proof [N [FROM]]] | trace [exec|pipelines|kill|threads [N]] | quality [NAME...] | record [WORD | quality] | \
-             drill [NAME...] [--short | --full] | \
-             notify [storm|eintr|pipelines|race|kill|leak [N]]]"
+             peers [ROW...] [--peer NAME=PATH...] [--json] | drill [NAME...] [--short | --full] | \
+             notify [storm|eintr|pipelines|race|kill|leak [N]] | notify race N CALL]"
         ),
     }
 }

@@ -145,6 +145,11 @@ impl Notification {
         }
     }
 
+    /// Puts a copy of a descriptor in the place of the caller's `at`, and leaves its call waiting. False: it could not be done, and nothing has changed.
+    pub fn replace(&self, at: u32, fd: BorrowedFd<'_>, cloexec: bool) -> bool {
+        seccomp::notif_replace_fd(self.listener.as_fd(), self.id, fd, at, cloexec).is_ok()
+    }
+
     /// Leaves the call waiting for ever: for a box that is being killed, so that no guest code runs between the
     /// decision and the kill. SIGKILL ends the wait.
     pub fn leave_to_die(mut self) {

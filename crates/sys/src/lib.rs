@@ -10,6 +10,7 @@
 //! * the rest: one man page each.
 
 pub mod affinity;
+pub mod apart;
 pub mod arch;
 pub mod bpf;
 pub mod btf;

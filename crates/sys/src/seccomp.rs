@@ -111,11 +111,34 @@ pub fn notif_add_fd(
     at: Option<u32>,
     cloexec: bool,
 ) -> Result<i32, Errno> {
+    add_fd(listener, id, fd, ADDFD_SEND | if at.is_some() { ADDFD_SETFD } else { 0 }, at.unwrap_or(0), cloexec)
+}
+
+/// Puts a copy of a descriptor of ours in the place of the caller's `at` (Linux 5.9); its call still waits for an answer. ENOENT: the caller is gone; EBADF:
+/// no such number can be.
+pub fn notif_replace_fd(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    fd: BorrowedFd<'_>,
+    at: u32,
+    cloexec: bool,
+) -> Result<(), Errno> {
+    add_fd(listener, id, fd, ADDFD_SETFD, at, cloexec).map(drop)
+}
+
+fn add_fd(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    fd: BorrowedFd<'_>,
+    flags: u32,
+    at: u32,
+    cloexec: bool,
+) -> Result<i32, Errno> {
     let add = NotifAddFd {
         id,
-        flags: ADDFD_SEND | if at.is_some() { ADDFD_SETFD } else { 0 },
+        flags,
         srcfd: fd.as_raw_fd().cast_unsigned(),
-        newfd: at.unwrap_or(0),
+        newfd: at,
         newfd_flags: if cloexec { libc::O_CLOEXEC.cast_unsigned() } else { 0 },
     };
     let request = iow(3, size_of::<NotifAddFd>());

@@ -1,4 +1,4 @@
-//! connect(2), bind(2), sendmsg(2) and getsockname(2) with addresses, data and control messages as bytes: for calls that are made on
+//! connect(2), bind(2), sendmsg(2), getsockname(2) and getsockopt(2) with addresses, data and control messages as bytes: for calls that are made on
 //! somebody else's behalf, whose arguments are a copy of theirs.
 
 use core::ffi::c_void;
@@ -55,4 +55,21 @@ pub fn name(socket: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
         call(libc::SYS_getsockname, [word(socket.as_raw_fd()), addr_mut(&mut bytes), addr_mut(&mut len), 0, 0, 0])?
     };
     Ok(bytes[..(len as usize).min(ADDRESS_MAX)].to_vec())
+}
+
+/// Which network namespace a socket is in, as a number that no other has since the machine started: SO_NETNS_COOKIE. None before Linux 5.14.
+pub fn network_of(socket: BorrowedFd<'_>) -> Option<u64> {
+    const SO_NETNS_COOKIE: usize = 71;
+    let mut cookie = 0u64;
+    let mut len = size_of::<u64>() as u32;
+    let words = [
+        word(socket.as_raw_fd()),
+        libc::SOL_SOCKET as usize,
+        SO_NETNS_COOKIE,
+        addr_mut(&mut cookie),
+        addr_mut(&mut len),
+        0,
+    ];
+    // SAFETY: the kernel writes one u64, and its length.
+    unsafe { call(libc::SYS_getsockopt, words).ok().map(|_| cookie) }
 }

@@ -103,6 +103,22 @@ int main(int argc, char **argv) {
   char byte = 0;
   say("own_data", peer < 0 ? peer : write(fd, "d", 1) == 1 && read(peer, &byte, 1) == 1 && byte == 'd' ? 0 : -1);
   close(fd);
+  /* Whoever gets a datagram answers to the name that it came from. */
+  struct sockaddr_un asked = at(argv[3], "asked"), asks = at(argv[3], "asks"), sender = {0};
+  int receiver = socket(AF_UNIX, SOCK_DGRAM, 0);
+  fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+  if (bind(receiver, (void *)&asked, sizeof asked) || bind(fd, (void *)&asks, sizeof asks)) say("bind_datagrams", -1);
+  say("question", sendto(fd, "q", 1, 0, (void *)&asked, sizeof asked));
+  length = sizeof sender;
+  say("question_heard", recvfrom(receiver, &byte, 1, MSG_DONTWAIT, (void *)&sender, &length));
+  say("answer", sendto(receiver, "a", 1, 0, (void *)&sender, length));
+  say("answer_heard", recv(fd, &byte, 1, MSG_DONTWAIT) == 1 && byte == 'a' ? 0 : -1);
+  say("answer_by_connect", connect(receiver, (void *)&sender, length));
+  close(receiver);
+  close(fd);
+  unlink(asked.sun_path);
+  unlink(asks.sun_path);
+  say("answer_to_none", sendto(fd = socket(AF_UNIX, SOCK_DGRAM, 0), "a", 1, 0, (void *)&sender, length));
   /* A relative name, in the working directory. */
   if (chdir(argv[3])) die(3, "chdir: %s", strerror(errno));
   struct sockaddr_un here = {.sun_family = AF_UNIX, .sun_path = "here"}, got = {0};

@@ -63,6 +63,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("memfd", include_str!("../guests/memfd.c")),
     ("memhog", include_str!("../guests/memhog.c")),
     ("napper", include_str!("../guests/napper.c")),
+    ("resolver", include_str!("../guests/resolver.c")),
     ("netdns", include_str!("../guests/netdns.c")),
     ("netprobe", include_str!("../guests/netprobe.c")),
     ("netrace", include_str!("../guests/netrace.c")),

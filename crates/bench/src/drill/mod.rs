@@ -62,7 +62,7 @@ const DRILLS: [Drill; 10] = [
         )
     }),
     ("race", "arguments that change while they are decided about", |size, sheet| {
-        notify::race::drill(size.of(20_000, 10_000_000), sheet)?;
+        notify::race::drill(size.of(20_000, 10_000_000), None, sheet)?;
         suite::tests("addresses and names that change", "test(/^network_drill::/)", size, &[], sheet)
     }),
     ("bombs", "each kind of resource, used without end", |size, sheet| bombs::drill(size.of(1, 20), size, sheet)),

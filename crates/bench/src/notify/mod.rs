@@ -24,6 +24,12 @@ use programs::Programs;
 pub const HELPER: &str = "notify-helper";
 pub use end::{TREE, tree};
 
+/// `tipstaff-bench notify race N CALL`.
+pub fn race(n: usize, call: &str) -> anyhow::Result<bool> {
+    println!("{}", system::line());
+    alone(|sheet| race::drill(n, Some(call), sheet))
+}
+
 /// Calls of one run of the first row.
 const CALLS: &str = "50000";
 /// Turns; these rows run for seconds.
@@ -39,7 +45,7 @@ pub fn run(name: &str, n: Option<usize>) -> anyhow::Result<bool> {
         "storm" => alone(|sheet| storm::drill(n.unwrap_or(1_000_000), sheet)),
         "eintr" => eintr::table(n.unwrap_or(20_000)).map(|()| true),
         "pipelines" => alone(|sheet| eintr::pipelines(n.unwrap_or(100_000), sheet)),
-        "race" => alone(|sheet| race::drill(n.unwrap_or(1_000_000), sheet)),
+        "race" => alone(|sheet| race::drill(n.unwrap_or(1_000_000), None, sheet)),
         "kill" => alone(|sheet| end::kill(n.unwrap_or(1000), sheet)),
         "leak" => alone(|sheet| end::leak(n.unwrap_or(10_000), sheet)),
         _ => bail!("no {name:?}; there are table, room, storm, eintr, pipelines, race, kill, leak"),

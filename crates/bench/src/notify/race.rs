@@ -53,15 +53,16 @@ fn behind(trap: &Trap<'_>) -> Vec<u8> {
     bytes
 }
 
-/// At least `flips` flips for each call, and a tenth of that in calls.
-pub fn drill(flips: usize, sheet: &mut Sheet) -> anyhow::Result<()> {
+/// At least `flips` flips for each call, or for one of them, and a tenth of that in calls.
+pub fn drill(flips: usize, only: Option<&str>, sheet: &mut Sheet) -> anyhow::Result<()> {
     let programs = Programs::build()?;
     println!(
         "{flips} flips by three threads and a process; wrong decisions with the rule in the profile, and with a handler alone"
     );
-    for call in CALLS {
-        // An exec costs a hundred times as much.
-        let flips = if call == "exec" { flips / 20 } else { flips };
+    ensure!(only.is_none_or(|only| CALLS.contains(&only)), "no call {only:?}; there are {}", CALLS.join(", "));
+    for call in CALLS.into_iter().filter(|call| only.is_none_or(|only| only == *call)) {
+        // An exec costs a hundred times as much: among the others it has fewer.
+        let flips = if call == "exec" && only.is_none() { flips / 20 } else { flips };
         let held = once(&programs, call, flips, true)?;
         let lost = once(&programs, call, flips, false)?;
         println!("{call:8} {held}; control: {lost}");

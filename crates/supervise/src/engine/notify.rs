@@ -103,6 +103,10 @@ impl Guest for Caller<'_> {
     fn is_waiting(&self) -> bool {
         self.0.is_waiting()
     }
+
+    fn replace(&self, at: u32, fd: BorrowedFd<'_>, cloexec: bool) -> bool {
+        self.0.replace(at, fd, cloexec)
+    }
 }
 
 impl fmt::Debug for Notify {

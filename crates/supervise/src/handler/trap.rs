@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
+use std::os::fd::BorrowedFd;
 
 use tipstaff_abi::{Arch, Sysno};
 
@@ -25,6 +26,12 @@ pub trait Guest {
     /// Whether the caller still waits for the decision: what was found out under its number before is then true of it, and not of whoever has
     /// got its number.
     fn is_waiting(&self) -> bool;
+
+    /// Puts a copy of a descriptor of ours in the place of the caller's `at`. False: the engine cannot, or the caller is gone; nothing has changed then.
+    fn replace(&self, at: u32, fd: BorrowedFd<'_>, cloexec: bool) -> bool {
+        let _ = (at, fd, cloexec);
+        false
+    }
 }
 
 /// A call that waits for its decision, the same under every engine.

@@ -119,4 +119,25 @@ mod tests {
             assert!(!found.unknown);
         }
     }
+
+    #[test]
+    fn what_waits_where_nobody_has_accepted_is_unknown() {
+        use std::os::unix::net::{UnixListener, UnixStream};
+        if tipstaff_sys::ids::release() < (6, 0) {
+            return eprintln!("skipped: Linux 6.0 tells what waits in a socket that listens");
+        }
+        let memfd = memfd_create("flight", MemfdFlags::CLOEXEC).expect("memfd");
+        let stat = fstat(&memfd).expect("fstat");
+        let directory = tempfile::tempdir().expect("directory");
+        let door = UnixListener::bind(directory.path().join("s")).expect("bind");
+        let client = OwnedFd::from(UnixStream::connect(directory.path().join("s")).expect("connect"));
+        let sockets = [(std::process::id().cast_signed(), door.as_raw_fd().to_string())];
+        let look = || look(&sockets, stat.st_dev, &mut Vec::new());
+        assert!(!look().unknown, "a connection that brings nothing");
+        send(&client, &memfd);
+        drop((client, memfd));
+        assert!(look().unknown);
+        drop(door.accept().expect("a connection"));
+        assert!(!look().unknown);
+    }
 }

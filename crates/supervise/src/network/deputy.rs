@@ -11,7 +11,7 @@
 //! copy of the socket with it.
 
 use std::io;
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +30,7 @@ use tipstaff_sys::{Errno, capability, ids, socket, unshare};
 use super::acts::{Act, Turn};
 use super::budget::Share;
 use super::handler::dropped;
-use super::stub::Stub;
+use super::stub::{Roads, Stub};
 use super::tighten::{Tighten, shut_socket};
 use super::unix::Who;
 use crate::handler::{Action, Recall, Reply, caught};
@@ -96,8 +96,8 @@ impl Waiting {
 /// The thread, from outside. It ends, and closes what it holds, when this and every job on its way is gone.
 pub(super) struct Deputy {
     door: Door,
-    /// The name server of the box: where datagrams go, and where connections.
-    stub: Option<[SocketAddrV4; 2]>,
+    /// The name server of the box.
+    stub: Option<Roads>,
 }
 
 /// Where jobs are handed in.
@@ -113,17 +113,18 @@ impl Deputy {
     pub fn start(plan: Arc<NetworkPlan>, landlock_abi: u32, tighten: Tighten) -> io::Result<Self> {
         // Here, since port 53 may want a capability.
         let stub = plan.resolver().and_then(|at| Stub::new(at).ok());
-        let addresses = stub.as_ref().map(Stub::addresses);
+        let roads = stub.as_ref().map(|stub| stub.roads().clone());
         let (jobs, queue) = mpsc::channel();
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let theirs = Arc::clone(&bell);
         tighten.wakes(&bell);
+        let tcp = roads.as_ref().map(|roads| roads.tcp.port());
         thread::Builder::new().name("network".into()).spawn(move || {
-            let own = confine(&plan, landlock_abi, addresses.map(|[_, tcp]| tcp.port())).ok();
+            let own = confine(&plan, landlock_abi, tcp).ok();
             let mut stub = stub.map(|stub| (stub, plan.names()));
             drop(caught(|| serve(&queue, &theirs, own.as_ref(), &mut stub, &tighten)));
         })?;
-        Ok(Self { door: Door { jobs: Some(jobs), bell }, stub: addresses })
+        Ok(Self { door: Door { jobs: Some(jobs), bell }, stub: roads })
     }
 
     pub fn door(&self) -> Door {
@@ -139,8 +140,8 @@ impl Deputy {
         })
     }
 
-    pub fn stub(&self) -> Option<[SocketAddrV4; 2]> {
-        self.stub
+    pub fn stub(&self) -> Option<&Roads> {
+        self.stub.as_ref()
     }
 }
 

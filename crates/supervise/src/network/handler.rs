@@ -4,13 +4,15 @@
 //! The socket is duplicated once (pidfd_getfd(2)), the address is copied once; what is judged is what the kernel is given. So neither a
 //! thread that rewrites the address nor one that puts another socket under the number changes anything.
 
+use std::cell::OnceCell;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use tipstaff_abi::errno::{EAFNOSUPPORT, ECONNREFUSED, EINTR, EINVAL, ENOTSOCK, EOPNOTSUPP, EPERM, ETIMEDOUT};
+use rustix::fs::OFlags;
+use tipstaff_abi::errno::{EAFNOSUPPORT, ECONNREFUSED, EINTR, EINVAL, ENOENT, ENOTSOCK, EOPNOTSUPP, EPERM, ETIMEDOUT};
 use tipstaff_abi::{Arch, SyscallSet};
 use tipstaff_policy::lower::NetworkPlan;
 use tipstaff_policy::value::Proto;
@@ -51,6 +53,8 @@ pub struct Network {
 /// A guest's socket, duplicated.
 struct Socket {
     fd: OwnedFd,
+    /// What has taken its place: [`Network::lead`].
+    moved: OnceCell<OwnedFd>,
     caller: OwnedFd,
     tid: i32,
     domain: i32,
@@ -66,6 +70,10 @@ const DATAGRAM: usize = 0xffff;
 const OF_A_NAME: usize = 2;
 
 impl Socket {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.moved.get().unwrap_or(&self.fd).as_fd()
+    }
+
     fn room(&self) -> Room<'_> {
         let longest = match self.domain {
             AF_INET | AF_INET6 => DATAGRAM,
@@ -198,7 +206,13 @@ impl Network {
         }
         socket.name()?;
         match unix::parse(bytes).map_err(failed)? {
-            Name::Path(path) => Pin::socket(trap, &path, &self.shown()),
+            Name::Path(path) => match (Pin::socket(trap, &path, &self.shown()), self.names.meant(&path)) {
+                // What a peer is told of a socket made here is the last component.
+                (Err(Action::Return(missing)), Some(path)) if missing == -i64::from(ENOENT) => {
+                    Pin::socket(trap, path, &self.shown())
+                }
+                (found, _) => found,
+            },
             Name::Abstract => Err(abstract_name()),
             Name::Unnamed => Err(failed(EINVAL)),
         }
@@ -211,7 +225,10 @@ impl Network {
             AF_INET | AF_INET6 if socket.stream => Vec::new(),
             AF_INET | AF_INET6 => match address::parse(bytes).map_err(failed)? {
                 To::Nobody => return Err(failed(EAFNOSUPPORT)),
-                To::Peer(peer, bytes) => self.permits(socket, peer, bytes)?,
+                To::Peer(peer, bytes) => {
+                    self.lead(trap, socket, peer);
+                    self.permits(socket, peer, bytes)?
+                }
             },
             AF_NETLINK if address::is_kernel(bytes) => bytes.to_vec(),
             AF_UNIX => {
@@ -278,13 +295,43 @@ impl Network {
         let Some(proto) = socket.proto else {
             return Err(denied(format!("network.allow: neither TCP nor UDP to {peer}"), None));
         };
-        if self.plan.resolver().is_some_and(|at| peer == at.into()) {
-            let [udp, tcp] = self.deputy.as_ref().and_then(Deputy::stub).ok_or(failed(ECONNREFUSED))?;
-            let to = if proto == Proto::Udp { udp } else { tcp };
-            return Ok(address::bytes_for(socket.domain, to));
+        if self.is_resolver(peer) {
+            let roads = self.deputy.as_ref().and_then(Deputy::stub).ok_or(failed(ECONNREFUSED))?;
+            return Ok(match proto {
+                Proto::Udp if roads.apart.as_ref().is_some_and(|apart| apart.has(socket.fd())) => said,
+                Proto::Udp => address::bytes_for(socket.domain, roads.udp),
+                Proto::Tcp => address::bytes_for(socket.domain, roads.tcp),
+            });
         }
         self.plan.reach.permits(proto, peer).map_err(|why| denied(why.rule, why.allow_with))?;
         Ok(said)
+    }
+
+    fn is_resolver(&self, peer: SocketAddr) -> bool {
+        self.plan.resolver().is_some_and(|at| peer == at.into())
+    }
+
+    /// A datagram is for the box's own name server. Its answer must come from where it goes, if the socket is not connected: so the socket becomes another, in the
+    /// network namespace where that can be. Where this cannot be done the answer comes from another port.
+    fn lead(&self, trap: &Trap<'_>, socket: &Socket, peer: SocketAddr) {
+        let apart = self.deputy.as_ref().and_then(Deputy::stub).and_then(|roads| roads.apart.as_ref());
+        let Some(apart) = apart.filter(|_| self.is_resolver(peer) && socket.proto == Some(Proto::Udp)) else { return };
+        if self.tighten.is_dropped()
+            || apart.has(socket.fd())
+            || rustix::net::getpeername(&socket.fd).is_ok()
+            || socket.share.descriptors(1).is_err()
+        {
+            return;
+        }
+        let number = trap.args()[0] as u32;
+        let info = std::fs::read_to_string(format!("/proc/{}/fdinfo/{number}", trap.tid())).unwrap_or_default();
+        let flags = info.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+        let cloexec = flags.is_some_and(|flags| flags & OFlags::CLOEXEC.bits() != 0);
+        if let Ok(new) = apart.like(socket.fd.as_fd(), socket.domain)
+            && trap.guest.replace(number, new.as_fd(), cloexec)
+        {
+            let _ = socket.moved.set(new);
+        }
     }
 
     /// Not a socket of IP.
@@ -310,7 +357,8 @@ impl Network {
     fn take(&self, socket: Socket, act: Act) -> Action {
         let Some(deputy) = &self.deputy else { return Action::Errno(EPERM) };
         let (door, asked) = (deputy.door(), Arc::<AtomicBool>::default());
-        let Socket { fd, caller, tid, share, .. } = socket;
+        let Socket { fd, moved, caller, tid, share, .. } = socket;
+        let fd = moved.into_inner().unwrap_or(fd);
         let recall = deputy.recall(&asked);
         Action::elsewhere(DEADLINE, ETIMEDOUT, recall, move |reply| {
             door.take(Job { socket: fd, tid, caller, act, reply, share, asked });
@@ -338,7 +386,7 @@ fn socket(trap: &Trap<'_>, budget: &Arc<Budget>) -> Result<Socket, Action> {
         _ => None,
     };
     let stream = kind == SOCK_STREAM;
-    Ok(Socket { fd, caller, tid: trap.tid(), domain, proto, stream, share })
+    Ok(Socket { fd, moved: OnceCell::new(), caller, tid: trap.tid(), domain, proto, stream, share })
 }
 
 impl Handler for Network {

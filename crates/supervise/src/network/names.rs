@@ -1,9 +1,11 @@
 //! Names of unix sockets as their makers gave them.
 //!
 //! The kernel was given the last component of the path alone ([`super::unix`]), and says that to getsockname(2). Programs take it for the whole: a listener that is closed removes
-//! "its" file by this name. So getsockname(2) is answered from here; whom it is not about goes to the kernel.
+//! "its" file by this name. So getsockname(2) is answered from here; whom it is not about goes to the kernel. Peers are told the last component too (accept(2), getpeername(2),
+//! recvfrom(2)), by calls that must not be asked about: they wait for long, and nobody expects EINTR of them. An answer to such a name is led to where it was made.
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -55,6 +57,15 @@ impl Names {
         (socket::name(socket.as_fd()).ok()? == known.short).then_some(&known.whole[..])
     }
 
+    /// What a name means that a peer was told: one component, of one path alone.
+    pub fn meant(&self, path: &Path) -> Option<&Path> {
+        let short = bytes_of(path.as_os_str().as_bytes());
+        let mut wholes = self.0.iter().filter(|known| known.short == short).map(|known| &known.whole);
+        let whole = wholes.next().filter(|whole| wholes.all(|other| other == *whole))?;
+        let path = whole.get(size_of::<u16>()..whole.len() - 1)?;
+        Some(Path::new(OsStr::from_bytes(path)))
+    }
+
     /// getsockname(2).
     pub fn tell(&self, trap: &Trap<'_>, socket: &OwnedFd) -> Action {
         let [_, into, length, ..] = trap.args();
@@ -73,5 +84,27 @@ impl Names {
             return failed(EFAULT);
         }
         Action::Return(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_a_peer_was_told_means_one_path() {
+        let [one, other, third] = [(); 3].map(|()| OwnedFd::from(UnixDatagram::unbound().expect("a socket")));
+        let mut names = Names::default();
+        names.given(&one, Path::new("/run/one/s"), b"s");
+        names.given(&other, Path::new("here"), b"here");
+        assert_eq!(names.meant(Path::new("s")), Some(Path::new("/run/one/s")));
+        assert_eq!(names.meant(Path::new("here")), None, "the kernel's own is right");
+        assert_eq!(names.meant(Path::new("./s")), None, "nobody was told that");
+        names.given(&other, Path::new("/run/one/s"), b"s");
+        assert_eq!(names.meant(Path::new("s")), Some(Path::new("/run/one/s")), "made again");
+        names.given(&third, Path::new("run/s"), b"s");
+        assert_eq!(names.meant(Path::new("s")), None, "of two nobody knows which");
     }
 }

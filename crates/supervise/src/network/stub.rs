@@ -1,14 +1,20 @@
 //! The name server of a box, on sockets of the deputy's: queries that a guest sends to the virtual address of `/etc/resolv.conf` are led here.
 //!
 //! Port 53 of the virtual address is bound where that may be done, so that an answer comes from where a query went; a resolver that does not
-//! connect its socket looks at that. Else it is a port that the kernel chooses, which serves connected sockets, and whoever compares addresses
-//! alone.
+//! connect its socket looks at that. Else it is a port that the kernel chooses, which serves connected sockets, and port 53 in a network namespace of our
+//! own ([`Apart`]), to which a socket that is not connected is moved by its first query: it becomes another one, made there.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt;
+use tipstaff_sys::apart::Apart;
+use tipstaff_sys::socket;
+
+use super::address::{AF_INET, AF_INET6, bytes_of};
 use super::dns::{self, Names};
 
 /// Connections at the same time. More of them wait to be accepted.
@@ -18,10 +24,60 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Datagrams answered in one turn: the box's other calls wait meanwhile.
 const TURN: usize = 64;
 
+const SOCK_DGRAM: i32 = 2;
+
+/// Where queries are led.
+#[derive(Clone)]
+pub(super) struct Roads {
+    /// Datagrams.
+    pub udp: SocketAddrV4,
+    /// Connections.
+    pub tcp: SocketAddrV4,
+    /// Datagrams of sockets that are not connected, under the address that the guest knows.
+    pub apart: Option<Arc<Elsewhere>>,
+}
+
+/// A network namespace in which the guest's address of the server is the server's.
+pub(super) struct Elsewhere {
+    apart: Apart,
+    /// As [`socket::network_of`] says.
+    network: u64,
+}
+
+impl Elsewhere {
+    fn new(at: SocketAddrV4) -> std::io::Result<(Self, UdpSocket)> {
+        let apart = Apart::new()?;
+        let server = apart.socket(AF_INET, SOCK_DGRAM)?;
+        socket::bind(server.as_fd(), &bytes_of(at.into()))?;
+        let network = socket::network_of(server.as_fd()).ok_or(ErrorKind::Unsupported)?;
+        Ok((Self { apart, network }, server.into()))
+    }
+
+    /// The socket is one of those.
+    pub fn has(&self, socket: BorrowedFd<'_>) -> bool {
+        socket::network_of(socket) == Some(self.network)
+    }
+
+    /// What is to take the place of a datagram socket that is not connected.
+    pub fn like(&self, socket: BorrowedFd<'_>, domain: i32) -> std::io::Result<OwnedFd> {
+        use sockopt::{Timeout, ipv6_v6only, set_ipv6_v6only, set_socket_timeout, socket_timeout};
+        let new = self.apart.socket(domain, SOCK_DGRAM)?;
+        rustix::fs::fcntl_setfl(&new, rustix::fs::fcntl_getfl(socket)?)?;
+        for which in [Timeout::Recv, Timeout::Send] {
+            set_socket_timeout(&new, which, socket_timeout(socket, which)?)?;
+        }
+        if domain == AF_INET6 {
+            set_ipv6_v6only(&new, ipv6_v6only(socket)?)?;
+        }
+        Ok(new)
+    }
+}
+
 pub(super) struct Stub {
-    udp: UdpSocket,
+    /// Where the guest's address is led, and the guest's address elsewhere.
+    udp: Vec<UdpSocket>,
     tcp: TcpListener,
-    at: [SocketAddrV4; 2],
+    roads: Roads,
     streams: Vec<Stream>,
 }
 
@@ -33,32 +89,38 @@ struct Stream {
 }
 
 impl Stub {
-    /// Binds both sockets.
+    /// Binds its sockets.
     pub fn new(virtual_address: SocketAddrV4) -> std::io::Result<Self> {
         // Everybody may bind every address of 127.0.0.0/8.
         let any = SocketAddrV4::new(*virtual_address.ip(), 0);
         let udp = UdpSocket::bind(virtual_address).or_else(|_| UdpSocket::bind(any))?;
         let tcp = TcpListener::bind(virtual_address).or_else(|_| TcpListener::bind(any))?;
-        udp.set_nonblocking(true)?;
         tcp.set_nonblocking(true)?;
         let v4 = |address: SocketAddr| match address {
             SocketAddr::V4(v4) => Ok(v4),
             SocketAddr::V6(_) => Err(std::io::Error::from(ErrorKind::AddrNotAvailable)),
         };
-        let at = [v4(udp.local_addr()?)?, v4(tcp.local_addr()?)?];
-        Ok(Self { udp, tcp, at, streams: Vec::new() })
+        let mut roads = Roads { udp: v4(udp.local_addr()?)?, tcp: v4(tcp.local_addr()?)?, apart: None };
+        let mut udp = vec![udp];
+        if roads.udp != virtual_address
+            && let Ok((elsewhere, server)) = Elsewhere::new(virtual_address)
+        {
+            roads.apart = Some(Arc::new(elsewhere));
+            udp.push(server);
+        }
+        udp.iter().try_for_each(|socket| socket.set_nonblocking(true))?;
+        Ok(Self { udp, tcp, roads, streams: Vec::new() })
     }
 
-    /// Where datagrams go, and where connections.
-    pub fn addresses(&self) -> [SocketAddrV4; 2] {
-        self.at
+    pub fn roads(&self) -> &Roads {
+        &self.roads
     }
 
     /// What is to be polled for reading.
     pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let listens = (self.streams.len() < STREAMS).then(|| self.tcp.as_fd());
         let streams = self.streams.iter().map(|stream| stream.socket.as_fd());
-        std::iter::once(self.udp.as_fd()).chain(listens).chain(streams)
+        self.udp.iter().map(AsFd::as_fd).chain(listens).chain(streams)
     }
 
     /// When a connection has been idle for too long.
@@ -69,11 +131,13 @@ impl Stub {
     /// Answers what can be answered without waiting. `unknown` hears of names that are asked for in vain.
     pub fn serve(&mut self, names: &Names, unknown: &mut dyn FnMut(&str)) {
         let mut bytes = [0; 4096];
-        for _ in 0..TURN {
-            let Ok((len, from)) = self.udp.recv_from(&mut bytes) else { break };
-            if let Some(response) = dns::answer(&bytes[..len], names, true, unknown) {
-                // A full queue loses datagrams; resolvers ask again.
-                let _ = self.udp.send_to(&response, from);
+        for udp in &self.udp {
+            for _ in 0..TURN {
+                let Ok((len, from)) = udp.recv_from(&mut bytes) else { break };
+                if let Some(response) = dns::answer(&bytes[..len], names, true, unknown) {
+                    // A full queue loses datagrams; resolvers ask again.
+                    let _ = udp.send_to(&response, from);
+                }
             }
         }
         let now = Instant::now();
@@ -134,7 +198,7 @@ mod tests {
     fn both_ways_are_answered() {
         let names = [("a.test".to_owned(), vec![IpAddr::from([192, 0, 2, 1])])];
         let mut stub = Stub::new(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("sockets");
-        let [udp, tcp] = stub.addresses();
+        let Roads { udp, tcp, .. } = *stub.roads();
         let client = UdpSocket::bind("127.0.0.1:0").expect("bind");
         client.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
         client.send_to(QUERY, udp).expect("send");

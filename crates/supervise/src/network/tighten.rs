@@ -2,16 +2,17 @@
 //!
 //! First the rules, then what is there: whatever is made on a guest's behalf is looked at again when it has been made, so it is either refused
 //! or found among the sockets of the box. A descriptor that is in flight (SCM_RIGHTS, not yet received) is in nobody's table, but in the receive queue of
-//! a unix socket of the box; what waits there and cannot be looked at is thrown away. Not found is what waits in a connection that nobody has accepted.
+//! a unix socket of the box; what waits there and cannot be looked at is thrown away. So is a connection that nobody has accepted, if a descriptor waits in it, and the socket that listens for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Stat;
-use rustix::net::{AddressFamily, RecvFlags, Shutdown, recv, shutdown, sockopt};
-use tipstaff_sys::pidfd;
+use rustix::net::{AddressFamily, RecvFlags, Shutdown, SocketFlags, accept_with, recv, shutdown, sockopt};
+use tipstaff_sys::{ids, pidfd};
 
 use super::deputy::ring;
 use crate::memory::flight;
@@ -110,9 +111,33 @@ fn shut_process(process: i32, shut: &mut BTreeSet<u64>) {
                     shut.insert(stat.st_ino);
                 }
             };
+            if sockopt::socket_acceptconn(&socket) == Ok(true) {
+                if waiting > 0 || (ids::release() < (6, 0) && has_unaccepted(&socket)) {
+                    end_unaccepted(&socket, |connection| {
+                        flight::each(&connection, 0, &mut buffer, &mut see);
+                    });
+                }
+                continue;
+            }
             if waiting > 0 && !flight::each(&socket, waiting, &mut buffer, &mut see) {
                 throw_away(&socket);
             }
+        }
+    }
+}
+
+/// Before Linux 6.0 nobody says what waits in connections that nobody has accepted.
+fn has_unaccepted(listener: &OwnedFd) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&now)) != Ok(0)
+}
+
+/// Shows the connections of a unix socket that nobody has accepted, and ends them and the socket: what waits in them is nowhere else. A socket that has been shut down
+/// gives what it has, and then EINVAL; it never waits, whatever its owner does meanwhile with O_NONBLOCK or SO_RCVTIMEO.
+fn end_unaccepted(listener: &OwnedFd, mut see: impl FnMut(OwnedFd)) {
+    if shutdown(listener, Shutdown::Read).is_ok() {
+        while let Ok(connection) = accept_with(listener, SocketFlags::CLOEXEC) {
+            see(connection);
         }
     }
 }
@@ -172,6 +197,40 @@ mod tests {
             assert_eq!(sent, Ok(1));
             to
         })
+    }
+
+    #[test]
+    fn what_waits_in_a_connection_that_nobody_has_accepted_is_shut_too() {
+        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+        use std::os::unix::net::{UnixListener, UnixStream};
+        for with_socket in [true, false] {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+            let theirs = TcpStream::connect(listener.local_addr().expect("bound")).expect("connect");
+            let (mut ours, _) = listener.accept().expect("accept");
+            let directory = tempfile::tempdir().expect("directory");
+            let door = UnixListener::bind(directory.path().join("s")).expect("bind");
+            let client = UnixStream::connect(directory.path().join("s")).expect("connect");
+            let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            let fds = [theirs.as_fd()];
+            assert!(!with_socket || control.push(SendAncillaryMessage::ScmRights(&fds)));
+            let sent = rustix::net::sendmsg(&client, &[std::io::IoSlice::new(b"x")], &mut control, SendFlags::empty());
+            assert_eq!(sent, Ok(1));
+            drop(theirs);
+            let kept = door.try_clone().expect("dup");
+            let mut child =
+                Command::new("sleep").arg("60").stdin(Stdio::from(OwnedFd::from(door))).spawn().expect("sleep(1)");
+            let shut = Tighten::default().drop_network(|| [child.id() as i32]);
+            assert_eq!(shut, usize::from(with_socket));
+            let mut byte = [0];
+            ours.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
+            assert_eq!(ours.read(&mut byte).expect("its end"), 0);
+            if with_socket || ids::release() >= (6, 0) {
+                assert_eq!(kept.accept().is_err(), with_socket, "a connection that brings nothing stays");
+            }
+            child.kill().expect("kill");
+            child.wait().expect("wait");
+        }
     }
 
     #[test]
