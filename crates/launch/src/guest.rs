@@ -186,7 +186,10 @@ fn limits(plan: &LimitPlan) -> Vec<Rlimit> {
     }
     match plan.processes {
         // The keeper is counted in the box's user namespace too.
-        Some((n, ProcessesBy::RlimitInNamespace)) => set(rlimit::RLIMIT_NPROC, n + 1, n + 1),
+        Some((n, ProcessesBy::RlimitInNamespace)) => {
+            let most = n.saturating_add(1);
+            set(rlimit::RLIMIT_NPROC, most, most);
+        }
         Some((n, ProcessesBy::RlimitOfUser)) => set(rlimit::RLIMIT_NPROC, n, n),
         Some((_, ProcessesBy::Cgroup | ProcessesBy::Counted)) | None => {}
     }

@@ -20,7 +20,7 @@ const BOMBS: [(&str, &str, &[&str], f64); 9] = [
     ("forkbomb", "--processes 64 --cpu 300ms --wall 20s", &["time_limit", "process_limit"], 256.0),
     ("threadbomb", "--processes 64 --cpu 300ms --wall 20s", &["time_limit", "process_limit"], 256.0),
     ("hog", "--memory 64MiB --wall 20s", &["memory_limit"], 64.0),
-    ("memhog crowd 128", "--memory 64MiB --processes 64 --wall 20s", &["memory_limit"], 64.0),
+    ("memhog sharers 128", "--memory 64MiB --processes 64 --wall 20s", &["memory_limit"], 64.0),
     ("memhog memfd_written 128", "--memory 64MiB --wall 20s", &["memory_limit"], 64.0),
     ("pagetables 64", "--memory 64MiB --wall 20s", &["memory_limit"], 64.0),
     ("spin", "--cpu 300ms --wall 20s", &["time_limit"], 256.0),
