@@ -1,7 +1,7 @@
 //! What is around guests' debuggers: limits, Yama's file, boxes in boxes, and the tools that need a while.
 use std::process::Command;
 
-use tipstaff_testkit::{Run, Scratch, User, guest, plain, run, skip, tipstaff};
+use tipstaff_testkit::{Run, Scratch, guest, plain, run, skip, tipstaff};
 
 use crate::both;
 
@@ -122,7 +122,7 @@ both!(jhsdb_looks_into_a_jvm, |user| {
     if !installed("javac", "-version") || !installed("jhsdb", "--version") && !installed("jhsdb", "--help") {
         skip!("a JDK is not installed (apt-get install default-jdk-headless)");
     }
-    let scratch = Scratch::new(User::Root.available().then_some(User::Root).unwrap_or(user));
+    let scratch = Scratch::new(user);
     let source = scratch.file("Nap.java", NAP);
     let dir = source.parent().expect("a directory");
     let made = Command::new("javac").arg("-d").arg(dir).arg(&source).status().expect("javac");

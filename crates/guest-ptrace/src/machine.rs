@@ -312,7 +312,10 @@ impl Machine {
                 _ => failed(ESRCH),
             };
         };
-        let stop = tracee.stop.filter(|_| !tracee.listening);
+        // An exec took the number of another thread, whom the caller may mean, as long as it has not been told: looks_like_a_spurious_pid().
+        let spurious =
+            tracee.stop == Some(Stop::Event(event::EXEC)) && tracee.code.is_some() && tracee.other != tracee.number;
+        let stop = tracee.stop.filter(|_| !tracee.listening && !spurious);
         if tracee.tracer != caller || needs == Needs::Stopped && stop.is_none() {
             return failed(ESRCH);
         }

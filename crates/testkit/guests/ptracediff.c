@@ -488,6 +488,9 @@ static void look(struct tracee *t, unsigned which) {
     }
     case 4:
         r = REQ(PTRACE_GETSIGMASK, t->pid, rnd(6) ? 8 : 4, &mask);
+        // Who returns from a signal that it was not in takes an address from its stack for a mask, and that is another in every run.
+        if (mask >> 46 == 1)
+            mask = 0;
         printf("  sigmask %s %llx\n", error(r), (unsigned long long)mask);
         break;
     case 5: {

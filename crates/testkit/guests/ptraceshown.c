@@ -474,7 +474,13 @@ static void s_thread_executes(void) {
   sigtimedwait(&chld, NULL, &(struct timespec){1, 0});
   REQ(PTRACE_CONT, pid, 0, 0);
   REQ(PTRACE_CONT, (pid_t)thread, 0, 0);
+  /* It is in its stop when the wait can tell of it; until it has, the number may be meant for the former leader. */
+  siginfo_t info;
+  do waitid(P_PID, (id_t)pid, &info, WSTOPPED | WEXITED | WNOWAIT | __WALL);
+  while (info.si_code != CLD_TRAPPED);
+  SAY("before the wait", REQ(PTRACE_PEEKUSER, pid, 0, &thread));
   next(pid);
+  SAY("after it", REQ(PTRACE_PEEKUSER, pid, 0, &thread));
   waits(pid, "the former leader's end");
   REQ(PTRACE_CONT, pid, 0, 0);
   next(pid);

@@ -103,8 +103,13 @@ impl Mediator {
         self.dying.insert(tid, word(status));
         if task.process() == tid {
             let parent = names::parent(tid);
-            if let Some(tracee) = self.machine.tracee_mut(tid) {
-                tracee.child = parent == Some(tracee.tracer_process);
+            let changed = self.machine.tracee_mut(tid).and_then(|tracee| {
+                let child = parent == Some(tracee.tracer_process);
+                (std::mem::replace(&mut tracee.child, child) != child).then_some(tracee.tracer_process)
+            });
+            if let Some(tracer) = changed {
+                // Who is told, by the kernel or by us, is another now.
+                self.look_again(tracer);
             }
         }
     }

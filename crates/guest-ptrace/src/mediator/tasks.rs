@@ -83,6 +83,8 @@ impl Mediator {
         let Some(tracee) = self.machine.tracee_mut(tid) else { return resume };
         tracee.other = std::mem::replace(&mut tracee.number, number);
         tracee.uid = names::uid(tracer, tid);
+        // A thread is nobody's child, and is the process now.
+        tracee.child = names::parent(tid) == Some(tracee.tracer_process);
         if !tracee.seized && tracee.options & tipstaff_sys::ptrace::option::TRACEEXEC == 0 {
             let uid = names::uid(tid, tid).cast_signed();
             self.send_thread(tid, tid, SIGTRAP, SI_USER, [own, uid]);
