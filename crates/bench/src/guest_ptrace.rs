@@ -18,7 +18,7 @@ use crate::system;
 
 const HEADER: &str = include_str!("../../testkit/guests/guest.h");
 const STEPPER: &str = include_str!("../../testkit/guests/stepper.c");
-const DOUBLE: &str = include_str!("../../testkit/guests/doublestop.c");
+const DOUBLE: &str = include_str!("guest_ptrace/doublestop.c");
 const SMALL: &str = "#include <stdio.h>\nint main(void) { puts(\"small\"); return 0; }\n";
 const STEPS: &str = "10000";
 const GOAL: f64 = 1.25;

@@ -2,8 +2,8 @@
  * reaching the kernel, lets it go, and ends as it ends. N = 0 only counts. RECORD receives one line: the number of calls seen, and of the
  * call that was made to fail its number and arguments.
  *
- * Only the calls of COMMAND's own first thread count, and only those after the language's start-up: counting begins behind the
- * sigaltstack call with which Rust's runtime ends its own preparations, so that the loader and the runtime are not under test.
+ * Only the calls of COMMAND's own first thread count, and only those after the start-up: counting begins behind the rt_sigaction call
+ * for SIGPIPE with which the command ends its preparations, so that the loader and the C library's start are not under test.
  * Calls that do not return, or that cannot fail, are passed over: exit, exit_group, rt_sigreturn. The tracer lets go after the
  * failure, so that the rest runs at its own speed. */
 #include "guest.h"
@@ -55,7 +55,7 @@ int main(int argc, char **argv) {
       if (ptrace(PTRACE_SETREGS, pid, 0, &regs) || ptrace(PTRACE_DETACH, pid, 0, 0)) die(2, "inject: let go");
       if (waitpid(pid, &status, 0) != pid) die(2, "inject: wait: %s", errname(-1));
       break;
-    } else if (regs.orig_rax == SYS_sigaltstack && regs.rdi) {
+    } else if (regs.orig_rax == SYS_rt_sigaction && regs.rdi == SIGPIPE) {
       counting = 1;
     }
   }

@@ -80,6 +80,8 @@ impl Mediator {
             let turns = self.parked.remove(&tid).unwrap_or(PATIENCE);
             let parks = !all && turns < PATIENCE;
             tracer.settle(tid, |task, stop| {
+                // An answer at the entry is no stop: what came meanwhile found the mask that is there now.
+                self.pay(tid);
                 let by_id = stop.call().is_some_and(|call| call.number == self.numbers.waitid);
                 let stopping = Stopping { task, awaited: engine.awaits(tid) };
                 match stop.registers() {
