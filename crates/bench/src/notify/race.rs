@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use tipstaff::handler::Trap;
 use tipstaff::policy::profile::{PathRule, RuleAction, SyscallRule};
 use tipstaff::policy::value::Setting;
@@ -66,11 +66,18 @@ pub fn drill(flips: usize, only: Option<&str>, sheet: &mut Sheet) -> anyhow::Res
         let held = once(&programs, call, flips, true)?;
         let lost = once(&programs, call, flips, false)?;
         println!("{call:8} {held}; control: {lost}");
-        let good = held.ends_with(" 0 wrong") && held.contains("all flips, some through");
-        sheet.figure(format!("{call}, {flips} flips: escapes"), 0, held, good);
-        sheet.figure("  the control, a handler alone", "some", &lost, !lost.ends_with(" 0 wrong"));
+        let whole = held.contains("all flips, some through");
+        let (held, lost) = (wrong(&held)?, wrong(&lost)?);
+        sheet.figure(format!("{call}, {flips} flips: escapes"), 0, held, whole && held == 0);
+        sheet.figure("  the control, a handler alone", "some", lost, lost > 0);
     }
     Ok(())
+}
+
+/// The wrong decisions of a run, of its last words.
+fn wrong(words: &str) -> anyhow::Result<u64> {
+    let count = words.strip_suffix(" wrong").and_then(|words| words.rsplit(' ').next()?.parse().ok());
+    count.with_context(|| format!("no count in {words:?}"))
 }
 
 fn once(programs: &Programs, call: &str, flips: usize, rule: bool) -> anyhow::Result<String> {

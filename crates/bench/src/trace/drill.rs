@@ -66,7 +66,11 @@ pub fn exec(n: usize, sheet: &mut Sheet) -> anyhow::Result<()> {
     let Execs { seen, longest, end, .. } = execs;
     sheet.all("execs from a thread that is not the leader, traced", seen.min(n), n);
     sheet.within("  the longest wait for one", longest, STUCK);
-    sheet.figure("  exit status", 42, format_args!("{end:?}"), end == Some(End::Exited(42)));
+    let status = match end {
+        Some(End::Exited(code)) => code.to_string(),
+        other => format!("{other:?}"),
+    };
+    sheet.figure("  exit status", 42, &status, status == "42");
     Ok(())
 }
 
