@@ -1,5 +1,5 @@
 /* ptracerows [ROW]: one fact of ptrace(2) per row, in words that do not differ from run to run. Without a name: the names. */
-#include "guest.h"
+#include "rows.h"
 
 #include <elf.h>
 #include <linux/filter.h>
@@ -8,24 +8,9 @@
 #include <stddef.h>
 #include <pthread.h>
 #include <sys/prctl.h>
-#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
 #include <sys/user.h>
-
-#define REQ(r, pid, a, d) syscall(SYS_ptrace, (long)(r), (long)(pid), (long)(a), (long)(d))
-#define SAY(what, result) printf("%s %s\n", what, errname(result))
-
-static void hold(void) {
-  for (;;) pause();
-}
-
-static int next(pid_t pid) {
-  int status = 0;
-  pid_t got = waitpid(pid, &status, __WALL);
-  printf("status %x\n", got == pid ? (unsigned)status : 0xdead);
-  return status;
-}
 
 /* A child that asks to be traced and stops. */
 static pid_t child(void (*then)(void)) {
@@ -37,15 +22,6 @@ static pid_t child(void (*then)(void)) {
     _exit(5);
   }
   next(pid);
-  return pid;
-}
-
-static pid_t running(void (*then)(void)) {
-  pid_t pid = fork();
-  if (pid == 0) {
-    then();
-    _exit(5);
-  }
   return pid;
 }
 
@@ -953,8 +929,7 @@ static void a1_same_group(void) {
   SAY("a zombie", REQ(PTRACE_SEIZE, pid, 0, 0));
   next(pid);
 }
-static const struct { const char *name; void (*run)(void); } rows[] = {
-#define ROW(name) {#name, name}
+static const struct row rows[] = {
     ROW(r1_unknown), ROW(r2_state_and_thread), ROW(r3_traceme), ROW(r4_attach), ROW(r5_seize), ROW(r6_interrupt), ROW(r7_listen),
     ROW(r8_signals), ROW(r9_singleblock), ROW(r10_detach), ROW(r11_kill), ROW(r12_peek_poke), ROW(r13_debug_registers),
     ROW(r14_registers), ROW(r15_sets), ROW(r16_siginfo), ROW(r17_mask), ROW(r18_peeksiginfo), ROW(r19_r20_messages),
@@ -968,20 +943,4 @@ static const struct { const char *name; void (*run)(void); } rows[] = {
     ROW(r8_signals_elsewhere), ROW(r3_traceme_twice), ROW(a1_same_group),
 };
 
-int main(int argc, char **argv) {
-  setvbuf(stdout, NULL, _IOLBF, 0);
-  if (argc < 2) {
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) puts(rows[i].name);
-    return 0;
-  }
-  if (strcmp(argv[1], "exit") == 0) return 8;
-  signal(SIGALRM, SIG_DFL);
-  alarm(5);
-  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-    if (strcmp(rows[i].name, argv[1]) == 0) {
-      rows[i].run();
-      puts("done");
-      return 0;
-    }
-  die(2, "no row %s", argv[1]);
-}
+int main(int argc, char **argv) { return run_rows(rows, sizeof rows / sizeof *rows, argc, argv); }

@@ -1,33 +1,12 @@
 /* ptraceshown [ROW]: what can be seen of tracing without ptrace(2): in proc(5), and by SIGCHLD where it is taken by sigtimedwait(2) or signalfd(2). One fact per row, in words that do
  * not differ from run to run. Without a name: the names. */
-#include "guest.h"
+#include "rows.h"
 
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
-#include <sys/ptrace.h>
 #include <sys/signalfd.h>
 
-#define REQ(r, pid, a, d) syscall(SYS_ptrace, (long)(r), (long)(pid), (long)(a), (long)(d))
-#define SAY(what, result) printf("%s %s\n", what, errname(result))
-
-static void hold(void) {
-  for (;;) pause();
-}
-static int next(pid_t pid) {
-  int status = 0;
-  pid_t got = waitpid(pid, &status, __WALL);
-  printf("status %x\n", got == pid ? (unsigned)status : 0xdead);
-  return status;
-}
-static pid_t running(void (*then)(void)) {
-  pid_t pid = fork();
-  if (pid == 0) {
-    then();
-    _exit(5);
-  }
-  return pid;
-}
 static void stops(void) {
   REQ(PTRACE_TRACEME, 0, 0, 0);
   raise(SIGSTOP);
@@ -487,28 +466,11 @@ static void s_thread_executes(void) {
   waits(pid, "the end");
 }
 
-static const struct { const char *name; void (*run)(void); } rows[] = {
-#define ROW(name) {#name, name}
+static const struct row rows[] = {
     ROW(p_nobody_traces), ROW(p_traceme), ROW(p_states), ROW(p_stopped), ROW(p_read_again), ROW(p_roads),
     ROW(s_sigwait_first), ROW(s_sigwait_last), ROW(s_sigwait_of_no_child), ROW(s_one_is_pending), ROW(s_pending), ROW(s_not_blocked),
     ROW(s_handled_later), ROW(s_ignored_but_blocked), ROW(s_a_thread_takes_it), ROW(s_signalfd), ROW(s_signalfd_first), ROW(s_signalfd_polled),
     ROW(s_leader_leaves_first), ROW(s_thread_executes),
 };
 
-int main(int argc, char **argv) {
-  setvbuf(stdout, NULL, _IOLBF, 0);
-  if (argc < 2) {
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) puts(rows[i].name);
-    return 0;
-  }
-  if (strcmp(argv[1], "exit") == 0) return 8;
-  signal(SIGALRM, SIG_DFL);
-  alarm(5);
-  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-    if (strcmp(rows[i].name, argv[1]) == 0) {
-      rows[i].run();
-      puts("done");
-      return 0;
-    }
-  die(2, "no row %s", argv[1]);
-}
+int main(int argc, char **argv) { return run_rows(rows, sizeof rows / sizeof *rows, argc, argv); }

@@ -129,7 +129,8 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("yama", include_str!("../guests/yama.c")),
 ];
 
-const HEADER: &str = include_str!("../guests/guest.h");
+const HEADERS: &[(&str, &str)] =
+    &[("guest.h", include_str!("../guests/guest.h")), ("rows.h", include_str!("../guests/rows.h"))];
 const FLAGS: &[&str] = &["-std=gnu17", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread"];
 
 /// The guest as a static program: needs nothing of the box but itself.
@@ -173,7 +174,7 @@ pub(crate) fn dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
         let mut hash = DefaultHasher::new();
-        (GUESTS, HEADER, FLAGS).hash(&mut hash);
+        (GUESTS, HEADERS, FLAGS).hash(&mut hash);
         let dir = place::shared().join(format!("guests-{:016x}", hash.finish()));
         place::make_dir(&dir);
         dir
@@ -190,7 +191,9 @@ fn built(name: &str, linked_static: bool) -> PathBuf {
     let path = dir().join(if linked_static { name.to_owned() } else { format!("{name}-dynamic") });
     place::once(&path, 0o755, |part| {
         let work = tempfile::tempdir().expect("temporary directory");
-        fs::write(work.path().join("guest.h"), HEADER).expect("header");
+        for (name, text) in HEADERS {
+            fs::write(work.path().join(name), text).expect("header");
+        }
         let main = work.path().join(format!("{name}.c"));
         fs::write(&main, source).expect("source");
         let mut gcc = Command::new("gcc");

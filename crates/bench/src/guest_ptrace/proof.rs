@@ -18,6 +18,7 @@ const GUESTS: [(&str, &str); 3] = [
     ("ptraceshown", include_str!("../../../testkit/guests/ptraceshown.c")),
     ("ptracediff", include_str!("../../../testkit/guests/ptracediff.c")),
 ];
+const ROWS: &str = include_str!("../../../testkit/guests/rows.h");
 /// Engines, and how much of the seeds each gets: the kernel's own ptrace(2) cannot differ as ours can.
 const ENGINES: [(&str, u32); 3] = [("ptrace", 1), ("native", 10), ("notify", 10)];
 /// Seeds of one run.
@@ -54,7 +55,9 @@ impl Bench {
                 |dir| Ok(dir.into()),
             )?,
         )?;
-        std::fs::write(dir.path().join("guest.h"), HEADER)?;
+        for (name, text) in [("guest.h", HEADER), ("rows.h", ROWS)] {
+            std::fs::write(dir.path().join(name), text)?;
+        }
         for (name, text) in GUESTS {
             let source = dir.path().join(name).with_extension("c");
             std::fs::write(&source, text)?;
