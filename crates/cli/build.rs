@@ -14,7 +14,6 @@ use std::process::Command;
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=TIPSTAFF_DYNAMIC");
-    let env = |name: &str| std::env::var(name).unwrap_or_default();
     if env("CARGO_CFG_TARGET_ENV") != "gnu" || !env("TIPSTAFF_DYNAMIC").is_empty() || env("HOST") != env("TARGET") {
         return;
     }
@@ -31,6 +30,10 @@ fn main() {
     }
 }
 
+fn env(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
+}
+
 /// lld writes its output through a mapping, page by page, and so it lies in the page cache until it is read from disk again. By write(2) it lies there in large
 /// folios, of which a page fault maps sixteen pages at a third of the price: a start touches some 60 places of the text. The option that says
 /// so is this one; lld 22 takes it and its opposite for each other.
@@ -38,7 +41,6 @@ const WRITTEN: &str = "-Wl,--mmap-output-file";
 
 /// Whether this rustc's linker, whichever it is, knows the option.
 fn links_with(out: &Path, option: &str) -> bool {
-    let env = |name: &str| std::env::var(name).unwrap_or_default();
     let source = out.join("probe.rs");
     if std::fs::write(&source, "fn main() {}").is_err() {
         return false;

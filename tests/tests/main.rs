@@ -79,10 +79,7 @@ fn users() -> impl Iterator<Item = User> {
     [User::Root, User::Ordinary].into_iter().filter(|user| user.available())
 }
 
-/// Is the full size of a drill asked for? CI runs the smallest.
-fn full_drill() -> bool {
-    std::env::var("TIPSTAFF_DRILL").is_ok_and(|size| size == "full")
-}
+pub(crate) use tipstaff_testkit::full_drill;
 
 #[test]
 fn no_file_is_forgotten() {

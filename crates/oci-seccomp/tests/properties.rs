@@ -137,7 +137,7 @@ fn fits<T: std::fmt::Debug>(made: Result<T, Error>) -> Result<T, TestCaseError> 
 
 /// The same cases each time, so that what fails is what was changed; TIPSTAFF_DRILL=full plays others.
 fn cases(cases: u32) -> ProptestConfig {
-    let full = std::env::var_os("TIPSTAFF_DRILL").is_some_and(|how| how == "full");
+    let full = tipstaff_testkit::full_drill();
     let rng_seed = if full { RngSeed::Random } else { RngSeed::Fixed(0x7469_7073) };
     ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
 }

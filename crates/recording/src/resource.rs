@@ -37,6 +37,11 @@ pub enum Access {
     Stat,
 }
 
+impl Access {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Read, Self::List, Self::Write, Self::Create, Self::Exec, Self::Stat];
+}
+
 /// A use of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

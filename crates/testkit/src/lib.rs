@@ -48,3 +48,9 @@ pub use skip::{last_skip, note_skip};
 pub use survivors::{Process, await_no_survivor, descendants, marker, survivors};
 pub use traces::Traces;
 pub use user::User;
+
+/// Is the full size of a drill asked for (`TIPSTAFF_DRILL=full`)? CI runs the smallest.
+#[must_use]
+pub fn full_drill() -> bool {
+    std::env::var_os("TIPSTAFF_DRILL").is_some_and(|size| size == "full")
+}

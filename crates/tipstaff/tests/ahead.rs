@@ -341,7 +341,7 @@ fn groups(dir: &Path, name: &str) -> usize {
 
 #[test]
 fn nothing_survives_the_host() {
-    let points = if std::env::var("TIPSTAFF_DRILL").is_ok_and(|size| size == "full") { 500 } else { 40 };
+    let points = if tipstaff_testkit::full_drill() { 500 } else { 40 };
     let user = if User::Root.available() { User::Root } else { User::Ordinary };
     drill(user, Machine::Full, points);
     drill(User::Ordinary, Machine::Full, points / 2);

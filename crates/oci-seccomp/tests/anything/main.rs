@@ -123,7 +123,7 @@ fn shaped() -> impl Strategy<Value = String> {
 
 /// The same cases each time; TIPSTAFF_DRILL=full plays others, and more of them.
 fn cases(cases: u32) -> ProptestConfig {
-    let full = std::env::var_os("TIPSTAFF_DRILL").is_some_and(|how| how == "full");
+    let full = tipstaff_testkit::full_drill();
     let (cases, rng_seed) = if full { (cases * 50, RngSeed::Random) } else { (cases, RngSeed::Fixed(0x6f63_6973)) };
     ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
 }

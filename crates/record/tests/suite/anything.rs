@@ -26,14 +26,7 @@ fn run() -> impl Strategy<Value = Run> {
     let words = vec(prop::array::uniform6(prop_oneof![0..9_u64, any::<u64>()]), 0..5);
     let call =
         (prop_oneof![4 => Just(Arch::X86_64), 1 => arch.clone()], number, prop::sample::select(&Phase::ALL[..]), words);
-    let access = prop::sample::select(vec![
-        Access::Read,
-        Access::List,
-        Access::Write,
-        Access::Create,
-        Access::Exec,
-        Access::Stat,
-    ]);
+    let access = prop::sample::select(&Access::ALL[..]);
     let file = (path(), access, 0..2_u64).prop_map(|(path, access, failed)| FileUse {
         path,
         access,
@@ -79,7 +72,7 @@ fn run() -> impl Strategy<Value = Run> {
 
 /// The same cases each time; TIPSTAFF_DRILL=full plays others, and more of them.
 fn cases(cases: u32) -> ProptestConfig {
-    let full = std::env::var_os("TIPSTAFF_DRILL").is_some_and(|how| how == "full");
+    let full = tipstaff_testkit::full_drill();
     let (cases, rng_seed) = if full { (cases * 50, RngSeed::Random) } else { (cases, RngSeed::Fixed(0x7265_636f)) };
     ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
 }

@@ -66,14 +66,7 @@ fn call() -> impl Strategy<Value = Call> {
 }
 
 fn file() -> impl Strategy<Value = FileUse> {
-    let access = prop::sample::select(vec![
-        Access::Read,
-        Access::List,
-        Access::Write,
-        Access::Create,
-        Access::Exec,
-        Access::Stat,
-    ]);
+    let access = prop::sample::select(&Access::ALL[..]);
     (bytes(), access, any::<u64>(), option::of(any::<u64>()), any::<u64>())
         .prop_map(|(path, access, count, failed, first_ns)| FileUse { path, access, count, failed, first_ns })
 }

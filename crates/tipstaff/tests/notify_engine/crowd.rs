@@ -37,7 +37,7 @@ fn ended(child: &mut Child) -> Verdict {
 
 #[test]
 fn a_storm_loses_and_misroutes_nothing_and_leaves_others_alone() {
-    let calls = if std::env::var("TIPSTAFF_DRILL").is_ok_and(|size| size == "full") { 1_000_000 } else { 64_000 };
+    let calls = if tipstaff_testkit::full_drill() { 1_000_000 } else { 64_000 };
     let mut crowd = start("crowd", &[PROCESSES, &calls.to_string()]);
     let mut other = start("asks", &["300", "100"]);
     let said = text(&mut other);

@@ -81,7 +81,7 @@ fn drill(user: User, machine: Machine, points: u64) {
 
 #[test]
 fn nothing_survives() {
-    let points = if std::env::var("TIPSTAFF_DRILL").is_ok_and(|size| size == "full") { 1000 } else { 100 };
+    let points = if tipstaff_testkit::full_drill() { 1000 } else { 100 };
     let user = if User::Root.available() { User::Root } else { User::Ordinary };
     drill(user, Machine::Full, points);
     drill(User::Ordinary, Machine::Full, points / 2);

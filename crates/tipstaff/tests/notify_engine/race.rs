@@ -52,7 +52,7 @@ impl Handler for Naive {
 
 /// How many calls met what they must not, with the rule in the profile or with the handler alone.
 fn wrong(call: &'static str, from: Option<&str>, rule: bool) -> u64 {
-    let full = std::env::var("TIPSTAFF_DRILL").is_ok_and(|size| size == "full");
+    let full = tipstaff_testkit::full_drill();
     let (flips, tries) = match (full, call) {
         _ if from.is_some() => (if full { 1_000_000 } else { 20_000 }, if full { 200_000 } else { 1_000 }),
         (true, "exec") => (1_000_000, 20_000),
