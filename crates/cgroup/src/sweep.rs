@@ -1,5 +1,6 @@
 //! Groups that nobody removed, because the machine or every process that could was killed.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -9,16 +10,23 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::Hierarchies;
 
-pub(crate) const PREFIX: &str = "tipstaff-";
-
-/// A name that nobody has had: a sweeper that was about to remove one group must not meet another under its name. The number is for people.
+/// A name that nobody has had: a sweeper that was about to remove one group must not meet another under its name. The number is for people, and so
+/// is the first word: what else is called so is somebody's own, a container say ([`ours`]).
 pub(crate) fn name() -> io::Result<String> {
     let mut bytes = [0u8; 8];
     let got = getrandom(&mut bytes, GetRandomFlags::empty())?;
     if got < bytes.len() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(format!("{PREFIX}{}-{:016x}", std::process::id(), u64::from_ne_bytes(bytes)))
+    Ok(format!("tipstaff-{}-{:016x}", std::process::id(), u64::from_ne_bytes(bytes)))
+}
+
+/// Whether a name is one of [`name`]'s.
+pub(crate) fn ours(name: &OsStr) -> bool {
+    let parts = name.to_str().and_then(|name| name.strip_prefix("tipstaff-")?.split_once('-'));
+    parts.is_some_and(|(process, random)| {
+        process.parse::<u32>().is_ok() && random.len() == 16 && u64::from_str_radix(random, 16).is_ok()
+    })
 }
 
 impl Hierarchies {
@@ -34,7 +42,7 @@ impl Hierarchies {
 fn sweep_dir(dir: &Path) {
     let Ok(entries) = std::fs::read_dir(dir) else { return };
     for entry in entries.flatten() {
-        if !entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+        if !ours(&entry.file_name()) {
             continue;
         }
         // Whoever made it holds its lock while he lives.
@@ -65,15 +73,19 @@ mod tests {
     #[test]
     fn what_is_locked_stays_and_what_nobody_holds_goes() {
         let place = tempfile::tempdir().expect("a directory");
-        let [held, left, foreign] = ["tipstaff-1-0", "tipstaff-1-1", "other-1-2"].map(|name| place.path().join(name));
-        for dir in [&held, &left, &foreign] {
+        let [held, left] = [(); 2].map(|()| place.path().join(name().expect("a name")));
+        let foreign =
+            ["other-1-0123456789abcdef", "tipstaff-web-1", "tipstaff-1-0", "tipstaff-1-0123456789abcdefg", "tipstaff-"];
+        let foreign = foreign.map(|name| place.path().join(name));
+        for dir in [&held, &left].into_iter().chain(&foreign) {
             std::fs::create_dir(dir).expect("mkdir");
         }
+        let untouched = || foreign.iter().all(|dir| dir.exists());
         let lock = lock(&held, false).expect("a lock");
         sweep_dir(place.path());
-        assert!(held.exists() && foreign.exists() && !left.exists());
+        assert!(held.exists() && untouched() && !left.exists());
         drop(lock);
         sweep_dir(place.path());
-        assert!(!held.exists() && foreign.exists());
+        assert!(!held.exists() && untouched());
     }
 }
