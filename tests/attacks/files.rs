@@ -55,9 +55,10 @@ attacks! {
     F31 "clean-up or a change of owner through a box's links" => tried(native notify ptrace: planted)
         + held("tests/tests/review.rs": two_agents_in_one_directory_protect_each_other);
     F32 "files that tools of the host trust" => tried(native notify ptrace: trusted_files)
-        + held("tests/tests/fs.rs": the_agent_keeps_hooks_and_keys_safe, "tests/tests/review.rs": a_worktrees_git_file_is_protected)
-        + left("A repository of its own that a box makes in the project, and names in the index or in .git/commondir, is entered by the next git outside: \
-                any name can be one, so no list of names holds it (docs/security.md, Git).");
+        + held("tests/tests/fs.rs": the_agent_keeps_hooks_and_keys_safe, "tests/tests/review.rs": a_worktrees_git_file_is_protected
+               git_outside_runs_nothing_that_a_box_left_in_a_repository)
+        + left("A repository that a box makes itself: any new directory can become one, by files of its own, and no rule of the kernel is about names that may \
+                come up anywhere (docs/security.md, Git).");
     F33 "switches of the kernel in /proc and /sys, as root" => tried(native notify ptrace: kernel_switches);
     F34 "variables that steer a helper outside" => held("tests/tests/env.rs": the_callers_variables_do_not_steer_the_loader clean_but_for_four);
     F35 "types of file systems out of a configuration" => design("A profile cannot name one: binds, tmpfs, proc and devpts are all that is ever mounted.");
@@ -390,6 +391,32 @@ fn trusted_files(case: &Case) {
         let script = format!("mkdir -p $(dirname {name}); echo evil > {name}; cat {name}");
         let ran = case.boxed(["/bin/sh", "-c", &script]).profile("agent").work_file("README", "x").cwd("@WORK").go();
         ran.check(!ran.out().contains("evil"), format_args!("{name} was written"));
+    }
+    // Repositories below, of submodules and of further working trees: as the top one's.
+    for name in [
+        ".git/commondir",
+        ".git/modules/a/b/config",
+        ".git/modules/a/b/hooks",
+        ".git/worktrees/w/commondir",
+        "sub/.git/hooks",
+        "sub/.git/config",
+        "sub/.git/commondir",
+        "tree/.git",
+    ] {
+        let prepared = |run: Run| {
+            let files =
+                [".git/HEAD", ".git/modules/a/b/config", ".git/worktrees/w/commondir", "sub/.git/config", "tree/.git"];
+            let run = run.arg("protect").arg("@WORK").arg(name).cwd("@WORK");
+            files.into_iter().fold(run, |run, file| run.work_file(file, "x"))
+        };
+        let free = prepared(case.free(["attackfiles"])).go();
+        free.check(answers(&free).values().any(|answer| answer == "OK"), format_args!("the control changes {name}"));
+        let ran = prepared(case.boxed(["attackfiles"]).profile("agent")).go();
+        ran.expect_ok();
+        all_refused(&ran);
+        let moved = "mv sub other || mv .git/modules other || mv .git other";
+        let ran = prepared(case.boxed(["/bin/sh", "-c", moved]).profile("agent")).go();
+        ran.check(ran.code() != 0, "a directory above was moved");
     }
     let script = "mkdir -p a/b && echo evil > a/b/other && cat a/b/other";
     let control = case.boxed(["/bin/sh", "-c", script]).profile("agent").work_file("README", "x").cwd("@WORK").go();

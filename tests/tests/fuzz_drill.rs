@@ -26,8 +26,7 @@ const PTRACE: Way = &[("--engine", "ptrace"), ("--guest-ptrace", "native")];
 const EMULATED: Way = &[("--engine", "ptrace"), ("--guest-ptrace", "emulate")];
 const WAYS: u64 = 5;
 
-/// The program polls, so a box none of whose tasks uses CPU for so long stands still: by a call of its own that stops whoever would go on, or by a fault of ours.
-/// Its deadline is kept either way, and it must stay rare.
+/// The program polls, never waits for one alone and lets nobody stop it, so a box none of whose tasks uses CPU for so long stands still by a fault of ours.
 const STALL: &str = "5s";
 const WALL: &str = "60s";
 /// And the supervisor itself, if its box is not ended long after that.
@@ -165,7 +164,7 @@ fn drill(way: Way, user: User) {
     let look = Look::now(user);
     let mut seed = seed();
     for preset in PRESETS {
-        let (mut made, mut boxes, mut still) = (0, 0, 0);
+        let (mut made, mut boxes) = (0, 0);
         while made < share {
             seed = seed.wrapping_add(1);
             let mark = marker();
@@ -176,11 +175,7 @@ fn drill(way: Way, user: User) {
             ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
             made += counted(&ran);
             boxes += 1;
-            if ran.report["clock"] == "idle" {
-                println!("{preset}, seed {seed}: stood still, and was ended");
-                still += 1;
-            }
-            ran.check(still <= 2 + boxes / 20, "boxes stand still");
+            ran.check(ran.report["clock"] != "idle", format_args!("{preset}, seed {seed}: stands still"));
             // A call can end a box early; but not each box at once.
             ran.check(boxes < 20 + share / 20, format_args!("{made} calls in {boxes} boxes"));
         }

@@ -2,7 +2,7 @@
 use std::fs;
 use std::fs::File;
 
-use tipstaff_testkit::{Scratch, User, Without, plain, run};
+use tipstaff_testkit::{Run, Scratch, User, Without, find, plain, run};
 
 use crate::both;
 
@@ -65,6 +65,49 @@ both!(a_worktrees_git_file_is_protected, |user| {
         .as_user(user)
         .go();
     ran.expect_ok().expect_stdout("gitdir: elsewhere\ny\n");
+});
+
+// With the real git: what the next `git status` outside would run. In the box git works.
+both!(git_outside_runs_nothing_that_a_box_left_in_a_repository, |user| {
+    if find("git").is_none() {
+        tipstaff_testkit::skip!("no git(1)");
+    }
+    let setup = "git init -q . && git config user.email a@b && git config user.name n && git init -q sub && git -C sub config user.email a@b && \
+                 git -C sub config user.name n && echo 1 > sub/f && git -C sub add f && git -C sub commit -qm 1 && \
+                 git add -f sub 2>/dev/null && git commit -qm 1 && git worktree add -q tree";
+    // Each leads git to a configuration whose core.fsmonitor is a program. The last word of it tells whether git still works here.
+    let evil = "[core]\n\trepositoryformatversion = 0\n\tfsmonitor = touch $HOME/evil #\n";
+    let attack = format!(
+        "mkdir -p led/refs led/objects; printf '{evil}' > led/config; for git in .git sub/.git; do printf '{evil}' >> $git/config; \
+         echo ../led > $git/commondir; mv $git $git.old && cp -r $git.old $git && printf '{evil}' >> $git/config; done; \
+         echo ../../../led > .git/worktrees/tree/commondir; printf 'gitdir: ../led\n' > tree/.git; \
+         echo 2 >> sub/f; git -C sub commit -qam 2 && git add sub && git commit -qm 2 && echo works"
+    );
+    let look = "git status; git diff; git -C sub status; git -C tree status; test -e $HOME/evil && echo EVIL; git log --format=%s";
+    for boxed in [false, true] {
+        let scratch = Scratch::new(user);
+        let (project, home) = (scratch.dir("project"), scratch.dir("home"));
+        let shell = |run: Run| run.cwd(&project).env("HOME", &home).as_user(user).go();
+        let outside = |script: &str| {
+            let words = ["/usr/bin/env", &format!("HOME={}", home.display()), "/bin/sh", "-c", script];
+            plain(words).cwd(&project).as_user(user).go()
+        };
+        outside(setup).expect_exit(0);
+        if boxed {
+            let ran = shell(run(["/bin/sh", "-c", &attack]).profile("agent"));
+            ran.check(ran.out().ends_with("works\n"), "git does not work in the box");
+        } else {
+            outside(&attack);
+        }
+        let ran = outside(look);
+        ran.check(ran.out().contains("EVIL") != boxed, format_args!("boxed: {boxed}"));
+        if boxed {
+            ran.check(ran.out().ends_with("2\n1\n"), "what was committed in the box is there");
+            let left: Vec<_> =
+                ["", "sub/"].into_iter().filter(|at| project.join(format!("{at}.git/commondir")).exists()).collect();
+            ran.check(left.is_empty(), format_args!("placeholders are left in {left:?}"));
+        }
+    }
 });
 
 both!(an_open_directory_is_no_standard_stream, |user| {

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use tipstaff_policy::lower::{Host, Kind};
+use tipstaff_policy::lower::{COMMONDIR, Host, Kind};
 use tipstaff_sys::Errno;
 use tipstaff_sys::child::PLACEHOLDER_MODE;
 
@@ -56,6 +56,14 @@ fn is_placeholder(path: &Path, meta: &std::fs::Metadata, depth: u32) -> bool {
     })
 }
 
+/// Whether this is the file that a box made to protect its name: it says what is so without it, or is about to.
+fn is_placeholder_text(path: &Path, meta: &std::fs::Metadata) -> bool {
+    path.file_name().is_some_and(|name| name == COMMONDIR.0)
+        && (meta.len() == 0
+            || meta.len() == COMMONDIR.1.len() as u64
+                && std::fs::read(path).is_ok_and(|text| text == COMMONDIR.1.as_bytes()))
+}
+
 impl RealHost {
     fn look(&self, path: &Path) -> Option<Kind> {
         let meta = std::fs::symlink_metadata(path).or_else(|e| self.absent(path, e).ok_or(())).ok()?;
@@ -67,6 +75,8 @@ impl RealHost {
                 return None;
             }
             Kind::Directory
+        } else if is_placeholder_text(path, &meta) {
+            return None;
         } else {
             Kind::File
         })
@@ -88,7 +98,7 @@ impl Host for RealHost {
         let entries = entries.or_else(|e| self.absent(path, e).ok_or(())).unwrap_or_default();
         let mut known = self.known.borrow_mut();
         // What getdents64(2) says of files need not be asked again, one by one. Directories can be placeholders, and links say where they lead.
-        for entry in &entries {
+        for entry in entries.iter().filter(|entry| entry.file_name() != COMMONDIR.0) {
             if entry.file_type().is_ok_and(|kind| !kind.is_dir() && !kind.is_symlink()) {
                 known.entry(entry.path().into_os_string()).or_insert(Some(Kind::File));
             }
@@ -96,6 +106,14 @@ impl Host for RealHost {
         let mut names: Vec<OsString> = entries.into_iter().map(|e| e.file_name()).collect();
         names.sort();
         names
+    }
+
+    /// Nothing of it is remembered: a search asks once, in many directories.
+    fn children(&self, path: &Path) -> Vec<(OsString, bool)> {
+        let entries = std::fs::read_dir(path).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+        let entries = entries.or_else(|e| self.absent(path, e).ok_or(())).unwrap_or_default();
+        let directory = |entry: &std::fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+        entries.into_iter().map(|entry| (entry.file_name(), directory(&entry))).collect()
     }
 
     fn text(&self, path: &Path) -> Result<String, String> {

@@ -1,4 +1,4 @@
-//! Names that are protected without existing: an empty directory stands there while a box needs it.
+//! Names that are protected without existing: an empty directory stands there while a box needs it, or a file that says nothing new.
 //!
 //! Boxes in one directory share them. Each locks the parent directory (flock(2), shared) before it looks; at its end a
 //! keeper removes a placeholder only if it gets the lock for itself, so the last one does. A placeholder must not go
@@ -17,18 +17,21 @@ use tipstaff_sys::keeper::Leftover;
 
 use crate::{Failure, setup};
 
+/// Where, and what a file says; None is a directory.
+pub(crate) type Placeholder = (PathBuf, Option<&'static str>);
+
 /// What the keeper removes, deepest first.
 pub(crate) fn leftovers(
-    placeholders: &[PathBuf],
+    placeholders: &[Placeholder],
     raise: &dyn Fn(OwnedFd) -> Result<OwnedFd, Failure>,
 ) -> Result<Vec<Leftover>, Failure> {
     // A lock belongs to an open file description: one per parent, or we would stand in our own way.
     let mut parents: BTreeMap<&Path, OwnedFd> = BTreeMap::new();
     let mut leftovers = Vec::new();
-    for path in placeholders {
+    for (path, text) in placeholders {
         let parent = path.parent().unwrap_or(Path::new("/"));
         if !parents.contains_key(parent) {
-            if placeholders.iter().any(|p| p == parent) && std::fs::create_dir(parent).is_ok() {
+            if placeholders.iter().any(|(p, _)| p == parent) && std::fs::create_dir(parent).is_ok() {
                 let mode = std::fs::Permissions::from_mode(PLACEHOLDER_MODE);
                 let _ = std::fs::set_permissions(parent, mode);
             }
@@ -38,7 +41,13 @@ pub(crate) fn leftovers(
         let fd = fd.map_err(|e| Failure::new("mount", e.into(), "dup"))?;
         let name = CString::new(path.file_name().unwrap_or_default().as_bytes()).unwrap_or_default();
         if let Some(fd) = fd {
-            leftovers.push(Leftover { parent: raise(fd)?, name, shared: true, mounted: Some(setup::c(path)) });
+            leftovers.push(Leftover {
+                parent: raise(fd)?,
+                name,
+                text: *text,
+                shared: true,
+                mounted: Some(setup::c(path)),
+            });
         }
     }
     leftovers.reverse();

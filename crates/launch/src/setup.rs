@@ -2,12 +2,13 @@
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tipstaff_policy::lower::{Plan, ViewOp};
 use tipstaff_sys::child::{BindFlags, Seen, SetupOp};
 use tipstaff_sys::probe;
 
+use crate::placeholders::Placeholder;
 use crate::ruleset;
 
 /// Where the new root is attached until pivot_root: a directory that every host has and no view binds from.
@@ -25,7 +26,7 @@ fn rel(path: &Path) -> CString {
 }
 
 /// The operations, and the placeholders among them (deepest last).
-pub(crate) fn ops(plan: &Plan) -> (Vec<SetupOp>, Vec<PathBuf>) {
+pub(crate) fn ops(plan: &Plan) -> (Vec<SetupOp>, Vec<Placeholder>) {
     let ns = &plan.namespaces;
     let mut ops = Vec::new();
     let mut placeholders = Vec::new();
@@ -51,7 +52,7 @@ pub(crate) fn ops(plan: &Plan) -> (Vec<SetupOp>, Vec<PathBuf>) {
     (ops, placeholders)
 }
 
-fn mounts(plan: &Plan, ops: &mut Vec<SetupOp>, placeholders: &mut Vec<PathBuf>) {
+fn mounts(plan: &Plan, ops: &mut Vec<SetupOp>, placeholders: &mut Vec<Placeholder>) {
     ops.push(SetupOp::PrivateMounts);
     let masks = plan.view.ops.iter().any(|op| matches!(op, ViewOp::Mask(..)));
     let (mask_dir, mask_file) = (format!("{MASK}/d"), format!("{MASK}/f"));
@@ -71,7 +72,7 @@ fn mounts(plan: &Plan, ops: &mut Vec<SetupOp>, placeholders: &mut Vec<PathBuf>) 
     ops.push(SetupOp::PivotRoot);
 }
 
-fn one(op: &ViewOp, ops: &mut Vec<SetupOp>, placeholders: &mut Vec<PathBuf>, mask_dir: &str, mask_file: &str) {
+fn one(op: &ViewOp, ops: &mut Vec<SetupOp>, placeholders: &mut Vec<Placeholder>, mask_dir: &str, mask_file: &str) {
     let plain = BindFlags { read_only: true, no_dev: true, no_exec: false, recursive: true };
     let open = BindFlags { read_only: false, ..plain };
     match op {
@@ -130,9 +131,9 @@ fn one(op: &ViewOp, ops: &mut Vec<SetupOp>, placeholders: &mut Vec<PathBuf>, mas
                 seen: Seen::default(),
             });
         }
-        ViewOp::Placeholder(path) => {
-            placeholders.push(path.clone());
-            ops.push(SetupOp::Placeholder(c(path)));
+        ViewOp::Placeholder(path, text) => {
+            placeholders.push((path.clone(), *text));
+            ops.push(SetupOp::Placeholder(c(path), *text));
         }
     }
 }

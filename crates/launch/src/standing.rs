@@ -27,7 +27,7 @@ pub fn can_stand(plan: &Plan) -> bool {
     let of_proc = |path: &std::path::Path| path.starts_with("/proc");
     let plain = plan.view.ops.iter().all(|op| match op {
         ViewOp::Mask(path, _) | ViewOp::Pin(path) | ViewOp::Protect(path) => of_proc(path),
-        ViewOp::Placeholder(_) => false,
+        ViewOp::Placeholder(..) => false,
         _ => true,
     });
     // Where the limit of tasks is one of the user's, those of a box that stands would count in the one that runs.

@@ -175,7 +175,7 @@ pub(crate) fn lay<'a>(
             }
             Version::V2 => guest_cgroup = Some((parent.as_raw_fd(), name.clone())),
         }
-        leftovers.push(Leftover { parent, name, shared: false, mounted: None });
+        leftovers.push(Leftover { parent, name, shared: false, mounted: None, text: None });
     }
     let ruleset = match (&armed.ruleset, &plan.landlock) {
         (Some(shared), _) => Some(shared.try_clone().map_err(|e| Failure::new("landlock", e.into(), "dup"))?),

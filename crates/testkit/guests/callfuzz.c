@@ -1,6 +1,6 @@
 /* callfuzz SEED CALLS [int80|x32 NR]: system calls as a fuzzer makes them: any number, with arguments that look right: live descriptors, pointers into memory
- * that is mapped, missing or at an edge, paths, structures, flags. Workers are made one after the other, each with three threads and a share of the calls;
- * who hangs is killed, who breaks is replaced; where no process can be made, the calls are this one's own. The same seed gives each worker the same calls. Prints "calls N" whenever a worker has ended, and "done" at
+ * that is mapped, missing or at an edge, paths, structures, flags. Workers are made, four at a time, each with three threads and a share of the calls;
+ * who hangs is killed, who breaks is replaced; where no process can be made, the calls are this one's own. The same seed gives each worker the same calls. Prints "calls N" whenever four have ended, and "done" at
  * the end. A last call goes through the 32-bit gate, or has x32's bit: these end a box, so there is one to a run, with the arguments of the stream. */
 #include "guest.h"
 #include <linux/sched.h>
@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <netinet/in.h>
 
-enum { SHARE = 400, THREADS = 3, PATIENCE_MS = 120, AREA = 1 << 16 };
+enum { SHARE = 400, THREADS = 3, LANES = 4, PATIENCE_MS = 120, AREA = 1 << 16 };
 
 static uint64_t next(uint64_t *state) {
   uint64_t z = (*state += 0x9e3779b97f4a7c15UL);
@@ -253,6 +253,7 @@ static void call(struct stream *stream) {
   if (nr == SYS_kill || nr == SYS_tkill || nr == SYS_tgkill || nr == SYS_rt_sigqueueinfo || nr == SYS_rt_tgsigqueueinfo || nr == SYS_pidfd_send_signal)
     for (int i = 0; i < 3; i++)
       if ((int)args[i] == SIGSTOP) args[i] = SIGCONT;
+  if (nr == SYS_ptrace && (pid_t)args[1] == manager) args[1] = (uint64_t)me;
   (*stream->made)++;
   syscall(nr, args[0], args[1], args[2], args[3], args[4], args[5]);
   /* A child of a fork goes its own way for a little while. */
@@ -270,6 +271,16 @@ static void *work(void *stream) {
 }
 
 static void interrupted(int signal) { (void)signal; }
+
+/* A signal that comes often, so that no call lasts. */
+static void keep_awake(void) {
+  struct itimerval often = {{0, 5000}, {0, 5000}};
+  sigset_t none;
+  sigaction(SIGALRM, &(struct sigaction){.sa_handler = interrupted}, NULL);
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  setitimer(ITIMER_REAL, &often, NULL);
+}
 
 /* The memory and the descriptors that calls are about. */
 static char *prepare(uint64_t *seed) {
@@ -298,8 +309,7 @@ static char *prepare(uint64_t *seed) {
   struct sigaction act = {.sa_handler = interrupted};
   for (int signal = 1; signal < 32; signal++)
     if (signal != SIGSEGV && signal != SIGBUS && signal != SIGILL) sigaction(signal, &act, NULL);
-  struct itimerval often = {{0, 5000}, {0, 5000}};
-  setitimer(ITIMER_REAL, &often, NULL);
+  keep_awake();
   return places;
 }
 
@@ -318,19 +328,21 @@ static void worker(uint64_t seed, volatile long *made) {
   _exit(0);
 }
 
-/* Where no child can be made: the calls are made here, as far as they let us. */
+/* Where no child can be made: the calls are made here, as far as they let us. Nobody would end one that never returns, so each begins with the timer, which an earlier
+ * one may have taken away. */
 static void alone(uint64_t seed, long wanted, int out) {
   static volatile long made;
   struct stream stream = {seed, &made, prepare(&seed)};
   while (made < wanted) {
+    keep_awake();
     call(&stream);
     if (made % 50 == 0 || made >= wanted) dprintf(out, "calls %ld\n", made);
   }
 }
 
-/* All that descends from us, but for us. */
-static void sweep(pid_t group) {
-  kill(-group, SIGKILL);
+/* All that descends from us, but for us. Whoever comes first is waited for, never one alone: a thread that has called PTRACE_TRACEME has us for a tracer, and its
+ * process cannot be waited for before it. */
+static void sweep(void) {
   for (int round = 0; round < 50; round++) {
     char name[64], text[4096];
     snprintf(name, sizeof name, "/proc/self/task/%d/children", getpid());
@@ -348,6 +360,11 @@ static void sweep(pid_t group) {
   }
 }
 
+static int ended(pid_t pid) {
+  siginfo_t info = {0};
+  return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == pid;
+}
+
 int main(int argc, char **argv) {
   uint64_t seed = (uint64_t)number(argc, argv, 1, 1);
   long wanted = number(argc, argv, 2, 10000), calls = 0;
@@ -356,34 +373,37 @@ int main(int argc, char **argv) {
   manager = getpid();
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   prctl(PR_SET_DUMPABLE, 0);
-  for (int signal = SIGTSTP; signal <= SIGTTOU; signal++) sigaction(signal, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+  /* Else a worker ends the box soon; it still can, by SIGKILL. */
+  for (int signal = 1; signal <= SIGRTMAX; signal++)
+    if (signal != SIGCHLD) sigaction(signal, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
   /* What workers do to our streams is no matter of ours. */
   int out = fcntl(1, F_DUPFD_CLOEXEC, 100);
-  for (uint64_t round = 0; calls < wanted && round < 4 * (uint64_t)wanted / SHARE + 16; round++) {
+  for (uint64_t round = 0; calls < wanted && round < 4 * (uint64_t)wanted / SHARE + 16; round += LANES) {
     memset(made, 0, 4096);
-    uint64_t state = seed * 1000003 + round;
-    uint64_t own = next(&state);
-    pid_t pid = fork();
-    if (pid < 0 && (errno == EPERM || round == 0)) {
-      alone(own, wanted, out);
-      break;
+    pid_t lanes[LANES] = {0};
+    for (unsigned lane = 0; lane < LANES; lane++) {
+      uint64_t state = seed * 1000003 + round + lane;
+      uint64_t own = next(&state);
+      pid_t pid = fork();
+      if (pid < 0 && (errno == EPERM || round + lane == 0)) {
+        alone(own, wanted, out);
+        goto last;
+      }
+      /* EAGAIN: what the last ones left is not yet gone. */
+      if (pid < 0 && errno != EAGAIN) die(6, "fork: %s", errname(-1));
+      if (pid == 0) worker(own, made + lane * THREADS);
+      lanes[lane] = pid;
     }
-    if (pid < 0) die(6, "fork: %s", errname(-1));
-    if (pid == 0) worker(own, made);
     long begun = clock_ms(CLOCK_MONOTONIC);
-    siginfo_t info;
-    for (;;) {
-      info.si_pid = 0;
-      if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == pid) break;
-      if (clock_ms(CLOCK_MONOTONIC) - begun > PATIENCE_MS) break;
-      usleep(500);
-    }
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-    sweep(pid);
-    for (int i = 0; i < THREADS; i++) calls += made[i] > 0 && made[i] < 100 * SHARE ? made[i] : 0;
+    for (unsigned lane = 0; lane < LANES; lane++)
+      while (lanes[lane] > 0 && !ended(lanes[lane]) && clock_ms(CLOCK_MONOTONIC) - begun <= PATIENCE_MS) usleep(1000);
+    for (unsigned lane = 0; lane < LANES; lane++)
+      if (lanes[lane] > 0) kill(-lanes[lane], SIGKILL);
+    sweep();
+    for (unsigned i = 0; i < LANES * THREADS; i++) calls += made[i] > 0 && made[i] < 100 * SHARE ? made[i] : 0;
     dprintf(out, "calls %ld\n", calls);
   }
+last:
   if (argc > 4) {
     long nr = number(argc, argv, 4, 20), result = -1;
     int narrow = !strcmp(argv[3], "int80");

@@ -22,6 +22,7 @@ mod missing;
 mod namespaces;
 mod network;
 mod plan;
+mod repositories;
 mod sink;
 mod stops;
 #[cfg(test)]
@@ -46,7 +47,7 @@ pub use network::{Ask, NetworkPlan, OutOfReach, Peer, Reach, meant};
 pub use plan::{Cost, Plan, PlanRule};
 pub use sink::Refusal;
 pub use stops::TRACE_DATA;
-pub use view::{View, ViewOp};
+pub use view::{COMMONDIR, View, ViewOp};
 
 use crate::profile::Profile;
 use sink::Sink;

@@ -285,7 +285,7 @@ fn a_missing_path_is_an_error_with_the_way_out() {
 fn a_protected_name_that_does_not_exist_gets_a_placeholder() {
     let plan = plan(&preset("agent"), &KernelCaps::full()).expect("plan");
     let hooks = PathBuf::from("/home/u/p/.git/hooks");
-    assert!(plan.view.ops.contains(&ViewOp::Placeholder(hooks.clone())));
+    assert!(plan.view.ops.contains(&ViewOp::Placeholder(hooks.clone(), None)));
     assert!(plan.view.ops.contains(&ViewOp::Protect(hooks)));
 }
 
@@ -598,4 +598,72 @@ fn a_memory_limit_over_everything_has_a_disk_that_is() {
     profile.limits.memory = Some(Setting::At(u64::MAX));
     profile.limits.disk = None;
     assert!(plan(&profile, &KernelCaps::full()).is_ok());
+}
+
+#[test]
+fn every_repository_that_may_be_written_is_protected() {
+    let mut table = Table::machine();
+    let directories = [
+        "/home/u/p/sub",
+        "/home/u/p/sub/.git",
+        "/home/u/p/sub/.git/objects",
+        "/home/u/p/sub/.git/modules",
+        "/home/u/p/sub/.git/modules/a",
+        "/home/u/p/sub/.git/modules/a/b",
+        "/home/u/p/sub/.git/worktrees",
+        "/home/u/p/sub/.git/worktrees/w",
+        "/home/u/p/tree",
+        "/home/u/p/bare",
+        "/home/u/p/bare/objects",
+        "/home/u/p/bare/refs",
+        "/home/u/p/plain",
+        "/home/u/other",
+        "/home/u/other/.git",
+    ];
+    directories.iter().for_each(|dir| drop(table.0.insert(dir.into(), Kind::Directory)));
+    // HEAD is the box's to write, so that it is missing says nothing of what is called `.git`.
+    for file in
+        ["sub/.git/modules/a/b/config", "sub/.git/worktrees/w/commondir", "tree/.git", "bare/HEAD", "plain/config"]
+    {
+        table.add(&format!("/home/u/p/{file}"));
+    }
+    let protected = |profile: &Profile| -> Vec<String> {
+        let plan = lower(profile, &KernelCaps::full(), &table, &around()).expect("plan");
+        let names = plan.view.ops.iter().filter_map(|op| match op {
+            ViewOp::Protect(path) => path.strip_prefix("/home/u").ok().map(|path| path.display().to_string()),
+            _ => None,
+        });
+        names.collect()
+    };
+    let mut agent = preset("agent");
+    let found = protected(&agent);
+    for name in [
+        "p/sub/.git/config",
+        "p/sub/.git/hooks",
+        "p/sub/.git/commondir",
+        "p/sub/.git/modules/a/b/config",
+        "p/sub/.git/modules/a/b/hooks",
+        "p/sub/.git/worktrees/w/commondir",
+        "p/tree/.git",
+        "p/bare/config",
+    ] {
+        assert!(found.iter().any(|path| path == name), "{name} in {found:#?}");
+    }
+    assert!(!found.iter().any(|path| path.starts_with("p/plain") || path.starts_with("other")), "{found:#?}");
+    // The file that protects is no configuration of another place.
+    let plan = lower(&agent, &KernelCaps::full(), &table, &around()).expect("plan");
+    assert!(plan.view.ops.contains(&ViewOp::Placeholder("/home/u/p/sub/.git/commondir".into(), Some(".\n"))));
+    agent.filesystem.protect_git = Some(false);
+    assert!(!protected(&agent).iter().any(|path| path.starts_with("p/sub")), "positive control");
+}
+
+#[test]
+fn too_many_repositories_refuse_the_run() {
+    let mut table = Table::machine();
+    for n in 0..400 {
+        table.0.insert(format!("/home/u/p/{n}").into(), Kind::Directory);
+        table.0.insert(format!("/home/u/p/{n}/.git").into(), Kind::Directory);
+    }
+    let refusal = lower(&preset("agent"), &KernelCaps::full(), &table, &around()).expect_err("too many");
+    assert!(refusal.message.contains("300 repositories") && refusal.message.contains("protect_git"), "{refusal}");
 }

@@ -17,6 +17,7 @@ use super::landlock::Rights;
 use super::limits::LimitPlan;
 use super::namespaces::NamespacePlan;
 use super::plan::Cost;
+use super::repositories::Search;
 use super::sink::{Refusal, Sink};
 use crate::profile::{CwdAccess, PathRule, Profile, Tmp};
 
@@ -58,8 +59,8 @@ pub enum ViewOp {
     Pin(PathBuf),
     /// Makes a name read-only that is writable otherwise.
     Protect(PathBuf),
-    /// Creates an empty directory on the host so that it can be protected; removed at the end.
-    Placeholder(PathBuf),
+    /// Creates a name on the host so that it can be protected: an empty directory, or a file that says this. Removed at the end.
+    Placeholder(PathBuf, Option<&'static str>),
 }
 
 /// What the guest sees.
@@ -79,6 +80,8 @@ pub struct View {
 const NOT_FROM_ROOT: [&str; 8] = ["proc", "sys", "dev", "run", "tmp", "boot", "lost+found", "sysroot"];
 /// Private directories: name on the disk, place.
 const PRIVATE: [(&str, &str); 4] = [("tmp", "/tmp"), ("vartmp", "/var/tmp"), ("run", "/run"), ("shm", "/dev/shm")];
+/// Where git looks for configuration and hooks, in its repository's directory: a directory of this name ends it, and what this says is as good as nothing.
+pub const COMMONDIR: (&str, &str) = ("commondir", ".\n");
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// What runtimes read to count CPUs and memory nodes.
 const SYSFS: [&str; 2] = ["/sys/devices/system/cpu", "/sys/devices/system/node"];
@@ -129,7 +132,16 @@ pub(super) fn lower(
     let mut builder = Builder { host, root: fs.root.as_deref(), nodes: BTreeMap::new(), denied: BTreeSet::new() };
     builder.collect(profile, around, ns.mount).map_err(|message| sink.wrong(message))?;
     let mut view = View { cwd: builder.cwd(around), ..View::default() };
-    let protected: Vec<PathBuf> = fs.protect.iter().map(|p| around.cwd.join(p)).collect();
+    let mut protected: Vec<PathBuf> = fs.protect.iter().map(|p| around.cwd.join(p)).collect();
+    if ns.mount && fs.protect_git == Some(true) {
+        match builder.repositories() {
+            Ok(names) => protected.extend(names),
+            Err(why) => {
+                let cure = "run it in a directory that holds less, or say `protect_git = false` and name repositories in `protect`";
+                sink.refuse("filesystem.protect_git", &why, cure);
+            }
+        }
+    }
     if ns.mount {
         if fs.tmp_exec == Some(true) {
             view.private_exec = builder.private_exec();
@@ -500,7 +512,7 @@ impl Builder<'_> {
     /// a new one.
     fn protect(&self, tree: &mut Tree, protected: &[PathBuf]) {
         let mut pins = BTreeSet::new();
-        let mut placeholders = BTreeSet::new();
+        let mut placeholders = BTreeMap::new();
         let mut names = BTreeSet::new();
         for path in protected {
             let mut missing = Vec::new();
@@ -521,16 +533,27 @@ impl Builder<'_> {
             // A file stands where a directory would have to: then it is the file that leads on (git's `gitdir:`).
             if kind == Kind::Directory {
                 for name in missing.into_iter().rev() {
-                    full.push(name);
-                    placeholders.insert(full.clone());
+                    full.push(&name);
+                    let text = (name == COMMONDIR.0 && full == *path).then_some(COMMONDIR.1);
+                    placeholders.insert(full.clone(), text);
                 }
             }
             pins.extend(full.ancestors().skip(1).take_while(|a| *a != tree_root).map(Path::to_path_buf));
             names.insert(full);
         }
-        tree.ops.extend(placeholders.into_iter().map(ViewOp::Placeholder));
+        tree.ops.extend(placeholders.into_iter().map(|(path, text)| ViewOp::Placeholder(path, text)));
         tree.ops.extend(pins.into_iter().map(ViewOp::Pin));
         tree.ops.extend(names.into_iter().map(ViewOp::Protect));
+    }
+
+    /// What is to be protected in the repositories that may be written.
+    fn repositories(&self) -> Result<Vec<PathBuf>, String> {
+        let roots = self.nodes.iter().filter_map(|(path, node)| match node {
+            Node::Bind { write: true, directory: true, .. } => Some(path.clone()),
+            _ => None,
+        });
+        let skip = |path: &Path| self.denied.contains(path) || self.nodes.contains_key(path);
+        Search::new(self.host, &skip).below(&roots.collect::<Vec<_>>())
     }
 
     // ---- without one -------------------------------------------------------------------------------------------

@@ -92,6 +92,8 @@ pub struct Filesystem {
     pub deny: Vec<PathRule>,
     /// Cannot be written, created, removed or replaced, whatever can be written above; need not exist.
     pub protect: Vec<PathBuf>,
+    /// What git runs or is led by is protected in every repository that may be written.
+    pub protect_git: Option<bool>,
     /// Directory that becomes `/`.
     pub root: Option<PathBuf>,
     /// Parts of the host that appear elsewhere.
@@ -126,6 +128,7 @@ impl Filesystem {
             exec: add(base.exec, over.exec),
             deny: add(base.deny, over.deny),
             protect: super::append(base.protect, over.protect),
+            protect_git: over.protect_git.or(base.protect_git),
             root: over.root.or(base.root),
             mounts: super::append(base.mounts, over.mounts),
             tmp: over.tmp.or(base.tmp),

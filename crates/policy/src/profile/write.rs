@@ -68,6 +68,7 @@ impl Profile {
         out.optional_word("cwd", files.cwd.map(|cwd| cwd.as_str()));
         out.optional_word("tmp", files.tmp.map(|tmp| tmp.as_str()));
         out.optional("tmp_exec", files.tmp_exec);
+        out.optional("protect_git", files.protect_git);
         if let Some(root) = &files.root {
             out.pair("root", &path(root)?);
         }

@@ -35,6 +35,7 @@ fn everything() {
         exec = ["."]
         deny = ["~/.ssh/"]
         protect = [".git/hooks"]
+        protect_git = true
         root = "/srv/root"
         mounts = [{ source = "~/data", target = "/data" }, { source = "b", target = "/b", read_only = false }]
         tmp = "private"
@@ -79,7 +80,7 @@ fn everything() {
     let rules = [PathRule::new("/"), PathRule::new("/home/u"), PathRule::if_exists("/home/u/x")];
     assert_eq!(files.read, rules);
     assert_eq!(files.deny, [PathRule::new("/home/u/.ssh")]);
-    assert_eq!(files.protect, [PathBuf::from(".git/hooks")]);
+    assert_eq!((&files.protect[..], files.protect_git), (&[PathBuf::from(".git/hooks")][..], Some(true)));
     assert_eq!(files.mounts[0], Mount { source: "/home/u/data".into(), target: "/data".into(), read_only: true });
     assert!(!files.mounts[1].read_only);
     assert_eq!((files.tmp, files.tmp_exec, files.cwd), (Some(Tmp::Private), Some(true), Some(CwdAccess::Write)));

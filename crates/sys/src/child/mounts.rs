@@ -200,6 +200,23 @@ pub(super) fn placeholder(path: &CString) -> Result<(), Errno> {
     mkdir(libc::AT_FDCWD, path, super::PLACEHOLDER_MODE)
 }
 
+/// As long as it is empty nobody may open it but root, who must be quick.
+pub(super) fn placeholder_text(path: &CString, text: &str) -> Result<(), Errno> {
+    let flags = (libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC) as usize;
+    // SAFETY: a C string, and data that lives across the calls.
+    unsafe {
+        let fd = match call(libc::SYS_openat, [word(libc::AT_FDCWD), ptr(path), flags, 0, 0, 0]) {
+            Ok(fd) => fd,
+            Err(Errno::EXIST) => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        let done = call(libc::SYS_write, [fd, text.as_ptr() as usize, text.len(), 0, 0, 0])
+            .and_then(|_| call(libc::SYS_fchmod, [fd, 0o644, 0, 0, 0, 0]));
+        close(fd);
+        done.map(drop)
+    }
+}
+
 pub(super) fn unlink(root: i32, path: &CString, directory: bool) -> Result<(), Errno> {
     let flags = if directory { libc::AT_REMOVEDIR as usize } else { 0 };
     // SAFETY: a C string.

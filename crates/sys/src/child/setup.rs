@@ -71,9 +71,9 @@ pub enum SetupOp {
     Proc(CString),
     /// A devpts instance of the box's own.
     Devpts(CString),
-    /// An empty directory in the host's view that protects a name which does not exist; removed at the end.
+    /// An empty directory in the host's view, or a file that says this, which protects a name that does not exist; removed at the end.
     /// Fails silently when it exists.
-    Placeholder(CString),
+    Placeholder(CString, Option<&'static str>),
     /// Removes a name in the new root (a mask's source, once it is bound): path, is a directory.
     Unlink(CString, bool),
     /// Makes the new root read-only and pivots into it.
@@ -111,7 +111,7 @@ impl SetupOp {
             Self::DiskDir { target, .. } => format!("mount the private {}", quoted(target)),
             Self::Proc(target) => format!("mount proc on {}", quoted(target)),
             Self::Devpts(target) => format!("mount devpts on {}", quoted(target)),
-            Self::Placeholder(path) => format!("create the protected name {}", quoted(path)),
+            Self::Placeholder(path, _) => format!("create the protected name {}", quoted(path)),
             Self::Unlink(path, _) => format!("unlink {}", quoted(path)),
             Self::PivotRoot => "pivot_root".into(),
             Self::LandlockPath { path, .. } => format!("landlock rule for {}", quoted(path)),
@@ -200,7 +200,8 @@ pub(crate) fn run(op: &SetupOp, state: &mut State) -> Result<(), Errno> {
         }
         SetupOp::Proc(target) => mounts::proc(state.root, target),
         SetupOp::Devpts(target) => mounts::devpts(state.root, target),
-        SetupOp::Placeholder(path) => mounts::placeholder(path),
+        SetupOp::Placeholder(path, None) => mounts::placeholder(path),
+        SetupOp::Placeholder(path, Some(text)) => mounts::placeholder_text(path, text),
         SetupOp::Unlink(path, directory) => mounts::unlink(state.root, path, *directory),
         SetupOp::PivotRoot => mounts::pivot(state.root),
         SetupOp::LandlockPath { path, access, seen } => {

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering::SeqCst;
 use std::ffi::CString;
 use std::os::fd::AsRawFd;
 
-use super::{COMMAND_KILL, COMMAND_RELEASE, Context, DONE, FAILED, RUNNING, Round, poke};
+use super::{COMMAND_KILL, COMMAND_RELEASE, Context, DONE, FAILED, Leftover, RUNNING, Round, poke};
 use crate::raw::{Errno, addr, addr_mut, call, call_retry, ptr, word};
 use crate::rlimit::{RLIMIT_NPROC, Rlimit, set_of};
 use crate::shared::{CloneSpec, clone_vm_raw};
@@ -453,7 +453,7 @@ fn sweep(context: &Context) {
     }
     for (fd, leftover) in (FIRST_LEFTOVER..).zip(&context.launch.leftovers) {
         if !leftover.shared || is_last(fd) {
-            remove(fd, &leftover.name);
+            remove(fd, leftover);
         }
     }
 }
@@ -464,11 +464,30 @@ pub(super) fn is_last(directory: i32) -> bool {
     unsafe { call(libc::SYS_flock, [word(directory), (libc::LOCK_EX | libc::LOCK_NB) as usize, 0, 0, 0, 0]).is_ok() }
 }
 
-/// rmdir, for up to a second: a control group is busy until the last exit has been accounted.
-pub(super) fn remove(parent: i32, name: &CString) {
+/// Whether a file says just this.
+fn says(parent: i32, name: &CString, text: &str) -> bool {
+    let mut bytes = [0_u8; 16];
+    let flags = (libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC) as usize;
+    // SAFETY: a C string, an open directory, a buffer of the length given.
+    unsafe {
+        let Ok(fd) = call(libc::SYS_openat, [word(parent), ptr(name), flags, 0, 0, 0]) else { return false };
+        let read = call(libc::SYS_read, [fd, addr_mut(&mut bytes), bytes.len(), 0, 0, 0]).unwrap_or(0);
+        let _ = call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
+        bytes.get(..read) == Some(text.as_bytes())
+    }
+}
+
+/// rmdir, for up to a second: a control group is busy until the last exit has been accounted. A file is unlinked.
+pub(super) fn remove(parent: i32, leftover: &Leftover) {
+    let name = &leftover.name;
+    let how = match leftover.text {
+        Some(text) if !says(parent, name, text) => return,
+        Some(_) => 0,
+        None => libc::AT_REMOVEDIR as usize,
+    };
     for _ in 0..1000 {
         // SAFETY: a C string and an open directory.
-        let done = unsafe { call(libc::SYS_unlinkat, [word(parent), ptr(name), libc::AT_REMOVEDIR as usize, 0, 0, 0]) };
+        let done = unsafe { call(libc::SYS_unlinkat, [word(parent), ptr(name), how, 0, 0, 0]) };
         match done {
             Err(Errno(libc::EBUSY)) => {}
             _ => return,

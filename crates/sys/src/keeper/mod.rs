@@ -51,8 +51,10 @@ const COMMAND_RELEASE: u32 = 2;
 pub struct Leftover {
     /// Parent directory, kept open: it stays reachable after pivot_root(2).
     pub parent: OwnedFd,
-    /// Name of an empty directory in it.
+    /// Name of an empty directory in it, or of a file.
     pub name: CString,
+    /// It is a file, and says this; a file that says something else is somebody else's, and stays.
+    pub text: Option<&'static str>,
     /// Removed only by the last box that needs it: the parent is locked (flock(2), shared) by each.
     pub shared: bool,
     /// What is mounted on it inside the box: the keeper's own namespace must let go of it first (rmdir(2): EBUSY).
@@ -504,7 +506,7 @@ impl Keeper {
             // The keeper was killed from outside: its control groups are ours to remove.
             for leftover in &self.context.launch.leftovers {
                 if !leftover.shared || is_last(leftover.parent.as_raw_fd()) {
-                    remove(leftover.parent.as_raw_fd(), &leftover.name);
+                    remove(leftover.parent.as_raw_fd(), leftover);
                 }
             }
         }
