@@ -200,14 +200,21 @@ impl Mediator {
             (Stop::Seccomp, _) => {
                 engine.judge(tracer, target, &mut |stopping, stop, resume| self.judged(stopping, stop, resume));
             }
-            // So it is where every call stops, at its entry. What a tracer sends there comes behind the call: ptrace_report_syscall().
+            // So it is where every call stops, at its entry; and there the kernel takes a signal: ptrace_report_syscall().
             (Stop::Entry, _) if self.decides_at_entry(target) => {
-                if signal != 0
-                    && let Some(process) = tracer.tasks().get(target).map(Task::process)
-                {
-                    let _ = signal::kill_thread(process, target, signal);
-                }
-                engine.judge(tracer, target, &mut |stopping, stop, resume| self.judged(stopping, stop, resume));
+                engine.judge(tracer, target, &mut |stopping, stop, resume| {
+                    let process = stopping.task.process();
+                    match self.judged(stopping, stop, resume) {
+                        Resume::ToSyscall => Resume::Exactly { go: Go::Syscall, signal },
+                        Resume::Exactly { go, .. } => Resume::Exactly { go, signal },
+                        other => {
+                            if signal != 0 {
+                                let _ = signal::kill_thread(process, target, signal);
+                            }
+                            other
+                        }
+                    }
+                });
             }
             (Stop::Group(_), None) => {
                 self.leftover.insert(target);
