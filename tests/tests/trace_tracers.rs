@@ -214,7 +214,8 @@ both!(trace_traces_trace, |user| {
             for word in ["openat(", "exit_group(3)", "+++ exited with 3 +++"] {
                 assert!(theirs.contains(word), "{outer:?} {inner:?}: no {word} in\n{theirs}");
             }
-            let opened = |text: &str| text.lines().filter(|line| line.contains("libc.so.6")).count();
+            let opened =
+                |text: &str| text.lines().filter(|line| line.contains("openat(") && line.contains("libc.so.6")).count();
             assert!(opened(&theirs) > 0 && opened(&ours) == opened(&theirs), "{outer:?} {inner:?}:\n{ours}\n{theirs}");
             assert!(ours.contains("exit_group(3"), "{outer:?} {inner:?}:\n{ours}");
         }
@@ -316,7 +317,7 @@ both!(a_step_that_makes_a_call_is_seen, |user| {
         let ran = traced(user, way, &to, &words).go();
         ran.check(ran.out().contains("Breakpoint 2, ") && ran.out().contains("sum 45"), "it has written");
         let text = std::fs::read_to_string(&to).expect("a trace");
-        assert!(text.contains("write(1, \"sum 45\\n\", 7)"), "{way:?}:\n{text}");
+        assert!(text.contains("write(1, \"sum 45\\n\", 7"), "{way:?}:\n{text}");
     }
 });
 
