@@ -176,7 +176,8 @@ impl Mediator {
         Self { scope, ..self }
     }
 
-    /// Not a box: whoever is traced may trace others and be their parent, and that is the kernel's business.
+    /// Not a box: whoever is traced may trace others and be their parent, and that is the kernel's business. Nor is it hidden from anybody that we
+    /// trace: files of proc(5) are left as they are.
     #[must_use]
     pub fn beyond(self) -> Self {
         Self { beyond: true, ..self }

@@ -31,7 +31,7 @@ impl Mediator {
             return self.go(stopping, resume);
         };
         let numbers = self.numbers;
-        if let Some(opens) = self.opens(&call) {
+        if let Some(opens) = self.opens(&call).filter(|_| !self.beyond) {
             if let Some(opening) = self.watches(tid, &opens) {
                 self.opening.insert(tid, opening);
                 self.interrupt_again(tid);
