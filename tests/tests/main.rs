@@ -43,6 +43,7 @@ mod syscalls;
 mod trace;
 mod trace_drill;
 mod trace_strace;
+mod trace_tracers;
 mod tty;
 
 use tipstaff_testkit::User;

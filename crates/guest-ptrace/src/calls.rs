@@ -1,9 +1,9 @@
 //! ptrace(2), called by a guest.
 
 use tipstaff_abi::errno::{EIO, EPERM, ESRCH};
-use tipstaff_supervise::seam::{Engine, Stopping};
 use tipstaff_sys::ptrace::{self, Go};
 use tipstaff_sys::signal;
+use tipstaff_trace::seam::{Engine, Stopping};
 use tipstaff_trace::{Registers, Resume, Stop as Real, Task, Tracer};
 
 use crate::access;
@@ -27,6 +27,8 @@ enum Outcome {
     Asks(Box<Asking>),
     /// It returns when another task has stopped.
     Later,
+    /// The kernel answers it.
+    Native,
 }
 
 impl Mediator {
@@ -37,12 +39,13 @@ impl Mediator {
                 match self.request(caller, &registers, tracer, engine) {
                     Outcome::Returns(value) => self.reply(caller, value, tracer, engine),
                     Outcome::Asks(asking) => self.ask(caller, asking, tracer),
+                    Outcome::Native => self.leave(caller, tracer, engine),
                     Outcome::Later => {}
                 }
             }
             Todo::Granted(caller, asking) => match self.granted(caller, &asking, tracer) {
                 Outcome::Returns(value) => self.reply(caller, value, tracer, engine),
-                Outcome::Asks(_) | Outcome::Later => {}
+                Outcome::Asks(_) | Outcome::Later | Outcome::Native => {}
             },
             Todo::Reply(caller, value) => self.reply(caller, value, tracer, engine),
             Todo::Buried(tid) => tracer.bury(tid),
@@ -67,19 +70,29 @@ impl Mediator {
     }
 
     /// Ends the call that a thread is held in, at its entry or, when the kernel was asked, at its return.
-    fn reply(&mut self, caller: i32, value: i64, tracer: &mut Tracer, engine: &dyn Engine) {
+    fn reply(&mut self, caller: i32, value: i64, tracer: &mut Tracer, engine: &mut dyn Engine) {
         let number = self.numbers.ptrace.cast_signed();
         tracer.settle(caller, |task, stop| {
-            let stopping = Stopping { task, awaited: engine.awaits(caller) };
             let Ok(mut registers) = stop.registers() else { return Resume::AsBefore };
             if matches!(stop, Real::Left(_)) {
                 registers.set_number(number);
                 registers.set_result(value);
                 let _ = stop.set_registers(&registers);
-                return self.shown_exit(stopping);
+                let resume = engine.returned(task, stop);
+                return self.shown_exit(Stopping { task, awaited: engine.awaits(caller) }, resume);
             }
+            let stopping = Stopping { task, awaited: engine.awaits(caller) };
             self.answer(stopping, stop, registers, value, Resume::Free)
         });
+    }
+
+    /// The call that a thread is held before is made as it is.
+    fn leave(&mut self, caller: i32, tracer: &mut Tracer, engine: &dyn Engine) {
+        // It may be an attach, and then there is one more to wait for.
+        if let Some(process) = tracer.tasks().get(caller).map(Task::process) {
+            self.has_child(process);
+        }
+        tracer.settle(caller, |task, _| self.go(Stopping { task, awaited: engine.awaits(caller) }, Resume::Free));
     }
 
     fn ask(&mut self, caller: i32, asking: Box<Asking>, tracer: &mut Tracer) {
@@ -100,11 +113,14 @@ impl Mediator {
         let (request, _) = request::of(number);
         let Some(process) = tracer.tasks().get(caller).map(Task::process) else { return Outcome::Later };
         match request {
-            Request::TraceMe => return Outcome::Returns(self.trace_me(caller, process, tracer)),
+            Request::TraceMe => return self.trace_me(caller, process, tracer),
             // get_robust_list(2) takes 0 for the caller.
             Request::Attach | Request::Seize if pid <= 0 => return Outcome::Returns(failed(ESRCH)),
             Request::Attach | Request::Seize => {
                 let target = self.names.find(caller, pid, tracer.tasks().iter().map(Task::tid));
+                if target.is_none() && self.beyond {
+                    return Outcome::Native;
+                }
                 let mut options = 0;
                 if request == Request::Seize && target.is_some() {
                     if address != 0 {
@@ -128,6 +144,9 @@ impl Mediator {
             _ => {}
         }
         let target = self.machine.called(caller, pid);
+        if target.is_none() && self.beyond {
+            return Outcome::Native;
+        }
         let step = self.machine.request(caller, number, target, address, data);
         let Some(target) = target else { return Outcome::Returns(failed(ESRCH)) };
         Outcome::Returns(match step {
@@ -181,6 +200,22 @@ impl Mediator {
             (Stop::Seccomp, _) => {
                 engine.judge(tracer, target, &mut |stopping, stop, resume| self.judged(stopping, stop, resume));
             }
+            // So it is where every call stops, at its entry; and there the kernel takes a signal: ptrace_report_syscall().
+            (Stop::Entry, _) if self.decides_at_entry(target) => {
+                engine.judge(tracer, target, &mut |stopping, stop, resume| {
+                    let process = stopping.task.process();
+                    match self.judged(stopping, stop, resume) {
+                        Resume::ToSyscall => Resume::Exactly { go: Go::Syscall, signal },
+                        Resume::Exactly { go, .. } => Resume::Exactly { go, signal },
+                        other => {
+                            if signal != 0 {
+                                let _ = signal::kill_thread(process, target, signal);
+                            }
+                            other
+                        }
+                    }
+                });
+            }
             (Stop::Group(_), None) => {
                 self.leftover.insert(target);
                 tracer.release(target, Resume::AsBefore);
@@ -202,31 +237,41 @@ impl Mediator {
                 let go = if engine.awaits(target) && matches!(go, Go::Free | Go::Step | Go::Block) {
                     Go::Syscall
                 } else {
-                    go
+                    // A signal that has a handler goes there first.
+                    if signal == 0 || go == Go::Free { self.real(target, go) } else { go }
                 };
                 tracer.release(target, Resume::Exactly { go, signal });
             }
         }
     }
 
-    fn trace_me(&mut self, caller: i32, process: i32, tracer: &Tracer) -> i64 {
+    /// A thread that a guest's tracer was shown at the entry of a call is about to make it.
+    fn decides_at_entry(&mut self, tid: i32) -> bool {
+        self.every && !self.unmade.remove(&tid)
+    }
+
+    fn trace_me(&mut self, caller: i32, process: i32, tracer: &Tracer) -> Outcome {
         if self.machine.tracee(caller).is_some() || self.lone.contains(&caller) {
-            return failed(EPERM);
+            return Outcome::Returns(failed(EPERM));
         }
-        let Some(parent) = names::parent(caller) else { return failed(ESRCH) };
+        let Some(parent) = names::parent(caller) else { return Outcome::Returns(failed(ESRCH)) };
         if tracer.tasks().get(parent).is_none() {
+            if self.beyond && parent != tipstaff_sys::ids::pid() {
+                // Who may wait for it, and cannot have it.
+                return Outcome::Native;
+            }
             // Outside the box. It would never wait for us.
             self.lone.insert(caller);
-            return 0;
+            return Outcome::Returns(0);
         }
         if !access::may_be_traced_by(caller, parent) {
-            return failed(EPERM);
+            return Outcome::Returns(failed(EPERM));
         }
         // The thread that made this process, while it lives.
         let leader = tracer.tasks().get(process).and_then(Task::parent);
         let maker = leader.filter(|&maker| tracer.tasks().get(maker).is_some_and(|task| task.process() == parent));
         self.attach((caller, process), (maker.unwrap_or(parent), parent), false, 0, false);
-        0
+        Outcome::Returns(0)
     }
 
     fn attach(

@@ -4,7 +4,7 @@
 //! **virtual** one, its tracees stand in our stops, and a virtual stop is a real stop that is not ended. Linux 6.18 is the specification.
 //!
 //! Two halves. [`machine`] is pure: who traces whom, which stop is shown, what a request needs, what a wait finds. [`Mediator`] is the
-//! adapter between it and the loop of the ptrace engine ([`tipstaff_supervise::Seam`]): memory, real requests, signals, waits.
+//! adapter between it and the loop of the ptrace engine ([`tipstaff_trace::seam::Seam`]): memory, real requests, signals, waits.
 //!
 //! ```text
 //!                 TRACEME, ATTACH, SEIZE,           a real stop that the mode
@@ -31,3 +31,4 @@ mod signals;
 mod waits;
 
 pub use mediator::Mediator;
+pub use tipstaff_trace::seam::Seam;

@@ -11,8 +11,8 @@ mod waiting;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tipstaff_abi::{Arch, SyscallSet};
-use tipstaff_supervise::seam::{Engine, Seam, Stopping};
-use tipstaff_sys::ptrace::event;
+use tipstaff_sys::ptrace::{Go, event};
+use tipstaff_trace::seam::{Engine, Seam, Stopping};
 use tipstaff_trace::{End, Registers, Resume, Stop as Real, Task, Tracer};
 
 use crate::machine::{Fate, Machine, Stop};
@@ -62,6 +62,10 @@ struct Taker {
 #[derive(Debug)]
 pub struct Mediator {
     pub(crate) arch: Arch,
+    /// Every call stops at its entry, and no filter of ours sends any.
+    pub(crate) every: bool,
+    /// There are others besides those that are traced, and the kernel serves them.
+    pub(crate) beyond: bool,
     pub(crate) numbers: Numbers,
     pub(crate) mark: Mark,
     /// Signals of ours are on their way.
@@ -77,8 +81,11 @@ pub struct Mediator {
     pub(crate) owed: BTreeMap<i32, Owed>,
     /// Threads whose next wait is a ppoll.
     pub(crate) polls: BTreeSet<i32>,
-    /// Numbers of calls that were answered without being made, of threads whose registers somebody may look at.
-    pub(crate) answered: BTreeMap<i32, i32>,
+    /// Calls that were answered without being made, of threads whose registers somebody may look at, or on whose way lies another's filter: number and
+    /// result.
+    pub(crate) answered: BTreeMap<i32, (i32, i64)>,
+    /// Threads before a call that will not be made: PTRACE_SYSEMU.
+    pub(crate) unmade: BTreeSet<i32>,
     /// Threads that enter their wait again, which nobody is shown.
     pub(crate) redone: BTreeSet<i32>,
     /// Processes that the kernel has said have no children, in a wait with these flags.
@@ -125,6 +132,8 @@ impl Mediator {
     pub fn new(arch: Arch) -> Self {
         Self {
             arch,
+            every: false,
+            beyond: false,
             numbers: Numbers::of(arch),
             mark: Mark::new(),
             sent: false,
@@ -136,6 +145,7 @@ impl Mediator {
             owed: BTreeMap::new(),
             polls: BTreeSet::new(),
             answered: BTreeMap::new(),
+            unmade: BTreeSet::new(),
             redone: BTreeSet::new(),
             childless: BTreeMap::new(),
             dying: BTreeMap::new(),
@@ -166,6 +176,34 @@ impl Mediator {
         Self { scope, ..self }
     }
 
+    /// Not a box: whoever is traced may trace others and be their parent, and that is the kernel's business. Nor is it hidden from anybody that we
+    /// trace: files of proc(5) are left as they are.
+    #[must_use]
+    pub fn beyond(self) -> Self {
+        Self { beyond: true, ..self }
+    }
+
+    /// No filter sends the calls that [`Seam::wants`]: the tracer stops every call at its entry ([`Resume::ToSyscall`]), and goes on doing so.
+    #[must_use]
+    pub fn at_every_entry(self) -> Self {
+        Self { every: true, ..self }
+    }
+
+    /// The real request for what a guest's tracer has asked for. Where every call has to stop, only the end of a step can come from the kernel:
+    /// a step that makes a call is one to its return (and [`Self::exit`] makes the trap).
+    pub(crate) fn real(&self, tid: i32, go: Go) -> Go {
+        match go {
+            Go::Free if self.every => Go::Syscall,
+            Go::Step | Go::Block if self.every && calls::makes_call(tid) => Go::Syscall,
+            go => go,
+        }
+    }
+
+    /// Nobody traces it but us.
+    pub(crate) fn free(&self) -> Resume {
+        if self.every { Resume::ToSyscall } else { Resume::Free }
+    }
+
     /// How a stop ends that no guest is shown.
     pub(crate) fn go(&mut self, stopping: Stopping<'_>, resume: Resume) -> Resume {
         let tid = stopping.task.tid();
@@ -173,8 +211,9 @@ impl Mediator {
         match (self.machine.tracee(tid), resume) {
             (_, Resume::Kill | Resume::Detach | Resume::Hold | Resume::Exactly { .. } | Resume::Listen) => resume,
             _ if stopping.awaited => Resume::ToSyscall,
-            (Some(tracee), _) => Resume::Exactly { go: tracee.mode, signal: 0 },
-            (None, Resume::AsBefore) if self.leftover.remove(&tid) => Resume::Free,
+            (Some(tracee), _) => Resume::Exactly { go: self.real(tid, tracee.mode), signal: 0 },
+            (None, Resume::AsBefore) if self.leftover.remove(&tid) => self.free(),
+            (None, Resume::Free) => self.free(),
             (None, resume) => resume,
         }
     }
@@ -224,11 +263,16 @@ impl Mediator {
         registers.set_number(-1);
         registers.set_result(value);
         let _ = stop.set_registers(&registers);
-        if self.machine.tracee(tid).is_some() {
-            self.answered.insert(tid, number);
+        if self.every || self.machine.tracee(tid).is_some() {
+            self.answered.insert(tid, (number, value));
             return Resume::ToSyscall;
         }
         self.go(stopping, resume)
+    }
+
+    /// A stop that a guest is shown before anybody else; None: it is not.
+    fn held(&mut self, stopping: Stopping<'_>, stop: Stop) -> Option<Resume> {
+        Some(self.show(stopping, stop, false, Resume::AsBefore)).filter(|resume| *resume == Resume::Hold)
     }
 
     pub(crate) fn send_thread(&mut self, process: i32, tid: i32, signal: i32, code: i32, rest: [i32; 2]) {
@@ -259,11 +303,43 @@ impl Seam for Mediator {
         )
     }
 
-    fn foreign(&mut self, stopping: Stopping<'_>, _: &mut Real) -> Option<Resume> {
+    fn first(&mut self, stopping: Stopping<'_>, stop: &mut Real, foreign: bool) -> Option<Resume> {
         let tid = stopping.task.tid();
-        self.machine.tracee(tid)?;
-        match self.show(stopping, Stop::Seccomp, false, Resume::AsBefore) {
-            Resume::Hold => Some(Resume::Hold),
+        if !self.still.is_empty() {
+            self.still.remove(&tid);
+        }
+        if self.plays(tid) {
+            return None;
+        }
+        let wait = self.waits.remove(&tid);
+        self.pay(tid);
+        if !matches!(stop, Real::Interrupted(_)) {
+            self.kicks.remove(&tid);
+            self.still_to_send(tid);
+        }
+        match stop {
+            Real::Seccomp(_) if foreign && self.machine.tracee(tid).is_some() => self.held(stopping, Stop::Seccomp),
+            // One that is made again in our name has been shown.
+            Real::Entered(_) if self.every && !self.redone.contains(&tid) => {
+                let emulates = |go| matches!(go, Go::Emulate | Go::EmulateStep);
+                if emulates(self.machine.tracee(tid)?.mode) {
+                    self.unmade.insert(tid);
+                }
+                self.held(stopping, Stop::Entry)
+            }
+            Real::Left(_) => self.mend(stopping, stop, wait),
+            Real::Signal(signal) => {
+                if self.sent {
+                    self.mark.unveil(signal);
+                }
+                None
+            }
+            Real::Interrupted(_) => {
+                if let Some(wait) = wait.filter(|wait| wait.kicked && !wait.watched) {
+                    self.woken(tid, stop, &wait);
+                }
+                None
+            }
             _ => None,
         }
     }
@@ -273,36 +349,22 @@ impl Seam for Mediator {
             return resume;
         }
         let tid = stopping.task.tid();
-        if !self.still.is_empty() {
-            self.still.remove(&tid);
-        }
         if !self.scripts.is_empty()
-            && self.scripts.contains_key(&tid)
+            && self.plays(tid)
             && let Some(resume) = self.played(stopping, stop, resume)
         {
             return resume;
         }
-        let wait = self.waits.remove(&tid);
-        self.pay(tid);
-        if !matches!(stop, Real::Interrupted(_)) {
-            self.kicks.remove(&tid);
-            self.still_to_send(tid);
-        }
         match stop {
             Real::Seccomp(_) => self.called(stopping, stop, resume),
+            Real::Entered(_) if self.every => self.called(stopping, stop, resume),
             Real::Entered(_) if self.redone.remove(&tid) => self.go(stopping, resume),
             Real::Entered(_) => self.show(stopping, Stop::Entry, false, resume),
             Real::Left(left) => {
                 let value = left.returned().value;
-                if !(-516..=-512).contains(&value) {
-                    self.cloning.remove(&tid);
-                }
-                self.left(stopping, stop, value, wait, resume)
+                self.exit(stopping, stop, value, resume)
             }
             Real::Signal(signal) => {
-                if self.sent {
-                    self.mark.unveil(signal);
-                }
                 let number = signal.signal();
                 let stray = self.leftover.contains(&tid) && number == SIGTRAP;
                 if stray && signal.info().is_ok_and(|info| info.code() == TRAP_TRACE) {
@@ -324,7 +386,7 @@ impl Seam for Mediator {
             }
             Real::Interrupted(interrupted) => {
                 let reason = interrupted.reason();
-                self.interrupted(stopping, stop, reason, wait, resume)
+                self.interrupted(stopping, stop, reason, resume)
             }
             Real::Forked(forked) => {
                 let (child, kind) = (forked.child(), forked.fork_kind());
@@ -345,6 +407,14 @@ impl Seam for Mediator {
                 ends
             }
         }
+    }
+
+    fn plays(&self, tid: i32) -> bool {
+        self.scripts.contains_key(&tid)
+    }
+
+    fn counts(&self) -> bool {
+        self.machine.tracees().next().is_some()
     }
 
     fn keeping(&self) -> bool {

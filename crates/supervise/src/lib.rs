@@ -31,7 +31,6 @@ mod usage;
 mod yama;
 
 pub use account::{Account, Shortage};
-pub use engine::seam;
 pub use engine::{Engine, Notify, Ptrace};
 pub use forks::{Forks, Refused};
 pub use freeze::Frozen;

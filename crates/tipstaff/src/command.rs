@@ -10,12 +10,11 @@ use std::sync::Arc;
 use tipstaff_abi::Arch;
 use tipstaff_abi::caps::KernelCaps;
 use tipstaff_control::{Place, Server};
-use tipstaff_guest_ptrace::Mediator;
+use tipstaff_guest_ptrace::{Mediator, Seam};
 use tipstaff_launch::{Armed, Failure, Program, RealHost, Request, Tracer, Wiring, launch};
 use tipstaff_policy::lower::{EnginePlan, Plan, ProcessesBy, Surroundings, lower};
 use tipstaff_policy::profile;
 use tipstaff_supervise::handler::provided::PathPolicy;
-use tipstaff_supervise::seam::Seam;
 use tipstaff_supervise::{
     Account, Engine, Forks, Handler, Handlers, Network, Notify, Options, PolicyFn, Ptrace, RawMode, Refused, Restrict,
     Rewriter, Session, Shortage, Tighten, Yama, size_of,

@@ -80,6 +80,7 @@ impl Tracer {
     /// The end of a child of this very process is reaped by this tracer or by that child's parent thread, whoever comes first: wait(2).
     pub fn attach(&mut self, pid: i32, observer: &mut dyn Observer) -> Result<(), AttachError> {
         let process = proc::field(pid, "Tgid").ok_or(AttachError::Gone(pid))? as i32;
+        let options = if self.config.foreign { OPTIONS } else { WITHOUT_FILTER };
         let mut seized = Vec::new();
         // Threads appear while we read; those that a seized thread makes come by its events. So until a round finds nobody new.
         loop {
@@ -88,7 +89,7 @@ impl Tracer {
                 if self.tasks.get(tid).is_some() || !self.is_ours_to_seize(tid) {
                     continue;
                 }
-                match Running::seize(tid, WITHOUT_FILTER) {
+                match Running::seize(tid, options) {
                     Ok(running) => {
                         running.interrupt();
                         let task = Task::new(tid, process, None, Origin::Attached, self.config.start);

@@ -8,33 +8,57 @@ use tipstaff_sys::waker::Wake;
 pub struct Config {
     /// How a new task runs until an observer says otherwise.
     pub start: Go,
-    /// CLONE_UNTRACED is taken out of clone(2), and clone3(2) is answered ENOSYS, at their entry or seccomp stops. With
-    /// [`Go::Free`] the filter must have both calls traced, on every architecture that it lets through.
-    pub no_untraced: bool,
+    /// What becomes of CLONE_UNTRACED.
+    pub untraced: Untraced,
     /// The filter of every tracee stops each clone(2) with CLONE_UNTRACED: then it is left as it is at entry stops, behind which it may not be
     /// made after all.
     pub filtered_untraced: bool,
     /// While stops come thick, run as a SCHED_IDLE thread on the CPU of the tracee, where that can be undone; a stop then costs a tenth.
     /// Tracees are never touched.
     pub follow: bool,
-    /// Keep [`Task::usage`](crate::Task::usage). Costs getrusage(2) at each stop.
+    /// Keep [`Task::usage`](crate::Task::usage), as [`Tracer::keep_usage`](crate::Tracer::keep_usage) has it.
     pub usage: bool,
     /// Show also returns of calls whose entry was not shown: a task that is resumed with [`Go::Syscall`] in the middle of one. They have
     /// no [`Task::call`](crate::Task::call).
     pub returns: bool,
+    /// RET_TRACE of filters that are not ours is a stop too, also where a program runs without a filter of ours or was attached to; else it is
+    /// ENOSYS there, as without a tracer (seccomp(2)).
+    pub foreign: bool,
+}
+
+impl Config {
+    /// For a tracer that somebody shares: [`seam`](crate::seam).
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { returns: true, foreign: true, ..self }
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             start: Go::Syscall,
-            no_untraced: false,
+            untraced: Untraced::Escape,
             filtered_untraced: false,
             follow: true,
             usage: false,
             returns: false,
+            foreign: false,
         }
     }
+}
+
+/// What becomes of CLONE_UNTRACED, by which a program makes a child that its tracer never sees: clone(2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Untraced {
+    /// It is left as it is.
+    #[default]
+    Escape,
+    /// It is taken out of clone(2), at its entry or seccomp stop; clone3(2), which keeps it in memory, is left as it is.
+    Follow,
+    /// As [`Self::Follow`], and clone3(2) is answered ENOSYS. With [`Go::Free`] the filter must have both calls traced, on every architecture
+    /// that it lets through.
+    Forbid,
 }
 
 /// Why the loop has returned.

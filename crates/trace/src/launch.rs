@@ -321,7 +321,7 @@ impl Tracer {
 
     /// Seizes the child and brings it to the entry of its execve.
     fn to_execve(&self, launching: &mut Launching, launch: &Launch) -> Result<(), LaunchError> {
-        let stops = if launch.filter.is_some() { OPTIONS } else { WITHOUT_FILTER };
+        let stops = if launch.filter.is_some() || self.config.foreign { OPTIONS } else { WITHOUT_FILTER };
         let options = stops | option::EXITKILL;
         let running = Running::seize(launching.pid(), options).map_err(|e| step("PTRACE_SEIZE", e))?;
         running.interrupt();

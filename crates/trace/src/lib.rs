@@ -44,7 +44,7 @@
 //! [`Tracer::detach`], or `run` again with a new stopper.
 //!
 //! # What a guest can do against it
-//! A program that must not escape is launched with [`Launch::filter`], which holds a listener, and [`Config::no_untraced`]. Nothing that
+//! A program that must not escape is launched with [`Launch::filter`], which holds a listener, and [`Untraced::Forbid`]. Nothing that
 //! is read from its [`Memory`] may decide anything: it can change before the kernel reads it again.
 #![forbid(unsafe_code)]
 
@@ -61,6 +61,7 @@ mod observer;
 mod place;
 mod proc;
 mod requeue;
+pub mod seam;
 pub mod state;
 mod stop;
 mod task;
@@ -70,7 +71,7 @@ mod untraced;
 pub use address::Address;
 pub use attach::{AttachError, DetachError};
 pub use call::{Call, Returned};
-pub use config::{Config, Stopper, Turn};
+pub use config::{Config, Stopper, Turn, Untraced};
 pub use error::Error;
 pub use launch::{Launch, LaunchError, Launched, search};
 pub use memory::{Memory, Text, TextEnd};

@@ -376,6 +376,25 @@ impl Stop {
         }
     }
 
+    /// The call that is about to be made, as the registers have it now; -1: none.
+    #[must_use]
+    pub fn call_now(&self) -> Option<Call> {
+        let (registers, known) = (self.registers().ok()?, *self.call()?);
+        let args = std::array::from_fn(|index| registers.arg(known.arch, index));
+        Some(Call { number: registers.number().cast_unsigned(), args, ..known })
+    }
+
+    /// What a call returns has been changed in the registers: [`Left`] says so from here on.
+    pub fn returns_now(&mut self) {
+        if let Self::Left(stop) = self
+            && stop.touched()
+            && let Ok(registers) = stop.registers()
+        {
+            let value = registers.result();
+            stop.kind_mut().returned = Returned { value, is_error: (-4095..0).contains(&value) };
+        }
+    }
+
     /// Ends the stop with this request and this signal, whatever it is.
     pub(crate) fn exactly(self, go: Go, signal: i32) -> Running {
         let tid = self.tid();

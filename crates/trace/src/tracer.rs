@@ -8,7 +8,7 @@ use tipstaff_sys::wait::{Change, Status, Usage};
 use tipstaff_sys::waker::Waker;
 use tipstaff_sys::{Errno, signal};
 
-use crate::config::{Config, Stopper, Turn};
+use crate::config::{Config, Stopper, Turn, Untraced};
 use crate::launch::Launching;
 use crate::next::Next;
 use crate::observer::{End, Observer, Resume};
@@ -91,6 +91,11 @@ impl Tracer {
     #[must_use]
     pub fn tasks(&self) -> &Tasks {
         &self.tasks
+    }
+
+    /// Keeps [`Task::usage`] from here on, or no longer. Costs getrusage(2) at each stop.
+    pub fn keep_usage(&mut self, keep: bool) {
+        self.config.usage = keep;
     }
 
     /// A handle that ends the wait. Costs a child process that sleeps until then.
@@ -259,7 +264,7 @@ impl Tracer {
             }
             Stop::Left(left) => {
                 shown &= task.call.is_some() || self.config.returns;
-                if self.config.no_untraced && !task.forked && left.returned().value > 0 {
+                if self.config.untraced == Untraced::Forbid && !task.forked && left.returned().value > 0 {
                     self.guard.returned(task, left.returned().value as i32);
                 }
             }
@@ -304,8 +309,8 @@ impl Tracer {
             Stop::Seccomp(_) => true,
             _ => false,
         };
-        if self.config.no_untraced && calling && !matches!(resume, Resume::Hold) {
-            self.guard.entering(&stop);
+        if self.config.untraced != Untraced::Escape && calling && !matches!(resume, Resume::Hold) {
+            self.guard.entering(&stop, self.config.untraced == Untraced::Forbid);
         }
         if matches!(stop, Stop::Left(_)) && resume != Resume::Hold {
             task.call = None;

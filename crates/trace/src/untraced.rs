@@ -28,20 +28,21 @@ impl Guard {
     }
 
     /// Just before a call is made: after the observer, who may have changed the registers.
-    pub(crate) fn entering(&self, stop: &Stop) {
+    /// `forbid`: clone3(2) is not there.
+    pub(crate) fn entering(&self, stop: &Stop, forbid: bool) {
         let Some(call) = stop.call() else { return };
         let asked = (call.arch, call.number);
-        if !stop.touched() && !self.clone.contains(&asked) && !self.clone3.contains(&asked) {
+        if !stop.touched() && !self.clone.contains(&asked) && !(forbid && self.clone3.contains(&asked)) {
             return;
         }
-        match self.edit(stop, call.arch) {
+        match self.edit(stop, call.arch, forbid) {
             Ok(()) | Err(Error::Died) => {}
             // It cannot be kept from it, so it does not get that far.
             Err(Error::Refused { .. }) => drop(signal::kill(stop.tid(), 9)),
         }
     }
 
-    fn edit(&self, stop: &Stop, arch: Arch) -> Result<(), Error> {
+    fn edit(&self, stop: &Stop, arch: Arch, forbid: bool) -> Result<(), Error> {
         let mut registers = stop.registers()?;
         let number = registers.number().cast_unsigned();
         let arch = match arch {
@@ -49,7 +50,7 @@ impl Guard {
             Arch::X32 => Arch::X86_64,
             other => other,
         };
-        if self.clone3.contains(&(arch, number)) {
+        if forbid && self.clone3.contains(&(arch, number)) {
             registers.set_number(-1);
             registers.set_result(-ENOSYS);
             return stop.set_registers(&registers);

@@ -8,6 +8,7 @@ use tipstaff_abi::{Arch, errno};
 use tipstaff_decode::{Call, Returned, World};
 use tipstaff_render::{Event, Sink, What};
 use tipstaff_sys::signal;
+use tipstaff_trace::seam::Front;
 use tipstaff_trace::{End, ForkKind, Forked, Halted, Left, Observer, Resume, SignalDelivery, Stop, Stopped, Task};
 
 use super::calls::Calls;
@@ -20,13 +21,16 @@ use crate::say;
 /// The kernel's own errnos: the call is made again, or fails with EINTR once a handler has run.
 const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
 
+/// What a tracer makes of the number of a call that is not to be made.
+const SKIPPED: u32 = u32::MAX;
+
 /// How a trace is followed.
 pub struct Settings {
     pub began: Instant,
     pub show: Calls,
     pub injections: Injections,
-    /// A filter says which calls stop; else every call does.
-    pub filtered: bool,
+    /// A filter says which calls stop, and this is the data of its RET_TRACE; else every call does.
+    pub filter: Option<u16>,
     /// None: every signal.
     pub signals: Option<HashSet<i32>>,
     pub fds: bool,
@@ -134,12 +138,16 @@ impl Follow {
 
     /// Between calls that are wanted.
     fn onward(&self) -> Resume {
-        if self.settings.filtered || self.failed.is_some() { Resume::Free } else { Resume::ToSyscall }
+        if self.settings.filter.is_some() { Resume::Free } else { Resume::ToSyscall }
     }
 
     fn entered(&mut self, task: &Task, stop: &Halted, raw: tipstaff_trace::Call) -> Resume {
         if self.failed.is_some() {
-            return Resume::Free;
+            return self.onward();
+        }
+        if self.open.get(&task.tid()).is_some_and(|open| (open.call.number, open.call.raw) == (raw.number, raw.args)) {
+            // Of a guest's tracer that waits: it is entered again before it has returned.
+            return Resume::ToSyscall;
         }
         let shown = self.all || self.settings.show.contains(raw.arch, raw.number);
         let applied = self.inject(task, stop, &raw);
@@ -260,12 +268,14 @@ impl Follow {
 impl Observer for Follow {
     fn on_stop(&mut self, task: &Task, stop: &mut Stop) -> Resume {
         match stop {
+            // What it becomes is seen where the filter stops it.
+            Stop::Entered(_) if self.settings.filter.is_some() => {}
             Stop::Entered(stop) => {
                 let raw = *stop.call();
                 return self.entered(task, stop, raw);
             }
             // Another filter's, newer than ours. Without its tracer the call fails with ENOSYS: seccomp(2).
-            Stop::Seccomp(stop) if stop.data() != super::filter::DATA => {
+            Stop::Seccomp(stop) if !self.is_ours(stop.call(), stop.data()) => {
                 if let Ok(mut registers) = stop.registers() {
                     registers.set_number(-1);
                     registers.set_result(-38);
@@ -273,8 +283,7 @@ impl Observer for Follow {
                     let _ = stop.set_registers(&registers);
                 }
             }
-            // Where both come, the entry did what there is to do.
-            Stop::Seccomp(stop) if !stop.entered() => {
+            Stop::Seccomp(stop) => {
                 let raw = *stop.call();
                 return self.entered(task, stop, raw);
             }
@@ -289,7 +298,7 @@ impl Observer for Follow {
                 let former = stop.former();
                 self.executed(task, former);
             }
-            Stop::Seccomp(_) | Stop::Interrupted(_) | Stop::VforkDone(_) | Stop::Exiting(_) => {}
+            Stop::Interrupted(_) | Stop::VforkDone(_) | Stop::Exiting(_) => {}
         }
         Resume::AsBefore
     }
@@ -315,6 +324,27 @@ impl Observer for Follow {
             // The exec that took its place is an event; of a lost one nothing is known.
             End::Replaced { .. } | End::Lost => {}
         }
+    }
+}
+
+impl Front for Follow {
+    fn is_ours(&self, _: &tipstaff_trace::Call, data: u16) -> bool {
+        self.settings.filter == Some(data)
+    }
+
+    fn awaits(&self, tid: i32) -> bool {
+        self.open.contains_key(&tid)
+    }
+
+    fn judged(&mut self, task: &Task, stop: &mut Stop) -> Option<Resume> {
+        // A tracer of its own has seen it, and may have changed it or kept it from being made.
+        let now = stop.call_now()?;
+        let call = if now.number == SKIPPED { *stop.call()? } else { now };
+        Some(self.entered(task, stop, call))
+    }
+
+    fn decides(&self) -> bool {
+        false
     }
 }
 

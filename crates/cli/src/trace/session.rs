@@ -4,10 +4,13 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tipstaff_abi::Arch;
+use tipstaff_guest_ptrace::Mediator;
 use tipstaff_render::{Clock, Stamp};
 use tipstaff_sys::capability;
 use tipstaff_sys::signal::{self, SigSet};
-use tipstaff_trace::{Config, End, Errno, Go, Launch, LaunchError, Tracer, Turn};
+use tipstaff_trace::seam::{Seam, Shared};
+use tipstaff_trace::{Config, End, Errno, Go, Launch, LaunchError, Tracer, Turn, Untraced};
 
 use super::alarm::Alarm;
 use super::args::Trace;
@@ -47,13 +50,16 @@ pub fn run(args: &Trace) -> Result<u8, String> {
     let launched = matches!(plan.target, Target::Program(_));
     let filtered = launched && !stopping.is_all();
     let start = if filtered { Go::Free } else { Go::Syscall };
-    let mut tracer = Tracer::new(Config { start, ..Config::default() });
+    let filter = filtered.then(filter::data);
+    let config =
+        Config { start, untraced: Untraced::Follow, filtered_untraced: filtered, ..Config::default() }.shared();
+    let mut tracer = Tracer::new(config);
     let alarm = Alarm::start(&mut tracer, ours).map_err(|e| format!("the tracer's alarm: {e}"))?;
     let settings = Settings {
         began: Instant::now(),
         show: plan.calls.clone(),
         injections: std::mem::take(&mut plan.injections),
-        filtered,
+        filter,
         signals: plan.signals.take(),
         // A path is looked for among the descriptors too, those that were there before.
         fds: plan.fds || !plan.paths.is_empty(),
@@ -61,10 +67,10 @@ pub fn run(args: &Trace) -> Result<u8, String> {
         list_limit: plan.list_limit,
         warn_set_user_id: launched && !filtered && !plan.quiet.attach && !capability::has(capability::SYS_PTRACE),
     };
-    let mut follow = Follow::new(settings, outputs, args.why.then(Explain::new));
+    let mut follow = Shared::new(Follow::new(settings, outputs, args.why.then(Explain::new)), seam(filtered));
     match &plan.target {
         Target::Program(argv) => {
-            let insns = if filtered && !stopping.is_none() { Some(filter::compile(&stopping)?) } else { None };
+            let insns = filter.map(|data| filter::compile(&stopping, data)).transpose()?;
             if insns.is_some() && !plan.quiet.attach && !capability::has(capability::SYS_ADMIN) {
                 say::note(
                     "without CAP_SYS_ADMIN the filter needs no_new_privs: set-user-ID programs gain nothing in this trace",
@@ -73,9 +79,9 @@ pub fn run(args: &Trace) -> Result<u8, String> {
             let launch = launch(argv, &plan.env, before, insns)?;
             let launched = match tracer.launch(&launch, &mut follow) {
                 Ok(launched) => launched,
-                Err(e) => return not_started(&mut follow, e),
+                Err(e) => return not_started(&mut follow.front, e),
             };
-            follow.first = Some(launched.pid);
+            follow.front.first = Some(launched.pid);
         }
         Target::Processes(pids) => {
             for &pid in pids {
@@ -86,7 +92,13 @@ pub fn run(args: &Trace) -> Result<u8, String> {
     }
     follow_to_the_end(&mut tracer, &alarm, &mut follow)?;
     drop(tracer);
-    end(&mut follow)
+    end(&mut follow.front)
+}
+
+/// Tracers among the traced have us for a kernel.
+fn seam(filtered: bool) -> Option<Box<dyn Seam>> {
+    let mediator = Mediator::new(Arch::native()?).beyond();
+    Some(Box::new(if filtered { mediator } else { mediator.at_every_entry() }))
 }
 
 fn clock(plan: &Plan) -> Clock {
@@ -131,9 +143,9 @@ fn not_started(follow: &mut Follow, e: LaunchError) -> Result<u8, String> {
     }
 }
 
-fn follow_to_the_end(tracer: &mut Tracer, alarm: &Alarm, follow: &mut Follow) -> Result<(), String> {
+fn follow_to_the_end(tracer: &mut Tracer, alarm: &Alarm, follow: &mut Shared<Follow>) -> Result<(), String> {
     let wrong = |e: tipstaff_trace::Error| format!("tracing: {e}");
-    let launched = follow.first.is_some();
+    let launched = follow.front.first.is_some();
     // One may have come before there was anything to wait for.
     let mut signal = alarm.signal();
     let (mut alarmed, mut pause) = (None, None);
@@ -144,18 +156,18 @@ fn follow_to_the_end(tracer: &mut Tracer, alarm: &Alarm, follow: &mut Follow) ->
             }
             tracer.kill();
         }
-        if follow.failed.is_some() && !launched {
+        if follow.front.failed.is_some() && !launched {
             return let_go(tracer, follow);
         }
-        if pause.is_none() && follow.keeps_back() {
+        if pause.is_none() && follow.front.keeps_back() {
             pause = Some(Instant::now() + PAUSE);
         }
-        let next = follow.held.iter().map(|held| held.0).chain(pause).min();
+        let next = follow.front.held.iter().map(|held| held.0).chain(pause).min();
         if let Some(next) = next.filter(|next| alarmed != Some(*next)) {
             alarm.at(next);
             alarmed = Some(next);
         }
-        match tracer.step(follow).map_err(wrong)? {
+        match follow.step(tracer).map_err(wrong)? {
             Turn::Handled | Turn::Idle | Turn::Interrupted => {}
             Turn::Empty => return Ok(()),
             Turn::Asked => {
@@ -163,18 +175,19 @@ fn follow_to_the_end(tracer: &mut Tracer, alarm: &Alarm, follow: &mut Follow) ->
                 let now = Instant::now();
                 alarmed = None;
                 if pause.take_if(|pause| *pause <= now).is_some() {
-                    follow.pause();
+                    follow.front.pause();
                 }
-                for (_, tid, resume) in follow.held.extract_if(.., |held| held.0 <= now) {
-                    tracer.release(tid, resume);
+                let over: Vec<_> = follow.front.held.extract_if(.., |held| held.0 <= now).collect();
+                for (_, tid, resume) in over {
+                    follow.release(tracer, tid, resume);
                 }
             }
         }
     }
 }
 
-fn let_go(tracer: &mut Tracer, follow: &mut Follow) -> Result<(), String> {
-    follow.leaving = true;
+fn let_go(tracer: &mut Tracer, follow: &mut Shared<Follow>) -> Result<(), String> {
+    follow.front.leaving = true;
     tracer.detach(follow).map_err(|e| e.to_string())
 }
 

@@ -1,6 +1,6 @@
 //! Calls that the filter has stopped, from their entry to their return.
 
-use tipstaff_supervise::seam::Stopping;
+use tipstaff_trace::seam::Stopping;
 use tipstaff_trace::{Resume, Stop as Real};
 
 use super::{Mediator, Todo};
@@ -11,6 +11,18 @@ use crate::waits::Wait;
 use tipstaff_sys::ptrace::Go;
 
 const CLONE_UNTRACED: u64 = 0x0080_0000;
+/// The kernel makes the call again, or fails it with EINTR: ERESTARTSYS and its kin.
+const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
+
+/// Whether the next instruction of a stopped thread makes a call, or the kernel makes its last one again.
+pub(super) fn makes_call(tid: i32) -> bool {
+    // syscall, int 0x80, sysenter.
+    const INSTRUCTIONS: [[u8; 2]; 3] = [[0x0f, 0x05], [0xcd, 0x80], [0x0f, 0x34]];
+    let Ok(registers) = tipstaff_sys::ptrace::registers(tid) else { return false };
+    let mut next = [0; 2];
+    registers.number() >= 0 && RESTARTS.contains(&registers.result())
+        || crate::moves::read(tid, registers.ip(), &mut next).is_ok() && INSTRUCTIONS.contains(&next)
+}
 
 impl Mediator {
     pub(super) fn called(&mut self, stopping: Stopping<'_>, stop: &Real, resume: Resume) -> Resume {
@@ -19,7 +31,7 @@ impl Mediator {
             return self.go(stopping, resume);
         };
         let numbers = self.numbers;
-        if let Some(opens) = self.opens(&call) {
+        if let Some(opens) = self.opens(&call).filter(|_| !self.beyond) {
             if let Some(opening) = self.watches(tid, &opens) {
                 self.opening.insert(tid, opening);
                 self.interrupt_again(tid);
@@ -61,25 +73,23 @@ impl Mediator {
         self.go(stopping, resume)
     }
 
-    pub(super) fn left(
-        &mut self,
-        stopping: Stopping<'_>,
-        stop: &Real,
-        value: i64,
-        wait: Option<Wait>,
-        resume: Resume,
-    ) -> Resume {
-        let (tid, process) = (stopping.task.tid(), stopping.task.process());
-        if let Some(number) = self.answered.remove(&tid)
+    /// A call returns, which nobody has seen yet: its result becomes what it would be if the kernel's own ptrace(2) had served. Some: it does not
+    /// return after all, or not yet.
+    pub(super) fn mend(&mut self, stopping: Stopping<'_>, stop: &mut Real, wait: Option<Wait>) -> Option<Resume> {
+        let tid = stopping.task.tid();
+        let Real::Left(left) = &*stop else { return None };
+        let value = left.returned().value;
+        if !RESTARTS.contains(&value) {
+            self.cloning.remove(&tid);
+        }
+        if let Some((number, result)) = self.answered.remove(&tid)
             && let Ok(mut registers) = stop.registers()
         {
             registers.set_number(number);
+            registers.set_result(result);
             let _ = stop.set_registers(&registers);
         }
         self.taken(tid, value);
-        if self.open_returned(tid, value) {
-            return Resume::Hold;
-        }
         if let Some(asking) = self.asking.remove(&tid) {
             let mut registers = asking.registers;
             match access::answer(value) {
@@ -89,7 +99,7 @@ impl Mediator {
                 }
                 None => {
                     self.todo.push_back(Todo::Granted(tid, asking));
-                    return Resume::Hold;
+                    return Some(Resume::Hold);
                 }
             }
         }
@@ -98,7 +108,17 @@ impl Mediator {
         {
             // It enters its call again.
             self.redone.insert(tid);
-            return self.go(stopping, resume);
+            return Some(self.go(stopping, self.free()));
+        }
+        stop.returns_now();
+        None
+    }
+
+    /// A call returns.
+    pub(super) fn exit(&mut self, stopping: Stopping<'_>, stop: &Real, value: i64, resume: Resume) -> Resume {
+        let (tid, process) = (stopping.task.tid(), stopping.task.process());
+        if self.open_returned(tid, value) {
+            return Resume::Hold;
         }
         // PTRACE_SYSEMU_SINGLESTEP traps at no exit: report_single_step().
         let steps = |go| matches!(go, Go::Step | Go::Block);
@@ -107,14 +127,14 @@ impl Mediator {
             let ip = stop.registers().map_or(0, |registers| registers.ip());
             self.send_thread(process, tid, SIGTRAP, TRAP_BRKPT, [ip as i32, (ip >> 32) as i32]);
             self.interrupt_again(tid);
-            return Resume::Free;
+            return self.free();
         }
         self.show(stopping, Stop::Exit, false, resume)
     }
 
     /// The return of a call that was answered in a stop of its own.
-    pub(crate) fn shown_exit(&mut self, stopping: Stopping<'_>) -> Resume {
-        self.show(stopping, Stop::Exit, false, Resume::Free)
+    pub(crate) fn shown_exit(&mut self, stopping: Stopping<'_>, resume: Resume) -> Resume {
+        self.show(stopping, Stop::Exit, false, resume)
     }
 
     /// The handlers have decided about a call that a guest's tracer was shown at a filter of its own.

@@ -129,6 +129,7 @@ impl Mediator {
         self.takers.remove(&tid);
         self.owed.remove(&tid);
         self.answered.remove(&tid);
+        self.unmade.remove(&tid);
         self.asking.remove(&tid);
         if let Some(caller) = self.trapping.remove(&tid) {
             self.todo.push_back(Todo::Reply(caller, 0));

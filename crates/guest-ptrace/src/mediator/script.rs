@@ -3,9 +3,9 @@
 //! They start where a call of its own has returned, or where it was interrupted; an instruction that makes calls is known, and executed with other
 //! registers. When all is done registers are what they were.
 
-use tipstaff_supervise::seam::Stopping;
 use tipstaff_sys::ptrace::Go;
 use tipstaff_sys::ptrace_copy::{Fetch, Store, fetch, store};
+use tipstaff_trace::seam::Stopping;
 use tipstaff_trace::{Registers, Resume, Stop as Real};
 
 use super::Mediator;
@@ -109,7 +109,7 @@ impl Mediator {
         match script.job {
             Job::Show(_, mask) => {
                 let _ = store(tid, Store::SigMask, 8, &mask);
-                Some(self.left(stopping, stop, script.saved.result(), None, resume))
+                Some(self.exit(stopping, stop, script.saved.result(), resume))
             }
             Job::Send => {
                 // A call that was interrupted is made again by the kernel when it looks for signals: it does for an interrupt.

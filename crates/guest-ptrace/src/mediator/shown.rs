@@ -10,8 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use rustix::fs::{PROC_SUPER_MAGIC, fstatfs};
-use tipstaff_supervise::seam::{Engine, Stopping};
 use tipstaff_sys::process_vm;
+use tipstaff_trace::seam::{Engine, Stopping};
 use tipstaff_trace::{Call, Resume, Tracer};
 
 use super::script::Next;
@@ -144,7 +144,7 @@ impl Mediator {
                     return resume;
                 }
             }
-            self.left(stopping, stop, value, None, Resume::Free)
+            self.exit(stopping, stop, value, Resume::Free)
         });
     }
 

@@ -1,14 +1,13 @@
 //! Tasks that come, execute a program, or are interrupted.
 
-use tipstaff_supervise::seam::Stopping;
 use tipstaff_sys::ptrace::event;
+use tipstaff_trace::seam::Stopping;
 use tipstaff_trace::{ForkKind, Reason, Resume, Stop as Real};
 
 use super::Mediator;
 use crate::machine::Stop;
 use crate::names;
 use crate::signals::{Disposition, SI_USER, SIGTRAP};
-use crate::waits::Wait;
 
 const CLONE_PTRACE: u64 = 0x2000;
 
@@ -97,14 +96,10 @@ impl Mediator {
         stopping: Stopping<'_>,
         stop: &Real,
         reason: Reason,
-        wait: Option<Wait>,
         resume: Resume,
     ) -> Resume {
         let tid = stopping.task.tid();
         let kicked = self.kicks.remove(&tid);
-        if let Some(wait) = wait.filter(|wait| wait.kicked && !wait.watched) {
-            self.woken(tid, stop, &wait);
-        }
         if reason == Reason::New {
             let (process, known) = (stopping.task.process(), self.machine.tracee(tid).is_some());
             if known {

@@ -1,7 +1,7 @@
 //! A wait from its entry to its return.
 
-use tipstaff_supervise::seam::{Engine, Stopping};
 use tipstaff_sys::wait::{Change, Look, look};
+use tipstaff_trace::seam::{Engine, Stopping};
 use tipstaff_trace::{Registers, Resume, Stop as Real, Tracer};
 
 use super::Mediator;
@@ -187,7 +187,7 @@ impl Mediator {
     }
 
     /// A process has a child more: who waits as if it had none is to look again.
-    pub(super) fn has_child(&mut self, process: i32) {
+    pub(crate) fn has_child(&mut self, process: i32) {
         self.childless.remove(&process);
         self.look_again(process);
     }

@@ -46,7 +46,7 @@ pub use namespaces::NamespacePlan;
 pub use network::{Ask, NetworkPlan, OutOfReach, Peer, Reach, meant};
 pub use plan::{Cost, Plan, PlanRule};
 pub use sink::Refusal;
-pub use stops::TRACE_DATA;
+pub use stops::{TRACE_DATA, mediated, untraced};
 pub use view::{COMMONDIR, View, ViewOp};
 
 use crate::profile::Profile;
@@ -90,7 +90,7 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
     }
     let mediates = engine::mediates(profile, engine);
     if mediates {
-        asks.extend(stops::mediated(engine::shows(profile)));
+        asks.extend(mediated(engine::shows(profile)));
     }
     let trace_data = stops::trace_data(around.filters);
     let stops = Stops::of(engine, &whole, asks, !counted.is_empty() || around.registers, trace_data);

@@ -39,7 +39,8 @@ pub(super) fn births() -> Vec<Ask> {
 
 /// What our tracer has to see to play the kernel's part in guests' ptrace(2): the calls themselves, what a tracer waits with, what SIGCHLD does
 /// to it and how else it may take that, and children that are tracees by a flag. `shows`: and what opens files for reading, since proc(5) would tell of our tracer.
-pub(super) fn mediated(shows: bool) -> Vec<Ask> {
+#[must_use]
+pub fn mediated(shows: bool) -> Vec<Ask> {
     const SIGCHLD: u64 = 17;
     const CLONE_PTRACE: u64 = 0x2000;
     let ask = |call, conditions| Ask { call, conditions };
@@ -121,7 +122,7 @@ impl Stops {
             no_clone3(table);
         }
         if !self.notify() {
-            untraced(table, self.data);
+            keep_traced(table, self.data);
         }
     }
 }
@@ -144,15 +145,22 @@ fn no_clone3(table: &mut Table) {
     }
 }
 
-/// clone(2) with CLONE_UNTRACED: a child that its maker's tracer would not get. It stops, and the tracer takes the flag out of the register.
-fn untraced(table: &mut Table, data: u16) {
+/// clone(2) with CLONE_UNTRACED: a child that its maker's tracer would not get.
+#[must_use]
+pub fn untraced() -> Ask {
     const CLONE_UNTRACED: u64 = 0x0080_0000;
-    let Some(clone) = Sysno::by_name(table.arch, "clone") else { return };
+    let flag = Condition { arg: 0, width: Width::W64, op: Op::MaskedEq(CLONE_UNTRACED), value: CLONE_UNTRACED };
+    Ask { call: "clone", conditions: vec![flag] }
+}
+
+/// It stops, and the tracer takes the flag out of the register.
+fn keep_traced(table: &mut Table, data: u16) {
+    let Ask { call, conditions } = untraced();
+    let Some(clone) = Sysno::by_name(table.arch, call) else { return };
     let default = table.default;
     let rules = table.rules.entry(clone.0).or_default();
-    let flag = Condition { arg: 0, width: Width::W64, op: Op::MaskedEq(CLONE_UNTRACED), value: CLONE_UNTRACED };
     let at = rules.iter().position(|rule| passes(rule.action)).unwrap_or(rules.len());
     if at < rules.len() || passes(default) {
-        rules.insert(at, Rule { conditions: vec![flag], action: Action::Trace(data) });
+        rules.insert(at, Rule { conditions, action: Action::Trace(data) });
     }
 }

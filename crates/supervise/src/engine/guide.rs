@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use tipstaff_abi::{Arch, SyscallSet, Sysno};
+use tipstaff_trace::seam::{Front, Seam, Shared};
 use tipstaff_trace::{Address, Call, End, Halted, Observer, Reason, Resume, Stop, Task, Tracer};
 
 use super::exec::{Approved, Runs};
 use super::pool::{Answer, Pool};
 use super::said::{another, refused, ruled};
-use super::seam::{Behind, Engine, Seam, Stopping};
 use super::voice::Voice;
 use crate::handler::{Asked, Entry, Guest, Handlers, Process, Return, Seen, Trap, Verdict};
 
@@ -16,14 +16,8 @@ const ENOSYS: i64 = 38;
 /// Not an errno of programs: the kernel makes the call again as restart_syscall(2), from what it has kept itself.
 const ERESTART_RESTARTBLOCK: i64 = -516;
 
-pub(super) struct Guide {
-    ask: Asker,
-    /// Who shares the tracer.
-    seam: Option<Box<dyn Seam>>,
-}
-
 /// Who asks the handlers.
-struct Asker {
+pub(super) struct Guide {
     handlers: Handlers,
     /// The calls that our filter stops.
     ours: SyscallSet,
@@ -99,98 +93,46 @@ fn trap<'a>(call: &Call, process: i32, guest: &'a Stopped<'a>, seen: Seen) -> Tr
     }
 }
 
-impl Observer for Guide {
-    fn on_stop(&mut self, task: &Task, stop: &mut Stop) -> Resume {
-        let Some(seam) = &mut self.seam else { return self.ask.on_stop(task, stop) };
-        if let Stop::Seccomp(seccomp) = stop
-            && !self.ask.is_ours(seccomp.call(), seccomp.data())
-        {
-            let stopping = Stopping { task, awaited: self.ask.awaits(task.tid()) };
-            if let Some(resume) = seam.foreign(stopping, stop) {
-                return resume;
-            }
-        }
-        let resume = self.ask.on_stop(task, stop);
-        let stopping = Stopping { task, awaited: self.ask.awaits(task.tid()) };
-        seam.stopped(stopping, stop, resume)
+impl Front for Guide {
+    fn is_ours(&self, call: &Call, data: u16) -> bool {
+        data == self.data && call.arch == self.ours.arch() && self.ours.contains(Sysno(call.number))
     }
 
-    fn keeping(&self) -> bool {
-        self.seam.as_ref().is_some_and(|seam| seam.keeping())
-    }
-
-    fn keeps(&self, task: &Task) -> bool {
-        self.seam.as_ref().is_some_and(|seam| seam.keeps(task))
-    }
-
-    fn lingers(&self) -> bool {
-        self.seam.as_ref().is_some_and(|seam| seam.lingers())
-    }
-
-    fn on_end(&mut self, task: &Task, end: End) {
-        self.ask.on_end(task);
-        if let Some(seam) = &mut self.seam {
-            seam.ended(task, end);
-        }
-    }
-}
-
-impl Guide {
-    pub fn new(handlers: Handlers, (seam, data): (Option<Box<dyn Seam>>, u16), voice: Voice) -> Self {
-        let mut ask = Asker::new(handlers, data, voice);
-        if let Some(seam) = &seam {
-            ask.ours = ask.ours.union(&seam.wants(ask.ours.arch()));
-        }
-        Self { ask, seam }
-    }
-
-    /// Tells the handlers of a new process, if they want to know.
-    pub fn born(&mut self, pid: i32) {
-        self.ask.born(pid);
-    }
-
-    /// Ends the stops that have been decided.
-    pub fn settle(&mut self, tracer: &mut Tracer) {
-        let seam = &mut self.seam;
-        self.ask.settle(tracer, &mut |tracer, tid, resume, awaited| through(seam, tracer, tid, resume, awaited));
-    }
-
-    /// What the seam has to do between two stops.
-    pub fn act(&mut self, tracer: &mut Tracer) {
-        let Some(mut seam) = self.seam.take() else { return };
-        seam.act(tracer, &mut self.ask);
-        self.seam = Some(seam);
-    }
-
-    /// Nothing has come, and the seam lingers.
-    pub fn idle(&mut self, tracer: &mut Tracer) {
-        let Some(mut seam) = self.seam.take() else { return };
-        seam.idle(tracer, &mut self.ask);
-        self.seam = Some(seam);
-    }
-}
-
-/// How a stop that was held for a decision ends, after whoever shares the tracer has seen it.
-fn through(seam: &mut Option<Box<dyn Seam>>, tracer: &mut Tracer, tid: i32, resume: Resume, awaited: bool) {
-    let Some(seam) = seam else { return tracer.release(tid, resume) };
-    tracer.settle(tid, |task, stop| seam.stopped(Stopping { task, awaited }, stop, resume));
-}
-
-impl Engine for Asker {
     fn awaits(&self, tid: i32) -> bool {
         self.flights.contains_key(&tid)
     }
 
-    fn judge(&mut self, tracer: &mut Tracer, tid: i32, end: Behind<'_>) {
-        tracer.settle(tid, |task, stop| {
-            let resume = self.judged(task, stop).unwrap_or(Resume::Free);
-            let stopping = Stopping { task, awaited: self.awaits(task.tid()) };
-            end(stopping, stop, resume)
-        });
+    fn judged(&mut self, task: &Task, stop: &mut Stop) -> Option<Resume> {
+        let call = stop.call_now()?;
+        if !self.is_ours(&call, self.data) {
+            return None;
+        }
+        self.execs.remove(&task.tid());
+        let flight = Flight { asked: call, made: call, returns: Vec::new() };
+        Some(self.ask(flight, task.process(), stop, 0, Seen::default()))
+    }
+
+    fn decides(&self) -> bool {
+        true
     }
 }
 
-impl Asker {
+/// Ends the stops that have been decided, after whoever shares the tracer has seen it.
+pub(super) fn settle(shared: &mut Shared<Guide>, tracer: &mut Tracer) {
+    loop {
+        let answers = shared.front.answers(tracer);
+        if answers.is_empty() {
+            return;
+        }
+        for answer in answers {
+            if let Some((tid, resume)) = shared.front.answered(answer, tracer) {
+                shared.release(tracer, tid, resume);
+            }
+        }
+    }
+}
+
+impl Observer for Guide {
     fn on_stop(&mut self, task: &Task, stop: &mut Stop) -> Resume {
         match stop {
             Stop::Seccomp(seccomp) if !self.is_ours(seccomp.call(), seccomp.data()) => {
@@ -246,7 +188,7 @@ impl Asker {
         }
     }
 
-    fn on_end(&mut self, task: &Task) {
+    fn on_end(&mut self, task: &Task, _: End) {
         let tid = task.tid();
         self.flights.remove(&tid);
         self.execs.remove(&tid);
@@ -256,16 +198,21 @@ impl Asker {
     }
 }
 
-impl Asker {
-    fn new(handlers: Handlers, data: u16, voice: Voice) -> Self {
+impl Guide {
+    /// `data`: that of our filter's RET_TRACE; the seam says what else stops by it.
+    pub fn new(handlers: Handlers, (seam, data): (Option<&dyn Seam>, u16), voice: Voice) -> Self {
         let arch = Arch::native().unwrap_or(Arch::X86_64);
         // clone(2) stops for CLONE_UNTRACED, which the tracer takes out.
-        let ours = handlers.wants(arch).union(&SyscallSet::from_names(arch, ["clone"]));
+        let mut ours = handlers.wants(arch).union(&SyscallSet::from_names(arch, ["clone"]));
+        if let Some(seam) = seam {
+            ours = ours.union(&seam.wants(arch));
+        }
         let (flights, execs, waiting) = (HashMap::new(), HashMap::new(), HashMap::new());
         Self { handlers, ours, data, voice, flights, execs, pool: None, waiting }
     }
 
-    fn born(&mut self, pid: i32) {
+    /// Tells the handlers of a new process, if they want to know.
+    pub fn born(&mut self, pid: i32) {
         if self.handlers.knows_processes()
             && let Some(fault) = self.handlers.born(&Process::look(pid))
         {
@@ -278,24 +225,6 @@ impl Asker {
         if let Some(fault) = self.handlers.gone(tid) {
             self.voice.fault(fault);
         }
-    }
-
-    /// Decides the call that the registers hold now. None: it is none of ours.
-    fn judged(&mut self, task: &Task, stop: &Stop) -> Option<Resume> {
-        let (registers, known) = (stop.registers().ok()?, *stop.call()?);
-        let number = registers.number().cast_unsigned();
-        let args = std::array::from_fn(|index| registers.arg(known.arch, index));
-        let call = Call { number, args, ..known };
-        if !self.is_ours(&call, self.data) {
-            return None;
-        }
-        self.execs.remove(&task.tid());
-        let flight = Flight { asked: call, made: call, returns: Vec::new() };
-        Some(self.ask(flight, task.process(), stop, 0, Seen::default()))
-    }
-
-    fn is_ours(&self, call: &Call, data: u16) -> bool {
-        data == self.data && call.arch == self.ours.arch() && self.ours.contains(Sysno(call.number))
     }
 
     /// Asks the handlers from seat `from` on.
@@ -432,40 +361,33 @@ impl Asker {
         Resume::Free
     }
 
-    /// Ends the stops that have been decided.
-    fn settle(&mut self, tracer: &mut Tracer, end: &mut dyn FnMut(&mut Tracer, i32, Resume, bool)) {
-        while !self.waiting.is_empty() {
-            let answers = match (tracer.stopper(), &self.pool) {
-                (Ok(stopper), Some(pool)) => pool.answers(Box::new(move || stopper.stop())),
-                // Nobody could wake us for an answer: all are refused.
-                _ => {
-                    self.voice.fault("tracer: no memory or process left to wait for decisions".to_owned());
-                    let refuse = |&ticket| Answer {
-                        ticket,
-                        action: crate::Action::Errno(tipstaff_abi::errno::EPERM),
-                        fault: None,
-                    };
-                    self.waiting.keys().map(refuse).collect()
-                }
-            };
-            if answers.is_empty() {
-                return;
-            }
-            for answer in answers {
-                self.answered(answer, tracer, end);
+    /// What has been decided of the calls that wait for it; from here on, if nothing has, an answer ends the tracer's wait.
+    fn answers(&mut self, tracer: &mut Tracer) -> Vec<Answer> {
+        if self.waiting.is_empty() {
+            return Vec::new();
+        }
+        match (tracer.stopper(), &self.pool) {
+            (Ok(stopper), Some(pool)) => pool.answers(Box::new(move || stopper.stop())),
+            // Nobody could wake us for an answer: all are refused.
+            _ => {
+                self.voice.fault("tracer: no memory or process left to wait for decisions".to_owned());
+                let refuse =
+                    |&ticket| Answer { ticket, action: crate::Action::Errno(tipstaff_abi::errno::EPERM), fault: None };
+                self.waiting.keys().map(refuse).collect()
             }
         }
     }
 
-    fn answered(&mut self, answer: Answer, tracer: &mut Tracer, end: &mut dyn FnMut(&mut Tracer, i32, Resume, bool)) {
-        let Some(waiting) = self.waiting.remove(&answer.ticket) else { return };
+    /// An answer has come: whose stop ends, and how. None: nobody's any more, or the next handler defers.
+    fn answered(&mut self, answer: Answer, tracer: &mut Tracer) -> Option<(i32, Resume)> {
+        let waiting = self.waiting.remove(&answer.ticket)?;
         let Waiting { tid, flight, seat, seen } = waiting;
         if let Some(words) = answer.fault {
             self.voice.fault(format!("handler {}: {words}", self.handlers.name(Some(seat))));
         }
         let process = tracer.tasks().get(tid).map_or(tid, Task::process);
         // Gone if it was killed meanwhile.
-        let Some(stop) = tracer.held(tid) else { return };
+        let stop = tracer.held(tid)?;
         let resume = match answer.action {
             crate::Action::Pass => self.ask(flight, process, stop, seat + 1, seen),
             // Rules of the profile have the last word.
@@ -480,7 +402,7 @@ impl Asker {
                 self.decided(asked, flight, &trap, stop)
             }
         };
-        end(tracer, tid, resume, self.flights.contains_key(&tid));
+        Some((tid, resume))
     }
 
     /// Changes registers. If that fails the guest must not go on as it was.

@@ -11,7 +11,6 @@ mod notify;
 mod pool;
 mod ptrace;
 mod said;
-pub mod seam;
 mod threads;
 mod voice;
 

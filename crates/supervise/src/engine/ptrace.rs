@@ -14,10 +14,10 @@ use std::thread;
 use std::time::Duration;
 
 use tipstaff_sys::Errno;
-use tipstaff_trace::{Config, Go, Tracer, Turn};
+use tipstaff_trace::seam::{Seam, Shared};
+use tipstaff_trace::{Config, Go, Tracer, Turn, Untraced};
 
-use super::guide::Guide;
-use super::seam::Seam;
+use super::guide::{self, Guide};
 use super::voice::{Said, Voice};
 use crate::handler::{Handlers, caught};
 
@@ -87,15 +87,8 @@ fn trace(
     voice: &Voice,
 ) {
     let shared = seam.is_some();
-    let config = Config {
-        start: Go::Free,
-        no_untraced: true,
-        filtered_untraced: shared,
-        usage: shared,
-        returns: shared,
-        ..Config::default()
-    };
-    let mut tracer = Tracer::new(config);
+    let config = Config { start: Go::Free, untraced: Untraced::Forbid, filtered_untraced: shared, ..Config::default() };
+    let mut tracer = Tracer::new(if shared { config.shared() } else { config });
     let taken = tracer.take(pid);
     let failed = taken.is_err();
     let _ = reply.send(taken);
@@ -106,15 +99,14 @@ fn trace(
     if let Some(fault) = crate::stat::of(pid).and_then(|stat| handlers.start(stat.ppid)) {
         voice.fault(fault);
     }
-    let mut guide = Guide::new(handlers, (seam, data), voice.clone());
+    let mut guide = Guide::new(handlers, (seam.as_deref(), data), voice.clone());
     guide.born(pid);
+    let mut shared = Shared::new(guide, seam);
     loop {
         // Before the wait: what was decided meanwhile; and from here on an answer ends the wait.
-        guide.settle(&mut tracer);
-        guide.act(&mut tracer);
-        match tracer.step(&mut guide) {
+        guide::settle(&mut shared, &mut tracer);
+        match shared.step(&mut tracer) {
             Ok(Turn::Empty) => return,
-            Ok(Turn::Idle) => guide.idle(&mut tracer),
             Ok(_) => {}
             Err(e) => {
                 // The tracees die with this thread's tracer.

@@ -1,6 +1,6 @@
 //! Attacks on the tracer, each with its positive control: without the protection it succeeds.
 
-use tipstaff_trace::{Config, End, Go, Launch, Observer, Resume, Stop, Task};
+use tipstaff_trace::{Config, End, Go, Launch, Observer, Resume, Stop, Task, Untraced};
 
 use crate::filter::{FREE, tracing};
 use crate::kit::{Recorder, What, guest, run, run_with};
@@ -53,7 +53,7 @@ fn untraced(config: Config, launch: Launch) -> (String, usize, Option<End>) {
 
 #[test]
 fn clone_untraced_is_taken_out() {
-    let config = Config { no_untraced: true, ..Config::default() };
+    let config = Config { untraced: Untraced::Forbid, ..Config::default() };
     assert_eq!(untraced(config, guest("untraced")), ("traced\n".into(), 1, Some(End::Exited(0))));
     // Seccomp-driven, too.
     let config = Config { start: Go::Free, ..config };
@@ -62,8 +62,17 @@ fn clone_untraced_is_taken_out() {
 }
 
 #[test]
+fn it_is_followed_with_clone3_as_it_is() {
+    let config = Config { untraced: Untraced::Follow, ..Config::default() };
+    assert_eq!(untraced(config, guest("untraced")), ("traced\n".into(), 1, Some(End::Exited(0))));
+    let ran = run(config, guest("callcount").args(["4", "10"]));
+    assert_eq!((ran.output.as_str(), ran.end()), ("40\n", Some(End::Exited(0))));
+    assert_eq!(ran.seen.count(|what| *what == What::Left("clone3", -38)), 0);
+}
+
+#[test]
 fn clone3_is_not_there() {
-    let config = Config { no_untraced: true, ..Config::default() };
+    let config = Config { untraced: Untraced::Forbid, ..Config::default() };
     assert_eq!(untraced(config, guest("untraced").arg("clone3")), (String::new(), 0, Some(End::Exited(7))));
     let config = Config { start: Go::Free, ..config };
     let launch = guest("untraced").arg("clone3").filter(tracing(&["clone", "clone3", "getpriority"]));
@@ -73,7 +82,7 @@ fn clone3_is_not_there() {
 #[test]
 fn programs_fall_back_from_clone3() {
     // glibc makes threads by clone3 first.
-    let config = Config { no_untraced: true, ..Config::default() };
+    let config = Config { untraced: Untraced::Forbid, ..Config::default() };
     let ran = run(config, guest("callcount").args(["4", "10"]));
     assert_eq!((ran.output.as_str(), ran.end()), ("40\n", Some(End::Exited(0))));
     assert!(ran.seen.count(|what| *what == What::Left("clone3", -38)) >= 4);
@@ -106,7 +115,7 @@ impl Observer for Reflag {
 
 #[test]
 fn a_call_that_the_observer_turns_into_a_clone_is_looked_at_too() {
-    let config = Config { no_untraced: true, ..Config::default() };
+    let config = Config { untraced: Untraced::Forbid, ..Config::default() };
     let mut seen = Reflag(Recorder::default());
     // The thread's getppid becomes a clone with CLONE_UNTRACED.
     run_with(config, guest("lifecycle").arg("thread"), &mut seen);

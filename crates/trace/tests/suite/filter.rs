@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tipstaff_abi::bpf::Insn;
 use tipstaff_abi::{Arch, Sysno};
 use tipstaff_seccomp::{Action, Filter, Rule, Table};
-use tipstaff_trace::{Config, DetachError, End, Go, Observer, Resume, Stop, Task, Tracer};
+use tipstaff_trace::{Config, DetachError, End, Go, Observer, Resume, Stop, Task, Tracer, Untraced};
 
 use crate::kit::{Recorder, What, guest, run, run_with};
 
@@ -23,11 +23,12 @@ pub fn tracing(names: &[&str]) -> Vec<Insn> {
 
 pub const FREE: Config = Config {
     start: Go::Free,
-    no_untraced: false,
+    untraced: Untraced::Escape,
     filtered_untraced: false,
     follow: true,
     usage: false,
     returns: false,
+    foreign: false,
 };
 
 /// Shows the return of each wanted call.
