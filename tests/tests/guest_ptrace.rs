@@ -162,6 +162,7 @@ rows! {
     w14_a_thread_keeps_an_exec
     w13_a_signal_that_nobody_waited_for
     w14_exec_of_a_thread
+    w14_stops_again_after_an_exec
     w15_kill
     w_interrupted_wait
     sysemu

@@ -8,7 +8,8 @@
 //! tipstaff-bench kill [N=1000]   SIGKILL of the supervisor at N random points leaves nothing
 //! tipstaff-bench network         calls and a server under network rules by address
 //! tipstaff-bench ptrace          debuggers and strace inside a box
-//! tipstaff-bench ptrace proof [N=10000] [FROM=0]   every row and N random programs, outside and inside, 0 differences
+//! tipstaff-bench ptrace proof [N=10000] [FROM=0]   every row and N random programs, outside and inside, tools and attacks: 0 differences
+//! tipstaff-bench ptrace seeds N FROM [ENGINE]      random programs alone
 //! tipstaff-bench trace           the table of tracing
 //! tipstaff-bench record [WORD]   the table of recording, or its programs with that word
 //! tipstaff-bench quality [NAME…]  how good the profiles of real programs are
@@ -87,6 +88,8 @@ fn run() -> anyhow::Result<bool> {
         ["ptrace", "proof"] => guest_ptrace::proof::run(0, 10_000),
         ["ptrace", "proof", n] => guest_ptrace::proof::run(0, number(n)?),
         ["ptrace", "proof", n, from] => guest_ptrace::proof::run(number(from)?, number(n)?),
+        ["ptrace", "seeds", n, from] => guest_ptrace::proof::seeds(number(from)?, number(n)?, None),
+        ["ptrace", "seeds", n, from, engine] => guest_ptrace::proof::seeds(number(from)?, number(n)?, Some(engine)),
         ["trace"] => trace::table().map(|()| true),
         ["record"] => record::table(None).map(|()| true),
         ["record", "quality"] => {
@@ -111,7 +114,7 @@ fn run() -> anyhow::Result<bool> {
         [network::HELPER, call, port] => network::helper(call, port).map(|()| true),
         [filter::HELPER, which] => filter::helper(which).map(|()| true),
         _ => bail!(
-            "usage: tipstaff-bench [table | phases | loop floor|light|floor-full|floor-whole|full [N] | leak [N] | kill [N] | network | ptrace [proof [N [FROM]]] | trace [exec|pipelines|kill|threads [N]] | quality [NAME...] | record [WORD | quality] | \
+            "usage: tipstaff-bench [table | phases | loop floor|light|floor-full|floor-whole|full [N] | leak [N] | kill [N] | network | ptrace [proof [N [FROM]] | seeds N FROM [ENGINE]] | trace [exec|pipelines|kill|threads [N]] | quality [NAME...] | record [WORD | quality] | \
              peers [ROW...] [--peer NAME=PATH...] [--json] | drill [NAME...] [--short | --full] | \
              notify [storm|eintr|pipelines|race|kill|leak [N]] | notify race N CALL]"
         ),

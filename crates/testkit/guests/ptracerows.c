@@ -646,6 +646,29 @@ static void w13_a_signal_that_nobody_waited_for(void) {
 static void w14_exec_of_a_thread(void) {
   events_of(executes_elsewhere, PTRACE_O_TRACEEXEC, 4);
 }
+static void *thread_exec_stops(void *arg) {
+  execl("/proc/self/exe", "ptracerows", "stop", (char *)NULL);
+  return arg;
+}
+static void stops_elsewhere(void) {
+  pthread_t thread;
+  syscall(SYS_getppid);
+  pthread_create(&thread, NULL, thread_exec_stops, NULL);
+  hold();
+}
+static void w14_stops_again_after_an_exec(void) {
+  /* The leader's SIGSTOP was suppressed. Its successor, whom nobody traces, sends itself the very same one. */
+  pid_t pid = child(stops_elsewhere);
+  REQ(PTRACE_SYSCALL, pid, 0, 0);
+  next(pid);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  int status = 0;
+  printf("stopped %d", waitpid(pid, &status, WUNTRACED) == pid);
+  printf(" %x\n", status);
+  SAY("not traced", REQ(PTRACE_CONT, pid, 0, 0));
+  kill(pid, SIGCONT);
+  next(pid);
+}
 static void w15_kill(void) {
   pid_t pid = child(nothing);
   REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEEXIT);
@@ -937,7 +960,8 @@ static const struct row rows[] = {
     ROW(o4_exec_without), ROW(o5_exit), ROW(o_bad), ROW(o7_exitkill), ROW(o7_no_exitkill), ROW(w4_group_stop), ROW(w5_attach_to_stopped),
     ROW(w6_threads_wait), ROW(w7_selection), ROW(w8_told_once), ROW(w9_waitid), ROW(w10_sigchld), ROW(w10_no_stops),
     ROW(w11_the_tracer_is_told_first), ROW(w11_a_tracer_that_ignores_it), ROW(w11_a_tracee_leaves_a_zombie), ROW(w11_the_tracer_ends), ROW(w11_a_thread_keeps_its_leader),
-    ROW(w14_a_thread_keeps_an_exec), ROW(w13_a_signal_that_nobody_waited_for), ROW(w14_exec_of_a_thread), ROW(w15_kill), ROW(w_interrupted_wait), ROW(sysemu),
+    ROW(w14_a_thread_keeps_an_exec), ROW(w13_a_signal_that_nobody_waited_for), ROW(w14_exec_of_a_thread),
+    ROW(w14_stops_again_after_an_exec), ROW(w15_kill), ROW(w_interrupted_wait), ROW(sysemu),
     ROW(o6_seccomp), ROW(o6_seccomp_without), ROW(w2_entry_before_seccomp), ROW(w2_rewritten_at_the_entry), ROW(w2_rewritten_at_the_seccomp_stop),
     ROW(w2_steps_into_seccomp), ROW(w12_untraced_group_stop), ROW(w13_group_stopped_tracee), ROW(w13_a_thread_that_traces_ends), ROW(w3_restarts),
     ROW(r8_signals_elsewhere), ROW(r3_traceme_twice), ROW(a1_same_group),

@@ -34,7 +34,7 @@ struct row {
 };
 #define ROW(name) {#name, name}
 
-/* Runs the row that is named. Without a name: the names. "exit" is what rows execute. */
+/* Runs the row that is named. Without a name: the names. "exit" and "stop" are what rows execute. */
 static inline int run_rows(const struct row *rows, size_t count, int argc, char **argv) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   if (argc < 2) {
@@ -42,6 +42,7 @@ static inline int run_rows(const struct row *rows, size_t count, int argc, char 
     return 0;
   }
   if (strcmp(argv[1], "exit") == 0) return 8;
+  if (strcmp(argv[1], "stop") == 0) return raise(SIGSTOP) == 0 ? 9 : 10;
   signal(SIGALRM, SIG_DFL);
   alarm(5);
   for (size_t i = 0; i < count; i++)

@@ -4,7 +4,8 @@
 //! ptrace_signal() in kernel/signal.c. A SIGSTOP put back so stops the new program, although a SIGCONT was sent after it, and that one
 //! is gone: a stopping signal takes it out of the queue. Untraced, the SIGSTOP would have ended with its thread. So we let it.
 //!
-//! What is put back is told by its siginfo, the same to the last byte, after the thread that had it has ended without a group-stop.
+//! What is put back is told by its siginfo, the same to the last byte, after the thread that had it has ended without a group-stop, and without any
+//! other stop than that of its end; nor may its tracer have suppressed it. A program that stops itself twice sends the same bytes twice.
 //! If the thread is killed before we saw its stop at all, nothing tells, and the program stays stopped.
 
 use std::collections::HashMap;
@@ -41,6 +42,13 @@ impl Requeued {
         }
         self.0.insert(process, Given { tid: stop.tid(), info, ended: false });
         false
+    }
+
+    /// A thread has come to another stop than that of its end, or its signal is not to be delivered: it has nothing in its hands any more.
+    pub(crate) fn passed(&mut self, process: i32, tid: i32) {
+        if self.0.get(&process).is_some_and(|given| given.tid == tid && !given.ended) {
+            self.0.remove(&process);
+        }
     }
 
     /// The process has stopped, or is no more.

@@ -235,6 +235,9 @@ impl Tracer {
         let was = std::mem::replace(&mut task.state, State::Handled);
         let fresh = std::mem::replace(&mut task.fresh, false);
         let mut shown = !hidden;
+        if !matches!(stop, Stop::Exiting(_)) {
+            self.requeued.passed(task.process, tid);
+        }
         match &mut stop {
             // Suppressed; EINVAL is for signals that there are not.
             Stop::Signal(signal) if self.requeued.again(task.process, signal) => {
@@ -319,6 +322,9 @@ impl Tracer {
             Resume::ToSyscall => task.go = Go::Syscall,
             Resume::Free => task.go = Go::Free,
             Resume::Exactly { go, signal } => {
+                if signal == 0 && matches!(stop, Stop::Signal(_)) {
+                    self.requeued.passed(task.process, tid);
+                }
                 task.go = go;
                 if matches!(go, Go::Free | Go::Step | Go::Block) {
                     task.call = None;

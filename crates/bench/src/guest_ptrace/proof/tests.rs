@@ -1,0 +1,42 @@
+//! What is a test already: real tools, boxes in boxes, attacks.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::Context;
+
+use super::Count;
+
+/// The workspace that this binary was built from.
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+/// Rows and random programs are played here.
+const FILTER: &str = "package(tipstaff-tests) and not test(/random_programs|row::|shown::|every_row/) and \
+    (test(/^(guest_ptrace|guest_native|guest_around|nested|listener)::/) or \
+     binary(attacks) and test(/^(tracing::|seccomp::(S8|S9|S10|S11|S14)::|files::F6::|notifications::(N1|N16)::)/))";
+
+/// None: they cannot be run here.
+pub fn run() -> anyhow::Result<Option<Count>> {
+    let there = Path::new(SOURCES).join("Cargo.toml").exists()
+        && Command::new("cargo").args(["nextest", "--version"]).output().is_ok_and(|out| out.status.success());
+    if !there {
+        return Ok(None);
+    }
+    let mut cargo = Command::new("cargo");
+    cargo.args(["nextest", "run", "--package", "tipstaff-tests", "--cargo-quiet", "--no-fail-fast", "-E", FILTER]);
+    cargo.args(["--status-level", "fail", "--final-status-level", "fail", "--color", "never"]);
+    let output = cargo.current_dir(SOURCES).stdin(Stdio::null()).stdout(Stdio::inherit()).output().context("cargo")?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    eprint!("{text}");
+    // Summary [   1.234s] 12 tests run: 11 passed (1 slow), 1 failed, 5 skipped
+    let summary = text.lines().find(|line| line.trim_start().starts_with("Summary"));
+    let number = |word: &str| {
+        let words: Vec<&str> = summary?.split([' ', ',', '(', ')']).filter(|word| !word.is_empty()).collect();
+        words.windows(2).find(|pair| pair[1] == word)?[0].parse::<u32>().ok()
+    };
+    let (Some(played), Some(passed)) = (number("tests").or(number("test")), number("passed")) else {
+        anyhow::bail!("cargo nextest has not told how it ended: {}", output.status);
+    };
+    // Also what was built and not run.
+    let failed = if output.status.success() { 0 } else { (played - passed).max(1) };
+    Ok(Some(Count { played, differ: failed }))
+}
