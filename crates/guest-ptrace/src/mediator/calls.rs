@@ -18,6 +18,9 @@ impl Mediator {
         let Some(call) = stop.call().copied().filter(|call| call.arch == self.arch) else {
             return self.go(stopping, resume);
         };
+        if let Some(resume) = self.listener_call(stopping, stop, &call) {
+            return resume;
+        }
         let numbers = self.numbers;
         if let Some(opens) = self.opens(&call) {
             if let Some(opening) = self.watches(tid, &opens) {
@@ -61,7 +64,7 @@ impl Mediator {
         self.go(stopping, resume)
     }
 
-    pub(super) fn left(
+    pub(crate) fn left(
         &mut self,
         stopping: Stopping<'_>,
         stop: &Real,

@@ -8,7 +8,7 @@ use tipstaff_trace::{Address, Call, End, Halted, Observer, Reason, Resume, Stop,
 use super::exec::{Approved, Runs};
 use super::pool::{Answer, Pool};
 use super::said::{another, refused, ruled};
-use super::seam::{Behind, Engine, Seam, Stopping};
+use super::seam::{Asked as Says, Behind, Engine, Seam, Stopping};
 use super::voice::Voice;
 use crate::handler::{Asked, Entry, Guest, Handlers, Process, Return, Seen, Trap, Verdict};
 
@@ -102,6 +102,18 @@ fn trap<'a>(call: &Call, process: i32, guest: &'a Stopped<'a>, seen: Seen) -> Tr
 impl Observer for Guide {
     fn on_stop(&mut self, task: &Task, stop: &mut Stop) -> Resume {
         let Some(seam) = &mut self.seam else { return self.ask.on_stop(task, stop) };
+        if matches!(stop, Stop::Seccomp(_)) {
+            let stopping = Stopping { task, awaited: self.ask.awaits(task.tid()) };
+            match seam.asked(stopping, stop) {
+                Says::No => {}
+                Says::Takes(resume) => return resume,
+                Says::Continued => {
+                    let resume = self.ask.judged(task, stop).unwrap_or(Resume::Free);
+                    let stopping = Stopping { task, awaited: self.ask.awaits(task.tid()) };
+                    return seam.stopped(stopping, stop, resume);
+                }
+            }
+        }
         if let Stop::Seccomp(seccomp) = stop
             && !self.ask.is_ours(seccomp.call(), seccomp.data())
         {

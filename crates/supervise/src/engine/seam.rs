@@ -18,6 +18,17 @@ pub struct Stopping<'a> {
     pub awaited: bool,
 }
 
+/// What a guest's supervisor makes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It has no say.
+    No,
+    /// The stop ends like this.
+    Takes(Resume),
+    /// It lets the kernel make the call: the handlers decide about it, as its registers are now, whoever's stop it is. The kernel would ask no other filter.
+    Continued,
+}
+
 /// How a stop ends that the handlers would end like this.
 pub type Behind<'a> = &'a mut dyn FnMut(Stopping<'_>, &mut Stop, Resume) -> Resume;
 
@@ -35,6 +46,12 @@ pub trait Engine {
 pub trait Seam: Send {
     /// The calls it wants to see, by number; lowering has asked the filter for them.
     fn wants(&self, arch: Arch) -> SyscallSet;
+
+    /// A RET_TRACE, before anybody else is asked: a guest's supervisor may have a say, whoever's stop it is.
+    fn asked(&mut self, stopping: Stopping<'_>, stop: &mut Stop) -> Asked {
+        let _ = (stopping, stop);
+        Asked::No
+    }
 
     /// A RET_TRACE of a filter that is not ours. Some: it is dealt with; None: it is answered as without a tracer.
     fn foreign(&mut self, stopping: Stopping<'_>, stop: &mut Stop) -> Option<Resume>;
