@@ -27,6 +27,7 @@ mod moves;
 mod names;
 mod proc;
 pub mod request;
+mod service;
 mod signals;
 mod waits;
 

@@ -12,11 +12,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tipstaff_abi::{Arch, SyscallSet};
 use tipstaff_sys::ptrace::{Go, event};
-use tipstaff_trace::seam::{Engine, Seam, Stopping};
+use tipstaff_trace::seam::{Asked, Engine, Seam, Stopping};
 use tipstaff_trace::{End, Registers, Resume, Stop as Real, Task, Tracer};
 
 use crate::machine::{Fate, Machine, Stop};
 use crate::names::Names;
+use crate::service::Service;
 use crate::signals::{Disposition, Mark, Owed, SI_USER, SIGSTOP, SIGTRAP};
 use crate::waits::{Numbers, Wait};
 
@@ -104,7 +105,7 @@ pub struct Mediator {
     /// Threads that open a file which may tell of tracing.
     opening: BTreeMap<i32, shown::Opening>,
     /// Threads that make calls in our name.
-    scripts: BTreeMap<i32, script::Script>,
+    pub(crate) scripts: BTreeMap<i32, script::Script>,
     windows: VecDeque<shown::Window>,
     /// Threads in sigtimedwait(2).
     takers: BTreeMap<i32, Taker>,
@@ -124,6 +125,8 @@ pub struct Mediator {
     /// Threads that have stopped with their process, and are told of when the one has stopped that was to stop first.
     pub(crate) grouped: Vec<i32>,
     pub(crate) todo: VecDeque<Todo>,
+    /// Guests' listeners, where they are served.
+    pub(crate) service: Option<Box<Service>>,
 }
 
 impl Mediator {
@@ -167,6 +170,7 @@ impl Mediator {
             lone: BTreeSet::new(),
             grouped: Vec::new(),
             todo: VecDeque::new(),
+            service: None,
         }
     }
 
@@ -219,7 +223,7 @@ impl Mediator {
     }
 
     /// Any stop ends what PTRACE_INTERRUPT has asked for: one that nobody is shown has to be followed by another.
-    fn interrupt_again(&self, tid: i32) {
+    pub(crate) fn interrupt_again(&self, tid: i32) {
         if self.machine.tracee(tid).is_some_and(|tracee| tracee.interrupted) {
             let _ = tipstaff_sys::ptrace::interrupt(tid);
         }
@@ -284,7 +288,9 @@ impl Mediator {
 
 impl Seam for Mediator {
     fn wants(&self, arch: Arch) -> SyscallSet {
-        SyscallSet::from_names(
+        let served = if self.service.is_some() { &["seccomp", "ioctl"][..] } else { &[] };
+        let served = SyscallSet::from_names(arch, served.iter().copied());
+        served.union(&SyscallSet::from_names(
             arch,
             [
                 "ptrace",
@@ -300,7 +306,11 @@ impl Seam for Mediator {
                 "signalfd",
                 "signalfd4",
             ],
-        )
+        ))
+    }
+
+    fn asked(&mut self, stopping: Stopping<'_>, stop: &mut Real) -> Asked {
+        self.asks_listener(stopping, stop)
     }
 
     fn first(&mut self, stopping: Stopping<'_>, stop: &mut Real, foreign: bool) -> Option<Resume> {
@@ -349,6 +359,14 @@ impl Seam for Mediator {
             return resume;
         }
         let tid = stopping.task.tid();
+        if self.service.is_some() {
+            if let Some(resume) = self.held_stop(stopping, stop, resume) {
+                return resume;
+            }
+            if let Real::Left(left) = stop {
+                self.answered_request(stopping, left.returned().value);
+            }
+        }
         if !self.scripts.is_empty()
             && self.plays(tid)
             && let Some(resume) = self.played(stopping, stop, resume)
@@ -400,6 +418,11 @@ impl Seam for Mediator {
             Real::Exiting(exiting) => {
                 let status = exiting.status();
                 self.exiting(stopping.task, status);
+                // It makes no call any more, and its parent knows nothing yet.
+                self.unhold(tid);
+                if let Some(service) = &mut self.service {
+                    service.leave(tid);
+                }
                 let ends = self.show(stopping, Stop::Event(event::EXIT), false, resume);
                 if ends != Resume::Hold {
                     self.leaves(tid);
@@ -443,5 +466,6 @@ impl Seam for Mediator {
             self.act_on(todo, tracer, engine);
         }
         self.look_after_parked(false, tracer, engine);
+        self.serve(tracer, engine);
     }
 }

@@ -52,6 +52,9 @@ pub(crate) struct Numbers {
     pub signalfd: u32,
     pub signalfd4: u32,
     pub sigqueue: u32,
+    pub seccomp: u32,
+    pub ioctl: u32,
+    pub mmap: u32,
     /// Calls that a signal ends with EINTR whatever SA_RESTART says.
     pub not_restarted: [u32; 4],
 }
@@ -77,6 +80,9 @@ impl Numbers {
             signalfd: number("signalfd"),
             signalfd4: number("signalfd4"),
             sigqueue: number("rt_sigqueueinfo"),
+            seccomp: number("seccomp"),
+            ioctl: number("ioctl"),
+            mmap: number("mmap"),
             not_restarted: ["epoll_wait", "epoll_pwait", "epoll_pwait2", "rt_sigtimedwait"].map(number),
         }
     }

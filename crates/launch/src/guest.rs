@@ -10,6 +10,7 @@ use tipstaff_abi::bpf::Insn;
 use tipstaff_policy::lower::{LimitPlan, Plan, ProcessesBy, ViewOp};
 use tipstaff_sys::child::{CStrings, GuestOp, Seen};
 use tipstaff_sys::rlimit::{self, Rlimit};
+use tipstaff_sys::seccomp::Wait;
 
 use crate::setup::c;
 use crate::{Failure, Program};
@@ -97,7 +98,11 @@ pub(crate) fn ops(
     let mut exec_secret = 0;
     if let Some(Compiled { insns, secret }) = filter {
         exec_secret = secret[0];
-        ops.push(GuestOp::Seccomp { program: insns, channel: numbers.channel, secret });
+        // Who is held in our listener for a guest's has to take its signals there.
+        let serves = plan.filter.as_ref().is_some_and(|filter| filter.serves);
+        let wait = if serves { Wait::Interruptible } else { Wait::Killable };
+        let channel = numbers.channel.map(|channel| (channel, wait));
+        ops.push(GuestOp::Seccomp { program: insns, channel, secret });
     }
     ops.extend(late_gate);
     ops.extend(late.into_iter().map(GuestOp::Limit));

@@ -8,7 +8,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tipstaff_abi::bpf::Insn;
 use tipstaff_abi::caps::KernelCaps;
 use tipstaff_cgroup::{Cgroup, Hierarchies, Reserved, Version, Wanted};
-use tipstaff_policy::lower::{MemoryBy, Plan, ProcessesBy, SECRET_WORDS, ThrottleBy};
+use tipstaff_policy::lower::{MemoryBy, Plan, ProcessesBy, SECRET_WORDS, ThrottleBy, held_at};
 use tipstaff_sys::child::SetupOp;
 use tipstaff_sys::keeper::{Keeper, Launch, Leftover, Stage, StartError, eventfd, keeper_fds, raise_above};
 use tipstaff_sys::probe::ns;
@@ -49,6 +49,12 @@ pub struct Launched {
 }
 
 impl Armed {
+    /// The instruction pointer at which calls are held in the box's listener: where the plan serves listeners of guests' own.
+    #[must_use]
+    pub fn held_at(&self) -> Option<u64> {
+        self.plan.serves.then(|| held_at(self.secret))
+    }
+
     /// Compiles the filter, with secret words that the kernel's random numbers choose.
     pub fn new(plan: Plan, caps: &KernelCaps) -> Result<Self, Failure> {
         let secret = seccomp::secret().map_err(|e| Failure::new("seccomp", e, "getrandom"))?;

@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tipstaff_abi::{Arch, Sysno};
 use tipstaff_sys::child::{CStrings, GuestOp};
+use tipstaff_sys::seccomp::Wait;
 use tipstaff_sys::signal::SigSet;
 use tipstaff_sys::traced::{self, Step, Traced};
 use tipstaff_sys::wait::{self, Status};
@@ -84,8 +85,11 @@ impl Program {
         }
         let compiled = rules.compile().map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e.to_string()))?;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        let install =
-            GuestOp::Seccomp { program: compiled.insns().to_vec(), channel: Some(theirs.as_raw_fd()), secret };
+        let install = GuestOp::Seccomp {
+            program: compiled.insns().to_vec(),
+            channel: Some((theirs.as_raw_fd(), Wait::Killable)),
+            secret,
+        };
         let argv = std::iter::once(&self.name).chain(&self.args).map(|arg| text(arg));
         let envp = self.env.iter().map(|(key, value)| {
             let mut pair = key.clone();

@@ -150,6 +150,12 @@ impl Notification {
         seccomp::notif_replace_fd(self.listener.as_fd(), self.id, fd, at, cloexec).is_ok()
     }
 
+    /// Gives the caller a copy of a descriptor with the flags, number and descriptor flags of struct seccomp_notif_addfd, and leaves its call waiting unless
+    /// SECCOMP_ADDFD_FLAG_SEND is among the flags.
+    pub fn add_fd(&self, fd: BorrowedFd<'_>, how: (u32, u32, u32)) -> Result<i32, Errno> {
+        seccomp::notif_add_fd_as(self.listener.as_fd(), self.id, fd, how)
+    }
+
     /// Leaves the call waiting for ever: for a box that is being killed, so that no guest code runs between the
     /// decision and the kill. SIGKILL ends the wait.
     pub fn leave_to_die(mut self) {

@@ -31,7 +31,7 @@ mod usage;
 mod yama;
 
 pub use account::{Account, Shortage};
-pub use engine::{Engine, Notify, Ptrace};
+pub use engine::{Anteroom, Engine, Notify, Ptrace};
 pub use forks::{Forks, Refused};
 pub use freeze::Frozen;
 pub use handler::{Action, Handler, Handlers, Rewriter};

@@ -6,6 +6,7 @@
 //! * [`shared`]: a process that shares our memory (`clone(CLONE_VM)`), the way every box starts;
 //! * [`child`]: the operations that run between clone and exec, as data, and their one executor;
 //! * [`keeper`]: the box's keeper, PID 1 of its namespace or a child subreaper;
+//! * [`stand_in`]: calls that wait in a listener for those of others;
 //! * [`traced`]: a program that its own tracer starts; [`waker`]: what ends its wait;
 //! * the rest: one man page each.
 
@@ -38,6 +39,7 @@ pub mod seccomp;
 pub mod shared;
 pub mod signal;
 pub mod socket;
+pub mod stand_in;
 pub mod start;
 pub mod traced;
 pub mod unshare;

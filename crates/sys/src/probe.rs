@@ -138,7 +138,7 @@ extern "C" fn attempt_main(arg: *mut c_void) -> ! {
         const ALLOW: [Insn; 1] = [Insn { code: 0x06, jt: 0, jf: 0, k: SECCOMP_RET_ALLOW }];
         // SAFETY: integers.
         let _ = unsafe { call(libc::SYS_prctl, [libc::PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0, 0, 0]) };
-        result = seccomp::install(&ALLOW, true).map(drop);
+        result = seccomp::install(&ALLOW, Some(seccomp::Wait::Killable)).map(drop);
     }
     attempt.errno.store(result.map_or_else(|e| e.0, |()| 0), SeqCst);
     loop {

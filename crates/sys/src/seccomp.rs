@@ -134,13 +134,19 @@ fn add_fd(
     at: u32,
     cloexec: bool,
 ) -> Result<i32, Errno> {
-    let add = NotifAddFd {
-        id,
-        flags,
-        srcfd: fd.as_raw_fd().cast_unsigned(),
-        newfd: at,
-        newfd_flags: if cloexec { libc::O_CLOEXEC.cast_unsigned() } else { 0 },
-    };
+    let fd_flags = if cloexec { libc::O_CLOEXEC.cast_unsigned() } else { 0 };
+    notif_add_fd_as(listener, id, fd, (flags, at, fd_flags))
+}
+
+/// SECCOMP_IOCTL_NOTIF_ADDFD with `flags`, `newfd` and `newfd_flags` as somebody else has asked for. EINPROGRESS: the call has not been received; EINVAL, EBUSY and
+/// others as seccomp_unotify(2) has them.
+pub fn notif_add_fd_as(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    fd: BorrowedFd<'_>,
+    (flags, newfd, newfd_flags): (u32, u32, u32),
+) -> Result<i32, Errno> {
+    let add = NotifAddFd { id, flags, srcfd: fd.as_raw_fd().cast_unsigned(), newfd, newfd_flags };
     let request = iow(3, size_of::<NotifAddFd>());
     // SAFETY: the kernel reads one struct seccomp_notif_addfd.
     unsafe { call(libc::SYS_ioctl, [word(listener.as_raw_fd()), request, addr(&add), 0, 0, 0]) }.map(|fd| fd as i32)
@@ -188,6 +194,15 @@ pub fn secret() -> Result<[u64; 3], Errno> {
     Ok(words)
 }
 
+/// What ends the wait of a call that a listener has received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// A fatal signal.
+    Killable,
+    /// Any signal: the call is made again, or fails with EINTR.
+    Interruptible,
+}
+
 #[repr(C)]
 struct Fprog {
     len: u16,
@@ -197,20 +212,21 @@ struct Fprog {
 /// Installs a filter on the calling thread; needs no_new_privs. With `listener` the result is the listener's
 /// descriptor (close-on-exec). Child-safe.
 ///
-/// Once a call has been received, only a fatal signal ends its wait (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, Linux 5.19): without that, a
-/// signal would make the kernel ask again while the first question is being answered.
-pub(crate) fn install(program: &[Insn], listener: bool) -> Result<Option<i32>, Errno> {
+/// [`Wait::Killable`]: once a call has been received, only a fatal signal ends its wait (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, Linux 5.19): without that,
+/// a signal would make the kernel ask again while the first question is being answered.
+pub(crate) fn install(program: &[Insn], listener: Option<Wait>) -> Result<Option<i32>, Errno> {
     let prog = Fprog { len: program.len() as u16, filter: program.as_ptr() };
     // SAFETY: `prog` points at `len` instructions, which the kernel copies. No TSYNC, so a positive result can
     // only be the listener.
     let install = |flags| unsafe { call(libc::SYS_seccomp, [SET_MODE_FILTER, flags, addr(&prog), 0, 0, 0]) };
-    if !listener {
-        return install(0).map(|_| None);
-    }
-    let installed = match install(FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE_RECV) {
-        // An older kernel: the flag is unknown to it.
-        Err(Errno::INVAL) => install(FLAG_NEW_LISTENER),
-        other => other,
+    let installed = match listener {
+        None => return install(0).map(|_| None),
+        Some(Wait::Interruptible) => install(FLAG_NEW_LISTENER),
+        Some(Wait::Killable) => match install(FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE_RECV) {
+            // An older kernel: the flag is unknown to it.
+            Err(Errno::INVAL) => install(FLAG_NEW_LISTENER),
+            other => other,
+        },
     };
     installed.map(|fd| Some(fd as i32))
 }

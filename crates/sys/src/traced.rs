@@ -108,7 +108,7 @@ extern "C" fn main(arg: *mut c_void) -> ! {
     }
     signal::set_mask(program.mask);
     if let Some(filter) = &program.filter {
-        match seccomp::install(&filter.insns, filter.listener) {
+        match seccomp::install(&filter.insns, filter.listener.then_some(seccomp::Wait::Killable)) {
             Ok(listener) => shared.listener.store(listener.unwrap_or(-1), SeqCst),
             Err(errno) => fail(shared, FILTER, errno),
         }

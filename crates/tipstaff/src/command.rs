@@ -16,8 +16,8 @@ use tipstaff_policy::lower::{EnginePlan, Plan, ProcessesBy, Surroundings, lower}
 use tipstaff_policy::profile;
 use tipstaff_supervise::handler::provided::PathPolicy;
 use tipstaff_supervise::{
-    Account, Engine, Forks, Handler, Handlers, Network, Notify, Options, PolicyFn, Ptrace, RawMode, Refused, Restrict,
-    Rewriter, Session, Shortage, Tighten, Yama, size_of,
+    Account, Anteroom, Engine, Forks, Handler, Handlers, Network, Notify, Options, PolicyFn, Ptrace, RawMode, Refused,
+    Restrict, Rewriter, Session, Shortage, Tighten, Yama, size_of,
 };
 
 use crate::ahead::Ahead;
@@ -349,7 +349,8 @@ impl Command {
             self.early = Early::begin(&profile);
         }
         // A box that has no listener itself would not notice that its guests cannot have one either.
-        let listener = profile.isolation.guest_listener == Some(profile::GuestListener::Native);
+        let asked = profile.isolation.guest_listener;
+        let listener = matches!(asked, Some(profile::GuestListener::Native | profile::GuestListener::Emulate));
         let machine = machine.unwrap_or_else(|| if listener { Machine::full() } else { Machine::quick(limited) });
         let here = std::env::current_dir()?;
         if let Some(name) = &self.name {
@@ -442,8 +443,10 @@ impl Command {
         let engine = match plan.engine {
             EnginePlan::Notify => Engine::Notify(Box::new(Notify::new(handlers)?)),
             _ => {
-                let seam = plan.mediates.then(|| Box::new(Mediator::new(arch).telling(plan.scope)) as Box<dyn Seam>);
-                Engine::Ptrace(Ptrace::start(handlers, seam, plan.trace_data)?)
+                let anteroom = prepared.armed.held_at().map(Anteroom::new).transpose()?.map(Arc::new);
+                let mediator = || Mediator::new(arch).telling(plan.scope).serving(anteroom.clone());
+                let seam = (plan.mediates || plan.serves).then(|| Box::new(mediator()) as Box<dyn Seam>);
+                Engine::Ptrace(Ptrace::start(handlers, seam, plan.trace_data)?.serving(anteroom))
             }
         };
         Ok((engine, refusals))

@@ -22,6 +22,17 @@ pub struct Stopping<'a> {
     pub awaited: bool,
 }
 
+/// What a guest's supervisor makes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It has no say.
+    No,
+    /// The stop ends like this.
+    Takes(Resume),
+    /// It lets the kernel make the call: the front is asked about it, as its registers are now, whoever's stop it is. The kernel would ask no other filter.
+    Continued,
+}
+
 /// How a stop ends that the front would end like this.
 pub type Behind<'a> = &'a mut dyn FnMut(Stopping<'_>, &mut Stop, Resume) -> Resume;
 
@@ -75,6 +86,12 @@ impl<F: Front> Engine for F {
 pub trait Seam: Send {
     /// The calls it wants to see, by number; whoever makes the filter has asked for them.
     fn wants(&self, arch: Arch) -> SyscallSet;
+
+    /// A RET_TRACE, before anybody else is asked: a guest's supervisor may have a say, whoever's stop it is.
+    fn asked(&mut self, stopping: Stopping<'_>, stop: &mut Stop) -> Asked {
+        let _ = (stopping, stop);
+        Asked::No
+    }
 
     /// A stop that the front has not seen. Some: nor will it, and this is how it ends. `foreign`: a RET_TRACE of a filter that is not ours.
     fn first(&mut self, stopping: Stopping<'_>, stop: &mut Stop, foreign: bool) -> Option<Resume>;
@@ -158,6 +175,17 @@ impl<F: Front> Observer for Shared<F> {
         let tid = task.tid();
         let foreign = matches!(&stop, Stop::Seccomp(seccomp) if !front.is_ours(seccomp.call(), seccomp.data()));
         let stopping = Stopping { task, awaited: Front::awaits(front, tid) };
+        if matches!(stop, Stop::Seccomp(_)) {
+            match seam.asked(stopping, stop) {
+                Asked::No => {}
+                Asked::Takes(resume) => return resume,
+                Asked::Continued => {
+                    let resume = front.judged(task, stop).unwrap_or(Resume::Free);
+                    let stopping = Stopping { task, awaited: Front::awaits(front, tid) };
+                    return seam.stopped(stopping, stop, resume);
+                }
+            }
+        }
         if let Some(resume) = seam.first(stopping, stop, foreign) {
             return resume;
         }

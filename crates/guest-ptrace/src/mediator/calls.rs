@@ -30,6 +30,9 @@ impl Mediator {
         let Some(call) = stop.call().copied().filter(|call| call.arch == self.arch) else {
             return self.go(stopping, resume);
         };
+        if let Some(resume) = self.listener_call(stopping, stop, &call) {
+            return resume;
+        }
         let numbers = self.numbers;
         if let Some(opens) = self.opens(&call).filter(|_| !self.beyond) {
             if let Some(opening) = self.watches(tid, &opens) {
@@ -115,7 +118,7 @@ impl Mediator {
     }
 
     /// A call returns.
-    pub(super) fn exit(&mut self, stopping: Stopping<'_>, stop: &Real, value: i64, resume: Resume) -> Resume {
+    pub(crate) fn exit(&mut self, stopping: Stopping<'_>, stop: &Real, value: i64, resume: Resume) -> Resume {
         let (tid, process) = (stopping.task.tid(), stopping.task.process());
         if self.open_returned(tid, value) {
             return Resume::Hold;

@@ -117,6 +117,10 @@ impl Mediator {
     pub(crate) fn end_news(&mut self, task: &Task, end: End) {
         let tid = task.tid();
         self.names.forget(tid);
+        self.unhold(tid);
+        if let Some(service) = &mut self.service {
+            service.leave(tid);
+        }
         for set in [&mut self.polls, &mut self.redone, &mut self.kicks, &mut self.leftover, &mut self.lone] {
             set.remove(&tid);
         }

@@ -41,6 +41,9 @@ impl Mediator {
         if self.signalfds.contains(&process) {
             self.signalfds.insert(child);
         }
+        if let Some(service) = &mut self.service {
+            service.born((tid, process), child);
+        }
         self.has_child(process);
         let (inherits, told) = self.machine.born(tid, child, event, untraced, traced);
         let Some(tracer) = self.machine.tracee(tid).map(|tracee| tracee.tracer) else {
@@ -68,6 +71,9 @@ impl Mediator {
         let tracer = self.machine.tracee(former).map(|tracee| tracee.tracer_process);
         self.machine.executed(tid, former);
         self.gates.remove(&tid);
+        if let Some(service) = &mut self.service {
+            service.executed(tid, former);
+        }
         if let Some(tracer) = tracer.filter(|_| former != tid) {
             // Whoever waits for the former number waits for nobody.
             self.look_again(tracer);

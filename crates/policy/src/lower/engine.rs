@@ -24,6 +24,8 @@ const NO_LISTENER: &str = "no seccomp listener can be had: the kernel is older t
 
 const GUEST_LISTENER: &str = "guest_listener = \"native\"";
 
+const SERVED: &str = "guest_listener = \"emulate\"";
+
 const KNOWN: &str = "every process is known before it runs";
 
 /// The engine that would be asked, if anybody has to be; Native where nobody may.
@@ -34,9 +36,23 @@ pub(super) fn available(profile: &Profile, caps: &KernelCaps, around: &Surroundi
         Engine::Native => EnginePlan::Native,
         Engine::Notify if caps.listener => EnginePlan::Notify,
         Engine::Notify => EnginePlan::Native,
-        Engine::Auto if caps.listener && !around.rewrites && !asks_emulation(profile) => EnginePlan::Notify,
+        Engine::Auto if caps.listener && !around.rewrites && !asks_tracer(profile) => EnginePlan::Notify,
         Engine::Auto | Engine::Ptrace => EnginePlan::Ptrace,
     }
+}
+
+/// The kernel's part is to be played for guests, which only a tracer does.
+fn asks_tracer(profile: &Profile) -> bool {
+    asks_emulation(profile) || asks_service(profile)
+}
+
+fn asks_service(profile: &Profile) -> bool {
+    profile.isolation.guest_listener == Some(GuestListener::Emulate)
+}
+
+/// Whether our tracer serves listeners of guests' own.
+pub(super) fn serves(profile: &Profile, engine: EnginePlan) -> bool {
+    engine == EnginePlan::Ptrace && asks_service(profile)
 }
 
 fn asks_emulation(profile: &Profile) -> bool {
@@ -96,7 +112,8 @@ pub(super) fn lower(
     asked: &SyscallSet,
     sink: &mut Sink,
 ) -> EnginePlan {
-    let emulate = asks_emulation(profile);
+    let (emulate, serve) = (asks_emulation(profile), asks_service(profile));
+    let tracer = emulate || serve;
     guest_listener(profile, caps, asked, sink);
     if let (true, Some(engine @ (Engine::Native | Engine::Notify))) = (emulate, profile.isolation.engine) {
         let why = format!(
@@ -104,6 +121,9 @@ pub(super) fn lower(
             engine.as_str()
         );
         sink.impossible("guest_ptrace = \"emulate\"", &why, "use `--engine ptrace` or `--guest-ptrace native`");
+    }
+    if serve {
+        served(profile, caps, sink);
     }
     match (profile.isolation.engine.unwrap_or(Engine::Auto), available(profile, caps, around)) {
         (_, EnginePlan::Native) if leaves_listener(profile) => EnginePlan::Native,
@@ -114,7 +134,7 @@ pub(super) fn lower(
             EnginePlan::Native
         }
         (Engine::Native, _) => EnginePlan::Native,
-        (Engine::Auto, _) if asked.is_empty() && !emulate => EnginePlan::Native,
+        (Engine::Auto, _) if asked.is_empty() && !tracer => EnginePlan::Native,
         (Engine::Notify, _) if around.rewrites => {
             let why = "a handler changes calls or what they return, which only a tracer can";
             sink.impossible("engine = \"notify\"", why, "use `--engine auto` or `ptrace`");
@@ -134,7 +154,7 @@ pub(super) fn lower(
             EnginePlan::Notify
         }
         (engine, _) => {
-            let tells = if engine == Engine::Auto && !around.rewrites && !emulate { Some(NO_LISTENER) } else { None };
+            let tells = if engine == Engine::Auto && !around.rewrites && !tracer { Some(NO_LISTENER) } else { None };
             ptrace(profile, asked, tells, sink);
             if around.registers {
                 sink.full(KNOWN, "ptrace events of every task", Cost::Traced);
@@ -170,6 +190,21 @@ fn guest_listener(profile: &Profile, caps: &KernelCaps, asked: &SyscallSet, sink
         &why,
         "leave it out, or use `--engine native` and rules that the kernel alone enforces",
     );
+}
+
+/// Guests' listeners beside ours.
+fn served(profile: &Profile, caps: &KernelCaps, sink: &mut Sink) {
+    match profile.isolation.engine.unwrap_or(Engine::Auto) {
+        engine @ (Engine::Native | Engine::Notify) => {
+            let why = format!("under engine = \"{}\" there is no tracer of ours that could serve it", engine.as_str());
+            sink.impossible(SERVED, &why, "use `--engine ptrace`, or `--guest-listener native` with `--engine native`");
+        }
+        _ if !caps.listener => {
+            let cure = "give the outer box `--guest-listener native` or `emulate`";
+            sink.impossible(SERVED, NO_LISTENER, cure);
+        }
+        _ => sink.full(SERVED, "our tracer serves it, beside ours", Cost::Traced),
+    }
 }
 
 /// The listener is left to guests.

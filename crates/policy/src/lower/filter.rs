@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use tipstaff_abi::bpf::{Insn, SeccompData};
+use tipstaff_abi::bpf::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, Insn, MAX_INSNS, SeccompData};
 use tipstaff_abi::caps::KernelCaps;
 use tipstaff_abi::{Arch, SyscallSet, Sysno, errno, family};
 use tipstaff_seccomp::{Action, Condition, Filter, Op, Rule, Width};
@@ -35,6 +35,8 @@ pub struct FilterPlan {
     tells: bool,
     /// There is an engine, and these are the calls it is asked about.
     stops: Option<Stops>,
+    /// Whoever makes a call at [`held_at`] waits in our listener: our tracer serves listeners of guests' own.
+    pub serves: bool,
     /// Of those calls the ones that break no rule, whatever their arguments are, once somebody asks.
     unconditional: OnceLock<SyscallSet>,
     /// What stands behind the default action.
@@ -77,9 +79,15 @@ pub struct DeniedCall {
 }
 
 impl FilterPlan {
-    fn new(arch: Arch, source: Source, (listener, tells): (bool, bool), stops: Option<Stops>, base: String) -> Self {
+    fn new(
+        arch: Arch,
+        source: Source,
+        (listener, tells): (bool, bool),
+        (stops, serves): (Option<Stops>, bool),
+        base: String,
+    ) -> Self {
         let (expanded, unconditional) = (OnceLock::new(), OnceLock::new());
-        Self { arch, source, expanded, listener, tells, stops, unconditional, base }
+        Self { arch, source, expanded, listener, tells, stops, serves, unconditional, base }
     }
 
     /// Compiles. The launcher's own last two calls, sendmsg(2) for the listener and execveat(2), pass where the
@@ -90,7 +98,15 @@ impl FilterPlan {
         {
             return Ok(program.to_vec());
         }
-        Ok(self.installed(secret).compile()?.insns().to_vec())
+        let insns = self.installed(secret).compile()?.insns().to_vec();
+        if !self.serves {
+            return Ok(insns);
+        }
+        let program = [holding(held_at(secret)).to_vec(), insns].concat();
+        if program.len() > MAX_INSNS {
+            return Err(tipstaff_seccomp::Error::TooLarge { len: program.len() });
+        }
+        Ok(program)
     }
 
     /// The filter as it is installed: refusals told through the listener, the launcher's own calls exempt.
@@ -182,7 +198,7 @@ impl FilterPlan {
                         "ptrace_scope = \"restricted\"".to_owned()
                     }
                     Some(RuleName::Listener) => {
-                        allow_with = Some("[isolation] guest_listener = \"native\"".to_owned());
+                        allow_with = Some("[isolation] guest_listener = \"native\" or \"emulate\"".to_owned());
                         "guest_listener = \"deny\"".to_owned()
                     }
                     Some(RuleName::Network(name, cure)) => {
@@ -225,6 +241,22 @@ impl FilterPlan {
     }
 }
 
+/// The instruction pointer at which a call is held in our listener, whichever it is and whatever its arguments are: so a tracer can make a stopped
+/// thread wait there, while the call looks to all filters of guests as it did. Nobody else comes there: no program runs in the upper half.
+#[must_use]
+pub fn held_at(secret: [u64; SECRET_WORDS]) -> u64 {
+    secret[1] | 1 << 63
+}
+
+/// In front of a filter: a call from there is a notification.
+fn holding(at: u64) -> [Insn; 5] {
+    const IP: u32 = SeccompData::IP;
+    let load = |offset| Insn::new(BPF_LD | BPF_W | BPF_ABS, offset);
+    let (low, high) = (at as u32, (at >> 32) as u32);
+    let equal = |half, past| Insn::jump(BPF_JMP | BPF_JEQ, half, 0, past);
+    [load(IP), equal(low, 3), load(IP + 4), equal(high, 1), Insn::new(BPF_RET | BPF_K, Action::Notify.to_raw())]
+}
+
 /// A refusal as a notification. ENOSYS for an unknown number stays plain: it is absence, and hot in start-up probes.
 fn told(action: Action) -> Action {
     match action {
@@ -260,7 +292,7 @@ pub(super) fn lower(
     ns: &NamespacePlan,
     (net, network): (Net, Option<&NetworkPlan>),
     host: &dyn Host,
-    stops: Option<Stops>,
+    (stops, serves): (Option<Stops>, bool),
     sink: &mut Sink,
 ) -> Result<Option<FilterPlan>, Refusal> {
     if !caps.seccomp {
@@ -275,14 +307,15 @@ pub(super) fn lower(
     let asked = network.is_some_and(|plan| plan.mediate_connect);
     let missing = Missing::of(profile, caps, ns, (net, asked), sink);
     let report = profile.isolation.denials.unwrap_or(Denials::Report) == Denials::Report;
-    let guest_listener = super::engine::leaves_listener(profile);
-    let tells = report && caps.listener && !guest_listener;
-    let listener = tells || stops.as_ref().is_some_and(Stops::notify);
+    let leaves = super::engine::leaves_listener(profile);
+    let guest_listener = leaves || serves;
+    let tells = report && caps.listener && !leaves;
+    let listener = tells || serves || stops.as_ref().is_some_and(Stops::notify);
     let restricts = super::engine::restricts(profile);
     if *which == Base::Default && syscalls.rules.is_empty() && network.is_none() && !restricts {
         let source = Source::Stock(Stock { ptrace, guest_listener, missing });
-        let plan = FilterPlan::new(arch, source, (listener, tells), stops, "default".to_owned());
-        say(&plan, report, guest_listener, sink);
+        let plan = FilterPlan::new(arch, source, (listener, tells), (stops, serves), "default".to_owned());
+        say(&plan, report, leaves, sink);
         return Ok(Some(plan));
     }
     let (mut spec, base_name, mut base_rules) =
@@ -313,8 +346,8 @@ pub(super) fn lower(
         table.push(syscall, rule);
     }
     let source = Source::Own(Box::new(Table { spec, names }));
-    let plan = FilterPlan::new(arch, source, (listener, tells), stops, base_name);
-    say(&plan, report, guest_listener, sink);
+    let plan = FilterPlan::new(arch, source, (listener, tells), (stops, serves), base_name);
+    say(&plan, report, leaves, sink);
     Ok(Some(plan))
 }
 
@@ -375,7 +408,7 @@ fn stock_table(arch: Arch, stock: Stock) -> Table {
 #[cfg(test)]
 pub(crate) fn stock_filter(arch: Arch, stock: Stock) -> Filter {
     let base = "default".to_owned();
-    FilterPlan::new(arch, Source::Stock(stock), (true, true), None, base).installed([0; SECRET_WORDS])
+    FilterPlan::new(arch, Source::Stock(stock), (true, true), (None, false), base).installed([0; SECRET_WORDS])
 }
 
 fn named(rules: Vec<base::BaseRule>) -> Vec<Named> {

@@ -36,7 +36,7 @@ pub use account::FIXED_FROM;
 pub use engine::EnginePlan;
 #[cfg(test)]
 pub(crate) use filter::stock_filter;
-pub use filter::{DeniedCall, FilterPlan, SECRET_WORDS, meaning};
+pub use filter::{DeniedCall, FilterPlan, SECRET_WORDS, held_at, meaning};
 pub use host::{Host, Kind, Surroundings};
 pub use ids::IdPlan;
 pub use landlock::{LandlockPlan, Rights};
@@ -92,9 +92,13 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
     if mediates {
         asks.extend(mediated(engine::shows(profile)));
     }
+    let serves = engine::serves(profile, engine);
+    if serves {
+        asks.extend(stops::serving());
+    }
     let trace_data = stops::trace_data(around.filters);
     let stops = Stops::of(engine, &whole, asks, !counted.is_empty() || around.registers, trace_data);
-    let filter = filter::lower(profile, caps, &namespaces, (net, network.as_ref()), host, stops, &mut sink)?;
+    let filter = filter::lower(profile, caps, &namespaces, (net, network.as_ref()), host, (stops, serves), &mut sink)?;
     let filter = filter.map(std::sync::Arc::new);
     let rules = sink.finish()?;
     let network = network.map(std::sync::Arc::new);
@@ -102,6 +106,7 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
         engine,
         trace_data,
         mediates,
+        serves,
         scope: if mediates { engine::told_scope(profile) } else { None },
         restricts,
         asked,

@@ -63,6 +63,8 @@ pub struct Plan {
     pub trace_data: u16,
     /// Our tracer plays the kernel's part in guests' ptrace(2).
     pub mediates: bool,
+    /// Our tracer serves listeners of guests' own.
+    pub serves: bool,
     /// What guests are told of Yama's scope then; None: nothing of ours.
     pub scope: Option<u8>,
     /// Who may attach to whom is asked about.

@@ -66,6 +66,21 @@ pub fn mediated(shows: bool) -> Vec<Ask> {
     asks
 }
 
+/// What our tracer has to see to serve guests' listeners: that a filter is installed with one, or for all threads, and what is asked of a listener, whose
+/// requests all have the letter `!`.
+pub(super) fn serving() -> Vec<Ask> {
+    const SECCOMP_SET_MODE_FILTER: u32 = 1;
+    const TSYNC: u64 = 1;
+    const NEW_LISTENER: u64 = 8;
+    let installs = |flag| {
+        let flag = Condition { arg: 1, width: Width::W32, op: Op::MaskedEq(flag), value: flag };
+        let conditions = vec![Condition::w32(0, Op::Eq, SECCOMP_SET_MODE_FILTER), flag];
+        Ask { call: "seccomp", conditions }
+    };
+    let letter = Condition { arg: 1, width: Width::W32, op: Op::MaskedEq(0xff00), value: 0x2100 };
+    vec![installs(NEW_LISTENER), installs(TSYNC), Ask { call: "ioctl", conditions: vec![letter] }]
+}
+
 /// What attaches to others: Yama's restricted scope. None of the requests that a tracer makes of its tracees is among them.
 pub(super) fn attaching() -> Vec<Ask> {
     const PTRACE_ATTACH: u64 = 16;

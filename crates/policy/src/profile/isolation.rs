@@ -69,6 +69,8 @@ words! {
     pub enum GuestListener {
         /// The kernel's own: the box has none, since there can be one in a chain of filters.
         Native = "native",
+        /// Our tracer serves it, beside the box's own.
+        Emulate = "emulate",
         /// It is refused with EBUSY.
         Deny = "deny",
     }

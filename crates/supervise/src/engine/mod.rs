@@ -3,6 +3,7 @@
 //! Under the native engine nobody does: the kernel decides alone. [`Notify`] answers seccomp notifications from the session's own loop.
 //! [`Ptrace`] traces every task of the box from before its first instruction.
 
+mod anteroom;
 mod birth;
 mod exec;
 mod guard;
@@ -16,6 +17,7 @@ mod voice;
 
 use std::os::fd::BorrowedFd;
 
+pub use anteroom::Anteroom;
 pub(crate) use exec::Approved;
 pub(crate) use notify::Answered;
 pub use notify::Notify;
@@ -41,6 +43,14 @@ impl Engine {
             Self::Native => None,
             Self::Notify(notify) => Some(notify.news()),
             Self::Ptrace(ptrace) => Some(ptrace.news()),
+        }
+    }
+
+    /// Where the tracer and the session meet over guests' listeners.
+    pub(crate) fn anteroom(&self) -> Option<&Anteroom> {
+        match self {
+            Self::Ptrace(ptrace) => ptrace.anteroom(),
+            Self::Native | Self::Notify(_) => None,
         }
     }
 

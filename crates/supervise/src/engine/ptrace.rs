@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tipstaff_sys::Errno;
 use tipstaff_trace::seam::{Seam, Shared};
 use tipstaff_trace::{Config, Go, Tracer, Turn, Untraced};
 
+use super::anteroom::Anteroom;
 use super::guide::{self, Guide};
 use super::voice::{Said, Voice};
 use crate::handler::{Handlers, caught};
@@ -29,6 +31,7 @@ pub struct Ptrace {
     take: Sender<(i32, Sender<Result<(), Errno>>)>,
     voice: Voice,
     over: Receiver<()>,
+    anteroom: Option<Arc<Anteroom>>,
 }
 
 impl fmt::Debug for Ptrace {
@@ -53,7 +56,17 @@ impl Ptrace {
             }
             drop(done);
         })?;
-        Ok(Self { take, voice, over })
+        Ok(Self { take, voice, over, anteroom: None })
+    }
+
+    /// Guests' listeners are served, with this between the tracer and the session.
+    #[must_use]
+    pub fn serving(self, anteroom: Option<Arc<Anteroom>>) -> Self {
+        Self { anteroom, ..self }
+    }
+
+    pub(crate) fn anteroom(&self) -> Option<&Anteroom> {
+        self.anteroom.as_deref()
     }
 
     /// Takes a process, before it executes anything.

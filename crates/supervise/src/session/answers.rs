@@ -41,6 +41,12 @@ impl Answers {
         match &mut self.engine {
             // Dropped: ENOSYS.
             _ if self.closed => Answered::Done,
+            Engine::Ptrace(ptrace)
+                if let Some(anteroom) = ptrace.anteroom().filter(|anteroom| anteroom.held_at() == call.data().ip) =>
+            {
+                anteroom.arrive(call);
+                Answered::Done
+            }
             Engine::Notify(notify) if filter.is_asked(call.data()) => notify.serve(call, &mut self.denials),
             _ => self.denials.refuse(call, filter),
         }

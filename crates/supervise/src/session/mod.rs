@@ -67,6 +67,7 @@ mod token {
     pub const THREADS: u64 = 8;
     pub const ATTENDANT: u64 = 9;
     pub const RECEIVER: u64 = 10;
+    pub const ANTEROOM: u64 = 11;
     pub const RELAY: u64 = 16;
 }
 
@@ -203,6 +204,9 @@ impl Session {
         let answers = self.answers();
         if let Some(news) = answers.engine.news() {
             add(news, token::ENGINE, EventFlags::IN)?;
+        }
+        if let Some(anteroom) = answers.engine.anteroom() {
+            add(anteroom.ends(), token::ANTEROOM, EventFlags::IN)?;
         }
         if let Engine::Notify(notify) = &answers.engine
             && let Some(ends) = notify.ends()
@@ -348,6 +352,11 @@ impl Session {
             token::THREADS => {
                 if let Engine::Notify(notify) = &mut self.answers().engine {
                     notify.part();
+                }
+            }
+            token::ANTEROOM => {
+                if let Some(anteroom) = self.answers().engine.anteroom() {
+                    anteroom.hear();
                 }
             }
             token::RECEIVER => self.hear_receiver(),

@@ -63,6 +63,14 @@ impl Registers {
         }
     }
 
+    /// Sets the instruction pointer.
+    pub fn set_ip(&mut self, ip: u64) {
+        match self {
+            Self::Long(r, _) => r[32] = ip,
+            Self::Short(r, _) => r[15] = ip as u32,
+        }
+    }
+
     /// Stack pointer.
     pub fn sp(&self) -> u64 {
         match self {

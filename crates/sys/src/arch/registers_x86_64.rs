@@ -72,6 +72,14 @@ impl Registers {
         }
     }
 
+    /// Sets the instruction pointer.
+    pub fn set_ip(&mut self, ip: u64) {
+        match self {
+            Self::Long(r) => r[RIP] = ip,
+            Self::Short(r) => r[EIP] = ip as u32,
+        }
+    }
+
     /// Stack pointer.
     pub fn sp(&self) -> u64 {
         match self {

@@ -94,8 +94,8 @@ pub enum GuestOp {
     Seccomp {
         /// The filter.
         program: Vec<Insn>,
-        /// Unix socket that takes the listener.
-        channel: Option<ChildFd>,
+        /// Unix socket that takes the listener, and what ends the wait of a call that it has received.
+        channel: Option<(ChildFd, seccomp::Wait)>,
         /// Three words that the filter's own exemption for that one sendmsg(2) compares.
         secret: [u64; 3],
     },
@@ -297,9 +297,9 @@ fn step(op: &GuestOp, state: &mut State) -> Result<(), Errno> {
         GuestOp::Limit(limit) => rlimit::set(limit),
         GuestOp::Gate { arrived, open, supervisor, patience } => gate(*arrived, *open, *supervisor, *patience),
         GuestOp::Seccomp { program, channel, secret } => match channel {
-            None => seccomp::install(program, false).map(drop),
-            Some(channel) => {
-                let listener = seccomp::install(program, true)?.unwrap_or(-1);
+            None => seccomp::install(program, None).map(drop),
+            Some((channel, wait)) => {
+                let listener = seccomp::install(program, Some(*wait))?.unwrap_or(-1);
                 send_fd(*channel, listener, secret)
             }
         },

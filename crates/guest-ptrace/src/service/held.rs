@@ -1,0 +1,234 @@
+//! Threads that wait in our listener for somebody else's answer.
+
+use tipstaff_trace::seam::Stopping;
+use tipstaff_sys::ptrace::{self, Go};
+use tipstaff_sys::ptrace_copy::{Fetch, Store, fetch, store};
+use tipstaff_sys::stand_in::Answer;
+use tipstaff_trace::{Call, Registers, Resume, Stop as Real};
+
+use super::install::Install;
+use super::{ENOSYS, seen};
+use crate::mediator::Mediator;
+use tipstaff_abi::bpf::SeccompData;
+
+/// Everything but SIGKILL and SIGSTOP, which the kernel leaves out.
+const ALL: [u8; 8] = [0xff; 8];
+/// What an interrupted wait returns.
+const ERESTARTSYS: i64 = -512;
+
+/// Signals that wait until a thread has done what it was made to do.
+#[derive(Debug, Default)]
+pub(super) struct Mask(Option<Vec<u8>>);
+
+impl Mask {
+    pub fn block(&mut self, tid: i32) {
+        if self.0.is_none()
+            && let Ok(mask) = fetch(tid, Fetch::SigMask, 8)
+            && store(tid, Store::SigMask, 8, &ALL).is_ok()
+        {
+            self.0 = Some(mask);
+        }
+    }
+
+    pub fn unblock(&self, tid: i32) {
+        if let Some(mask) = &self.0 {
+            let _ = store(tid, Store::SigMask, 8, mask);
+        }
+    }
+}
+
+/// A thread whose call does not return before somebody else says so.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// As they were at the entry of its call.
+    pub saved: Registers,
+    pub mask: Mask,
+    pub what: What,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    /// It waits for a guest's supervisor, with this ticket.
+    Asks(u64),
+    /// It installs a filter with a listener.
+    Installs(Box<Install>),
+}
+
+impl Held {
+    pub fn asking(saved: Registers, ticket: u64) -> Self {
+        Self { saved, mask: Mask::default(), what: What::Asks(ticket) }
+    }
+}
+
+/// A thread whose call is made once more, since its supervisor has continued it.
+#[derive(Debug)]
+pub(super) struct Continued {
+    mask: Mask,
+    data: SeccompData,
+}
+
+impl Continued {
+    pub fn is(&self, call: &Call) -> bool {
+        seen(call) == self.data
+    }
+
+    pub fn unblock(&self, tid: i32) {
+        self.mask.unblock(tid);
+    }
+}
+
+impl Mediator {
+    /// A thread at the stop of its call is sent into our listener.
+    pub(super) fn hold(&mut self, tid: i32, stop: &Real, held: Held) -> Resume {
+        let Some(service) = &mut self.service else { return Resume::Kill };
+        let awaited = matches!(held.what, What::Installs(_));
+        service.anteroom.expect(tid, awaited);
+        let mut registers = held.saved;
+        registers.set_ip(service.anteroom.held_at());
+        service.held.insert(tid, held);
+        // Killed: its end is told.
+        let _ = stop.set_registers(&registers);
+        self.interrupt_again(tid);
+        Resume::ToSyscall
+    }
+
+    /// It makes a call once more: to wait, or what it is made to do.
+    pub(super) fn held_again(&mut self, tid: i32, stop: &Real) -> Resume {
+        let Some(service) = &mut self.service else { return Resume::Kill };
+        let Some(held) = service.held.remove(&tid) else { return Resume::ToSyscall };
+        let answered = match &held.what {
+            What::Installs(install) if !install.waits() => {
+                service.held.insert(tid, held);
+                return Resume::ToSyscall;
+            }
+            What::Installs(_) => false,
+            What::Asks(ticket) => service.waiting.get(ticket).is_none_or(|waiting| waiting.answer.is_some()),
+        };
+        let resume = self.hold(tid, stop, held);
+        if answered {
+            self.kick(tid);
+        }
+        resume
+    }
+
+    /// Ends a wait.
+    pub(super) fn kick(&mut self, tid: i32) {
+        self.kicks.insert(tid);
+        // ESRCH: it has been killed.
+        let _ = ptrace::interrupt(tid);
+    }
+
+    /// A stop of a thread that is held or makes a call once more. None: an ordinary one.
+    pub(crate) fn held_stop(&mut self, stopping: Stopping<'_>, stop: &mut Real, resume: Resume) -> Option<Resume> {
+        let tid = stopping.task.tid();
+        let service = self.service.as_mut()?;
+        let (held, continued) = (service.held.contains_key(&tid), service.continued.contains_key(&tid));
+        if !held && !continued {
+            return None;
+        }
+        match stop {
+            Real::Left(left) if held => {
+                let value = left.returned().value;
+                Some(self.returns(stopping, stop, value, resume))
+            }
+            Real::Left(_) => {
+                // Another filter has refused it meanwhile.
+                service.continued.remove(&tid)?.unblock(tid);
+                None
+            }
+            Real::Entered(_) | Real::Seccomp(_) | Real::Interrupted(_) => Some(Resume::ToSyscall),
+            Real::Signal(signal) => {
+                if self.sent {
+                    self.mark.unveil(signal);
+                }
+                Some(Resume::Exactly { go: Go::Syscall, signal: signal.signal() })
+            }
+            Real::Group(_) => Some(Resume::AsBefore),
+            _ => {
+                self.unhold(tid);
+                None
+            }
+        }
+    }
+
+    /// A thread that is about to end is held no more, and waits for nobody.
+    pub(crate) fn unhold(&mut self, tid: i32) {
+        let Some(service) = &mut self.service else { return };
+        service.continued.remove(&tid);
+        service.late.remove(&tid);
+        service.unasked(tid);
+        if let Some(held) = service.held.remove(&tid) {
+            service.anteroom.forget(tid);
+            match held.what {
+                What::Asks(ticket) => service.withdraw(ticket),
+                What::Installs(install) => service.not_installed(&install),
+            }
+        }
+    }
+
+    /// The call of a held thread returns.
+    fn returns(&mut self, stopping: Stopping<'_>, stop: &mut Real, value: i64, resume: Resume) -> Resume {
+        let tid = stopping.task.tid();
+        let Some(service) = &mut self.service else { return Resume::Kill };
+        let Some(Held { saved, mut mask, what }) = service.held.remove(&tid) else { return resume };
+        service.anteroom.forget(tid);
+        let ticket = match what {
+            What::Asks(ticket) => ticket,
+            What::Installs(install) => return self.installs(stopping, stop, value, (saved, mask, install), resume),
+        };
+        let waiting = service.waiting.get(&ticket);
+        let answer = waiting.and_then(|waiting| waiting.answer);
+        let result = match answer {
+            // The kernel has answered it: a descriptor was its answer.
+            _ if value != ERESTARTSYS => value,
+            Some(Answer::Value(value)) => value,
+            Some(Answer::Continue) => {
+                let data = waiting.map(|waiting| waiting.data).unwrap_or_default();
+                service.withdraw(ticket);
+                mask.block(tid);
+                service.continued.insert(tid, Continued { mask, data });
+                return again(stop, saved);
+            }
+            None => {
+                let received = waiting.is_some_and(|waiting| {
+                    waiting.id.is_some() && service.listeners.get(&waiting.listener).is_some_and(|l| l.killable)
+                });
+                if received {
+                    // Only what kills it may end its wait now.
+                    mask.block(tid);
+                    service.held.insert(tid, Held { saved, mask, what: What::Asks(ticket) });
+                    return again(stop, saved);
+                }
+                ERESTARTSYS
+            }
+        };
+        service.withdraw(ticket);
+        self.finish(stopping, stop, (saved, &mask), result, resume)
+    }
+
+    /// The guest's own call returns.
+    pub(super) fn finish(
+        &mut self,
+        stopping: Stopping<'_>,
+        stop: &Real,
+        (mut registers, mask): (Registers, &Mask),
+        result: i64,
+        resume: Resume,
+    ) -> Resume {
+        registers.set_result(result);
+        let _ = stop.set_registers(&registers);
+        mask.unblock(stopping.task.tid());
+        self.exit(stopping, stop, result, resume)
+    }
+}
+
+/// At the return of a call: it is made once more, with the registers that it had.
+pub(super) fn again(stop: &Real, mut registers: Registers) -> Resume {
+    let number = registers.number();
+    registers.again(number);
+    let _ = stop.set_registers(&registers);
+    Resume::ToSyscall
+}
+
+/// Nobody has the listener.
+pub(super) const NOBODY: Answer = Answer::Value(-ENOSYS);
