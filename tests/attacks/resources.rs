@@ -1,5 +1,4 @@
 //! R: what a box takes of the machine.
-use std::time::Duration;
 
 use tipstaff_testkit::{Ran, Run, Scratch, await_no_survivor, marker};
 
@@ -77,7 +76,7 @@ fn bombs(case: &Case) {
     let ran = case.boxed([program, &mark]).profile("judge").processes(24).cpu("200ms").wall("40s").go();
     ran.check([verdict, "time_limit"].contains(&ran.verdict()), format_args!("verdict {}", ran.verdict()));
     ran.check(ran.report["processes_peak"].as_u64().is_none_or(|peak| peak <= 24), "more tasks than the limit");
-    let left = await_no_survivor(&mark, &[], Duration::from_secs(5));
+    let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
     ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
 }
 
@@ -88,7 +87,7 @@ fn outrun(case: &Case) {
     start.signal(tipstaff_testkit::Signal::INT);
     start.signal(tipstaff_testkit::Signal::INT);
     let ran = start.finish();
-    let left = await_no_survivor(&mark, &[], Duration::from_secs(5));
+    let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
     ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
 }
 
