@@ -418,6 +418,21 @@ fn trusted_files(case: &Case) {
         let ran = prepared(case.boxed(["/bin/sh", "-c", moved]).profile("agent")).go();
         ran.check(ran.code() != 0, "a directory above was moved");
     }
+    // What a box has closed, so that the next one's start cannot look into it, stays closed there.
+    let closed = "chmod 755 sub && echo evil > sub/.git/config && cat sub/.git/config";
+    let prepared = |run: Run| run.work_file("sub/.git/config", "x").cwd("@WORK");
+    let shell = |script: &str| ["/bin/sh".to_owned(), "-c".into(), script.to_owned()];
+    if !case.is_root() {
+        let close = |what: &str| format!("chmod 000 sub; {what}");
+        let free = prepared(case.free(shell(&close(closed)))).go();
+        free.check(free.out().contains("evil"), "the control opens it again");
+        let nested = format!(
+            "chmod 000 sub; {} run --quiet --profile agent -- /bin/sh -c '{closed}'; chmod 755 sub",
+            tipstaff_testkit::tipstaff().display()
+        );
+        let ran = prepared(case.free(shell(&nested))).go();
+        ran.check(!ran.out().contains("evil") && ran.err().contains("Read-only"), "the box opens what was closed");
+    }
     let script = "mkdir -p a/b && echo evil > a/b/other && cat a/b/other";
     let control = case.boxed(["/bin/sh", "-c", script]).profile("agent").work_file("README", "x").cwd("@WORK").go();
     control.expect_ok().expect_stdout("evil\n");

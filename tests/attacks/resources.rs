@@ -1,5 +1,4 @@
 //! R: what a box takes of the machine.
-use std::time::Duration;
 
 use tipstaff_testkit::{Ran, Run, Scratch, await_no_survivor, marker};
 
@@ -13,7 +12,7 @@ attacks! {
     R3 "forks that outrun the kill" => tried(native notify ptrace: outrun)
         + held("tests/tests/control.rs": processes_that_only_make_the_next_are_stopped_too);
     R4 "a count of processes that drifts" => held("tests/tests/resources.rs": nothing_drifts_after_many_short_lives the_limit_is_exact_on_every_road callers_at_the_same_time_do_not_exceed_it);
-    R5 "anonymous memory in every form" => held("tests/tests/resources.rs": anonymous huge devzero, "tests/tests/matrix.rs": memory_until_refused);
+    R5 "anonymous memory in every form" => held("tests/tests/resources.rs": anonymous huge devzero, "tests/tests/matrix.rs": memory_until_refused cold_page_cache);
     R6 "shared memory that no process maps" => held("tests/tests/resources.rs": shared shared_orphans memfd_mapped dev_shm tmp
         system_v_segments_cannot_hide_from_samples);
     R7 "page tables" => held("tests/tests/limits.rs": page_tables_count, "tests/tests/resources.rs": tables);
@@ -77,7 +76,7 @@ fn bombs(case: &Case) {
     let ran = case.boxed([program, &mark]).profile("judge").processes(24).cpu("200ms").wall("40s").go();
     ran.check([verdict, "time_limit"].contains(&ran.verdict()), format_args!("verdict {}", ran.verdict()));
     ran.check(ran.report["processes_peak"].as_u64().is_none_or(|peak| peak <= 24), "more tasks than the limit");
-    let left = await_no_survivor(&mark, &[], Duration::from_secs(5));
+    let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
     ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
 }
 
@@ -88,7 +87,7 @@ fn outrun(case: &Case) {
     start.signal(tipstaff_testkit::Signal::INT);
     start.signal(tipstaff_testkit::Signal::INT);
     let ran = start.finish();
-    let left = await_no_survivor(&mark, &[], Duration::from_secs(5));
+    let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
     ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
 }
 

@@ -82,7 +82,7 @@ fn leave(run: Run, how: &str, mark: &str, kinds: &[&str]) -> Run {
 
 #[track_caller]
 fn nobody_is_left(ran: &Ran, mark: &str) {
-    let left = await_no_survivor(mark, &[], Duration::from_secs(5));
+    let left = await_no_survivor(mark, &[], tipstaff_testkit::GONE);
     ran.check(left.is_empty(), format_args!("survivors: {left:#?}"));
 }
 
@@ -93,7 +93,7 @@ fn leavers(case: &Case) {
     free.await_output("ready", 1);
     assert!(!survivors(&mark).is_empty(), "the control leaves nobody");
     assert!(!await_no_survivor(&mark, &[], Duration::ZERO).is_empty());
-    await_no_survivor(&mark, &[], Duration::from_secs(5));
+    await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
     drop(free);
     for machine in machines(case) {
         for how in ["exit", "stay"] {
@@ -126,7 +126,7 @@ fn killed_supervisor(case: &Case) {
         let known = descendants(start.pid());
         assert!(survivors(&mark).len() >= KINDS.len(), "the control: they are seen while the box lives");
         start.signal(Signal::KILL);
-        let left = await_no_survivor(&mark, &known, Duration::from_secs(5));
+        let left = await_no_survivor(&mark, &known, tipstaff_testkit::GONE);
         assert!(left.is_empty(), "{machine:?}: survivors: {left:#?}");
         start.finish_anyhow();
     }

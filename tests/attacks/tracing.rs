@@ -78,7 +78,7 @@ fn killed_in_stops(case: &Case) {
     start.signal(tipstaff_testkit::Signal::INT);
     start.signal(tipstaff_testkit::Signal::INT);
     let ran = start.finish();
-    let left = tipstaff_testkit::await_no_survivor(&mark, &[], std::time::Duration::from_secs(5));
+    let left = tipstaff_testkit::await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
     ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
 }
 

@@ -183,7 +183,7 @@ both!(what_a_killed_supervisor_left_is_replaced, |user| {
     desk.fine(&["pause", "gone"]);
     started.signal(Signal::KILL);
     started.finish_anyhow();
-    let left = await_no_survivor(&mark, &[], Duration::from_secs(2));
+    let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
     assert!(left.is_empty(), "a paused box dies with its supervisor: {left:?}");
     assert!(desk.sockets().join("gone").exists(), "the positive control: it did leave its socket");
     desk.run("gone", &["exit", "0"]).go().expect_ok();

@@ -72,7 +72,7 @@ fn drill(drill: &Drill, (errno, name): (i32, &str), user: User) {
         } else {
             // Whoever survives is told first, and ended, so that nobody holds the output open
             // below.
-            let left = await_no_survivor(&mark, &[], Duration::from_secs(1));
+            let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
             if !left.is_empty() {
                 bad(format!("survivors {left:?}"));
             }
@@ -92,7 +92,7 @@ fn drill(drill: &Drill, (errno, name): (i32, &str), user: User) {
             }
         }
         // After a hang: the command itself, which the dropped run has killed, and what it left.
-        await_no_survivor(&mark, &[], Duration::from_secs(1));
+        await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
         n += step;
     }
     println!("figure errors injected {injected}");

@@ -171,7 +171,7 @@ fn drill(way: Way, user: User) {
             let words = [seed.to_string(), (share - made).min(20_000).to_string(), mark.clone()];
             let ran = boxed(&words, preset, way, user).go();
             sound(&ran, &schema);
-            let left = await_no_survivor(&mark, &[], Duration::from_secs(5));
+            let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
             ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
             made += counted(&ran);
             boxes += 1;
@@ -234,7 +234,7 @@ both!(a_box_amid_its_calls_is_ended_when_asked, |user| {
             // The wall limit would end it, too, and is far.
             assert!(started.ends(PATIENCE), "{way:?}: a stall");
             let ran = started.finish();
-            let left = await_no_survivor(&mark, &[], Duration::from_secs(5));
+            let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
             assert!(left.is_empty(), "{way:?}: survivors: {left:?}");
             amid && ran.verdict() != "time_limit"
         });

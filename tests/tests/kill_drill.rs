@@ -42,7 +42,7 @@ both!(no_survivor_at_any_moment, |user| {
     let up = begun.elapsed();
     assert!(!survivors(&mark).is_empty(), "positive control: the mark is seen while the tree lives");
     first.signal(Signal::KILL);
-    let left = await_no_survivor(&mark, &[], Duration::from_secs(1));
+    let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
     assert!(left.is_empty(), "killed with the whole tree up; survivors: {left:#?}");
     first.finish();
     let mut random = Random::new();
@@ -59,7 +59,7 @@ both!(no_survivor_at_any_moment, |user| {
         let known = descendants(started.pid());
         reached += u32::from(!known.is_empty());
         started.signal(Signal::KILL);
-        let left = await_no_survivor(&mark, &known, Duration::from_secs(1));
+        let left = await_no_survivor(&mark, &known, tipstaff_testkit::GONE);
         assert!(
             left.is_empty(),
             "point {point}, killed after {delay:?}, {} processes then; survivors: {left:#?}",
@@ -102,7 +102,7 @@ both!(a_killed_supervisor_on_a_poorer_machine, |user| {
             }
             let known = descendants(started.pid());
             started.signal(Signal::KILL);
-            let left = await_no_survivor(&mark, &known, Duration::from_secs(1));
+            let left = await_no_survivor(&mark, &known, tipstaff_testkit::GONE);
             assert!(left.is_empty(), "{machine:?}: survivors: {left:#?}");
             started.finish();
         }

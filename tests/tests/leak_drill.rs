@@ -21,7 +21,7 @@ both!(runs_in_sequence_leave_nothing, |user| {
         run(["/no/such/program"]).profile("judge").as_user(user).go().expect_exit(127);
         run(["flood", "5000"]).profile("judge").output("1KiB").as_user(user).go().expect_exit(123);
     }
-    let left = await_no_survivor(&mark, &[], Duration::from_secs(1));
+    let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
     assert!(left.is_empty(), "survivors: {left:?}");
     let left = before.await_nothing_new(Duration::from_secs(10));
     assert!(left.is_empty(), "left on the machine after {} runs: {left:#?}", 6 * rounds);

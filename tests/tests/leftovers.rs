@@ -46,7 +46,7 @@ both!(daemons_are_gone_when_the_command_ends, |user| {
         let ran = run(["daemonize", kind, &mark]).wall("20s").as_user(user).go();
         ran.expect_ok();
         ran.check(ran.elapsed < Duration::from_secs(10), "the daemon delayed the verdict");
-        let left = await_no_survivor(&mark, &[], Duration::from_secs(1));
+        let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
         ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
     }
 });
@@ -70,7 +70,7 @@ both!(daemons_are_gone_on_poorer_machines, |user| {
         } else {
             ran.expect_ok();
         }
-        let left = await_no_survivor(&mark, &[], Duration::from_secs(1));
+        let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
         ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
     }
 });
@@ -84,7 +84,7 @@ both!(every_ending_cleans_up, |user| {
     run(["raise", "9"]).profile("judge").as_user(user).go().expect_exit(137);
     run(["/no/such/program"]).profile("judge").as_user(user).go().expect_exit(127);
     run(["forkbomb", &mark]).profile("judge").processes(20).cpu("200ms").as_user(user).go().expect_exit(124);
-    let left = await_no_survivor(&mark, &[], Duration::from_secs(1));
+    let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
     assert!(left.is_empty(), "survivors: {left:?}");
     let left = before.await_nothing_new(SOON);
     assert!(left.is_empty(), "left on the machine: {left:#?}");

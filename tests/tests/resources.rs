@@ -316,7 +316,7 @@ mod bombs {
             let late = Duration::from_nanos(ran.report["wall_ns"].as_u64().unwrap_or(u64::MAX).saturating_sub(at));
             ran.check(late < Duration::from_millis(500), format_args!("the end came {late:?} after the limit"));
         }
-        let left = tipstaff_testkit::await_no_survivor(&mark, &[], Duration::from_secs(2));
+        let left = tipstaff_testkit::await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
         ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
         Some(ran)
     }

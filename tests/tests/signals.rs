@@ -42,7 +42,7 @@ both!(the_second_interrupt_kills, |user| {
     let ran = started.finish();
     ran.expect_verdict("signaled").expect_exit(137);
     ran.check(ran.elapsed < Duration::from_secs(30), "the second interrupt kills at once");
-    let left = await_no_survivor(&mark, &[], Duration::from_secs(1));
+    let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
     ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
 });
 
@@ -53,7 +53,7 @@ both!(the_whole_box_dies_with_the_interrupt, |user| {
     started.signal(Signal::INT);
     let ran = started.finish();
     ran.expect_exit(128 + 2).expect_verdict("signaled");
-    let left = await_no_survivor(&mark, &[], Duration::from_secs(1));
+    let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
     ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
 });
 

@@ -58,7 +58,7 @@ both!(a_killed_tracer_leaves_no_tracee, |user| {
         // The moment is the point of the drill: nothing is awaited here.
         std::thread::sleep(Duration::from_micros(point * 1_700));
         started.signal(Signal::KILL);
-        let left = await_no_survivor(&mark, &[], Duration::from_secs(2));
+        let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
         assert!(left.is_empty(), "point {point}: {left:?}");
         started.finish_anyhow();
     }

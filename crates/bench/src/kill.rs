@@ -11,6 +11,8 @@ use crate::system;
 const TREE: &str = "setsid sh -c 'sleep 1000 & (sleep 1000 & exec sleep 1000) & wait' & (setsid sleep 1000 &); \
                     sleep 1000";
 const WITHIN: Duration = Duration::from_secs(1);
+/// Who is there after that has survived.
+const GONE: Duration = Duration::from_secs(10);
 /// In the environment of every process of the box; in the arguments of the supervisor and of the keeper, which has
 /// the supervisor's.
 const MARK: &str = "TIPSTAFF_BENCH_MARK";
@@ -89,7 +91,7 @@ pub fn drill(n: usize, sheet: &mut Sheet) -> anyhow::Result<()> {
         loop {
             alive = marked(&mark);
             kept = system::cgroups_of(pid);
-            if alive.is_empty() && kept.is_empty() || killed.elapsed() > WITHIN {
+            if alive.is_empty() && kept.is_empty() || killed.elapsed() > GONE {
                 break;
             }
             std::thread::sleep(Duration::from_millis(2));

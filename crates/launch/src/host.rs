@@ -109,11 +109,15 @@ impl Host for RealHost {
     }
 
     /// Nothing of it is remembered: a search asks once, in many directories.
-    fn children(&self, path: &Path) -> Vec<(OsString, bool)> {
+    fn children(&self, path: &Path) -> Option<Vec<(OsString, bool)>> {
         let entries = std::fs::read_dir(path).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+        // EACCES, ENAMETOOLONG
+        if entries.as_ref().is_err_and(|e| matches!(e.raw_os_error(), Some(13 | 36))) {
+            return None;
+        }
         let entries = entries.or_else(|e| self.absent(path, e).ok_or(())).unwrap_or_default();
         let directory = |entry: &std::fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
-        entries.into_iter().map(|entry| (entry.file_name(), directory(&entry))).collect()
+        Some(entries.into_iter().map(|entry| (entry.file_name(), directory(&entry))).collect())
     }
 
     fn text(&self, path: &Path) -> Result<String, String> {

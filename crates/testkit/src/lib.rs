@@ -45,7 +45,7 @@ pub use ran::{Ran, Right};
 pub use run::{Run, Started, plain, run, tipstaff_command};
 pub use rustix::process::Signal;
 pub use skip::{last_skip, note_skip};
-pub use survivors::{Process, await_no_survivor, descendants, marker, survivors};
+pub use survivors::{GONE, Process, await_no_survivor, descendants, marker, survivors};
 pub use traces::Traces;
 pub use user::User;
 

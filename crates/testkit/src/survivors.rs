@@ -71,6 +71,10 @@ impl Process {
     }
 }
 
+/// How long a test waits for what must go. A busy machine takes its time, and whoever survives does so for longer: how fast an end is, drills say. Guests that are to be
+/// ended live twice as long at least.
+pub const GONE: Duration = Duration::from_secs(10);
+
 /// Waits until nobody carries `mark` and none of `known` lives. Those who still do after `within`
 /// are the answer, and are killed: a test that fails leaves nothing behind either.
 pub fn await_no_survivor(mark: &str, known: &[Process], within: Duration) -> Vec<Process> {

@@ -242,7 +242,7 @@ fn nothing_of_one_box_is_in_the_next() {
             assert_eq!((report.verdict, report.signal.map(|s| s.number)), (Verdict::Signaled, Some(9)));
             assert!(report.cpu_ns.total > 1_000_000);
             drop(child);
-            let left = await_no_survivor(&mark, &[], Duration::from_secs(1));
+            let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
             assert!(left.is_empty(), "{left:#?}");
             // A handle on a box that is gone reaches no other.
             let mut next = command.spawn().expect("spawn");
@@ -320,7 +320,7 @@ fn drill(user: User, machine: Machine, points: u64) {
         reached += u64::from(known.len() > 2);
         let name = format!("tipstaff-{}-", child.id());
         child.kill().expect("a child");
-        let left = await_no_survivor(&mark, &known, Duration::from_secs(2));
+        let left = await_no_survivor(&mark, &known, tipstaff_testkit::GONE);
         child.wait().expect("a child");
         assert!(left.is_empty(), "{user:?}, {machine:?}, point {point}: {left:#?}");
         let begun = Instant::now();

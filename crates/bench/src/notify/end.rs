@@ -17,6 +17,8 @@ use crate::library;
 /// First argument of this binary where it is a supervisor to be killed.
 pub const TREE: &str = "notify-tree";
 const WITHIN: Duration = Duration::from_secs(1);
+/// Who is there after that has survived.
+const GONE: Duration = Duration::from_secs(10);
 const AT_A_TIME: usize = 8;
 /// What the allocator and the threads of the first boxes take.
 const BEFORE: usize = 50;
@@ -64,7 +66,7 @@ pub fn kill(n: usize, sheet: &mut Sheet) -> anyhow::Result<()> {
         let killed = Instant::now();
         child.wait()?;
         let mut alive = marked(&mark);
-        while !alive.is_empty() && killed.elapsed() < WITHIN {
+        while !alive.is_empty() && killed.elapsed() < GONE {
             std::thread::sleep(Duration::from_millis(2));
             alive = marked(&mark);
         }

@@ -121,7 +121,7 @@ pub fn kill(n: usize, sheet: &mut Sheet) -> anyhow::Result<()> {
             harmed += usize::from(!goes_on(&mut target)?);
         } else {
             // EXITKILL is issued before the tracer can be reaped; a task needs a moment to die.
-            while !marked(&mark).is_empty() && killed.elapsed() < Duration::from_secs(1) {}
+            while !marked(&mark).is_empty() && killed.elapsed() < Duration::from_secs(10) {}
             let survivors = marked(&mark);
             left += usize::from(!survivors.is_empty());
             if !survivors.is_empty() {

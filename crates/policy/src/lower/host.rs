@@ -24,8 +24,8 @@ pub trait Host {
     fn kind(&self, path: &Path) -> Option<Kind>;
     /// Names in a directory.
     fn list(&self, path: &Path) -> Vec<OsString>;
-    /// Names in a directory, and whether they are directories: a link is none.
-    fn children(&self, path: &Path) -> Vec<(OsString, bool)> {
+    /// Names in a directory, and whether they are directories: a link is none. None: the caller may not look into it.
+    fn children(&self, path: &Path) -> Option<Vec<(OsString, bool)>> {
         super::repositories::children(self, path)
     }
     /// The text of a file that the profile names (an OCI seccomp profile).

@@ -3,7 +3,7 @@
 //! Only what is there can be found. A repository that a box makes is not: the kernel has no rule for a name that may come up anywhere.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::host::{Host, Kind};
 
@@ -44,17 +44,22 @@ impl<'a> Search<'a> {
         Ok(self.names)
     }
 
+    fn repository(&mut self, dir: &Path) {
+        self.found += 1;
+        self.names.extend(LED_BY.map(|name| dir.join(name)));
+    }
+
     fn look(&mut self, dir: &Path, todo: &mut Vec<PathBuf>) {
         self.looked += 1;
-        let below = self.host.children(dir);
+        // What cannot be looked into is kept as it is, or a box would open it again.
+        let Some(below) = self.host.children(dir) else { return self.names.push(dir.to_path_buf()) };
         let has = |name: &str| below.iter().any(|(known, _)| known == name);
         let git = Some(std::ffi::OsStr::new(".git"));
         let inside = dir.ancestors().any(|above| above.file_name() == git);
         // What an earlier box was kept from removing still shows what this is; elsewhere git's own rule.
         let shown = dir.file_name() == git || inside && (has("config") || has("hooks"));
         if shown || has("HEAD") && has("objects") && has("refs") {
-            self.found += 1;
-            self.names.extend(LED_BY.map(|name| dir.join(name)));
+            self.repository(dir);
             // Those of submodules, which lie deeper where their names have slashes, and of further working trees.
             todo.extend(["modules", "worktrees"].iter().filter(|name| has(name)).map(|name| dir.join(name)));
             return;
@@ -67,6 +72,11 @@ impl<'a> Search<'a> {
         // Of a submodule, or of a further working tree.
         let led = dir.join(".git");
         if has(".git") && self.host.kind(&led) == Some(Kind::File) {
+            // It says where the repository is, whatever a box has made of that since.
+            let text = self.host.text(&led).unwrap_or_default();
+            if let Some(to) = text.strip_prefix("gitdir: ") {
+                self.repository(&plain(&dir.join(to.trim_end_matches(['\n', '\r']))));
+            }
             self.names.push(led);
         }
         let deeper = below.into_iter().filter(|(_, directory)| *directory).map(|(name, _)| dir.join(name));
@@ -74,8 +84,21 @@ impl<'a> Search<'a> {
     }
 }
 
+/// Without `.` and `..`, by the names alone.
+fn plain(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(out.pop()),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
 /// By the two questions that every host answers.
-pub(super) fn children(host: &(impl Host + ?Sized), path: &Path) -> Vec<(OsString, bool)> {
+pub(super) fn children(host: &(impl Host + ?Sized), path: &Path) -> Option<Vec<(OsString, bool)>> {
     let directory = |name: &OsString| host.kind(&path.join(name)) == Some(Kind::Directory);
-    host.list(path).into_iter().map(|name| (name.clone(), directory(&name))).collect()
+    Some(host.list(path).into_iter().map(|name| (name.clone(), directory(&name))).collect())
 }

@@ -1,6 +1,6 @@
 //! Lowering against machines that are values: each feature taken away in turn, and a file system that is a table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,9 +18,9 @@ use crate::profile::{
 };
 use crate::value::Setting;
 
-/// Paths and what stands there; a directory's list is what lies below it.
+/// Paths and what stands there; a directory's list is what lies below it. Directories that cannot be looked into, and texts.
 #[derive(Default)]
-pub(super) struct Table(BTreeMap<PathBuf, Kind>);
+pub(super) struct Table(BTreeMap<PathBuf, Kind>, BTreeSet<PathBuf>, BTreeMap<PathBuf, String>);
 
 impl Table {
     pub(super) fn machine() -> Self {
@@ -69,8 +69,14 @@ impl Host for Table {
         below.filter_map(|p| p.file_name().map(ToOwned::to_owned)).collect()
     }
 
-    fn text(&self, _: &Path) -> Result<String, String> {
-        Err("no file".into())
+    fn children(&self, path: &Path) -> Option<Vec<(OsString, bool)>> {
+        let directory = |name: &OsString| self.kind(&path.join(name)) == Some(Kind::Directory);
+        (!self.1.contains(path))
+            .then(|| self.list(path).into_iter().map(|name| (name.clone(), directory(&name))).collect())
+    }
+
+    fn text(&self, path: &Path) -> Result<String, String> {
+        self.2.get(path).cloned().ok_or_else(|| "no file".into())
     }
 }
 
@@ -617,6 +623,7 @@ fn every_repository_that_may_be_written_is_protected() {
         "/home/u/p/bare/objects",
         "/home/u/p/bare/refs",
         "/home/u/p/plain",
+        "/home/u/p/store",
         "/home/u/other",
         "/home/u/other/.git",
     ];
@@ -627,6 +634,9 @@ fn every_repository_that_may_be_written_is_protected() {
     {
         table.add(&format!("/home/u/p/{file}"));
     }
+    table.2.insert("/home/u/p/tree/.git".into(), "gitdir: ../store\n".into());
+    table.1.insert("/home/u/p/closed".into());
+    table.0.insert("/home/u/p/closed".into(), Kind::Directory);
     let protected = |profile: &Profile| -> Vec<String> {
         let plan = lower(profile, &KernelCaps::full(), &table, &around()).expect("plan");
         let names = plan.view.ops.iter().filter_map(|op| match op {
@@ -646,6 +656,8 @@ fn every_repository_that_may_be_written_is_protected() {
         "p/sub/.git/worktrees/w/commondir",
         "p/tree/.git",
         "p/bare/config",
+        "p/store/config",
+        "p/closed",
     ] {
         assert!(found.iter().any(|path| path == name), "{name} in {found:#?}");
     }

@@ -66,7 +66,7 @@ fn drill(user: User, machine: Machine, points: u64) {
     let end = |child: &mut std::process::Child, mark: &str, point: u64| {
         let known: Vec<Process> = descendants(child.id().cast_signed());
         child.kill().expect("a child");
-        let left = await_no_survivor(mark, &known, Duration::from_secs(2));
+        let left = await_no_survivor(mark, &known, tipstaff_testkit::GONE);
         child.wait().expect("a child");
         assert!(left.is_empty(), "{user:?}, {machine:?}, point {point}: {left:#?}");
         known.len()
