@@ -170,6 +170,7 @@ rows! {
     o6_seccomp_without
     w2_entry_before_seccomp
     w2_rewritten_at_the_entry
+    w2_skipped_at_the_entry
     w2_rewritten_at_the_seccomp_stop
     w2_steps_into_seccomp
     w12_untraced_group_stop

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use tipstaff_abi::{Arch, Sysno, X32_BIT, bpf::SeccompData};
+use tipstaff_abi::{Arch, Sysno, X32_BIT, bpf::SeccompData, errno::ENOSYS};
 
 use crate::{Action, Condition, Error, Op, Program, Rule, emit, lower};
+
+/// What a tracer writes for a call that is not to be made.
+const SKIPPED: u32 = u32::MAX;
 
 /// The rules of one architecture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +56,9 @@ impl Table {
 
     /// What happens where no rule of a number matches.
     pub(crate) fn fallback(&self, number: u32) -> Action {
+        if number == SKIPPED && self.unknown == Action::Errno(ENOSYS) {
+            return Action::Allow;
+        }
         if Sysno(number).name(self.arch).is_some() { self.default } else { self.unknown }
     }
 
@@ -70,9 +76,9 @@ impl Table {
 impl Filter {
     /// What happens to a call: the meaning of this filter.
     ///
-    /// The number -1 is what a tracer writes to skip a call. It is in no table, so it is answered as unknown: not
-    /// killed, because debuggers inside rely on skipping, and not allowed by accident, because as an x32 number
-    /// it would have every bit set.
+    /// The number -1 is what a tracer writes to skip a call. It is in no table, so it is answered as unknown, and not as an x32 number, though it has every
+    /// bit set: debuggers inside rely on skipping. Where unknown numbers are ENOSYS it is let through: the kernel makes no such call, and returns ENOSYS, or
+    /// what the tracer has put into the result register, which an errno of ours would replace.
     #[must_use]
     pub fn decide(&self, data: &SeccompData) -> Action {
         let number = data.number();

@@ -43,7 +43,10 @@ fn ranges(graph: &mut Graph, filter: &Filter, audit: u32) -> Vec<Range> {
         let table = filter.tables.iter().find(|table| table.arch.audit_arch() == audit);
         let mut ranges = Vec::new();
         match table {
-            Some(table) => calls(graph, table, 0, &mut ranges),
+            Some(table) => {
+                calls(graph, table, 0, &mut ranges);
+                push(&mut ranges, (u32::MAX, done(table.fallback(u32::MAX))));
+            }
             None => ranges.push((0, foreign)),
         }
         return ranges;
@@ -57,7 +60,7 @@ fn ranges(graph: &mut Graph, filter: &Filter, audit: u32) -> Vec<Range> {
             None => push(&mut ranges, (first, foreign)),
         }
     }
-    push(&mut ranges, (u32::MAX, native.map_or(foreign, |table| done(table.unknown))));
+    push(&mut ranges, (u32::MAX, native.map_or(foreign, |table| done(table.fallback(u32::MAX)))));
     ranges
 }
 

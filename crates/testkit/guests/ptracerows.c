@@ -790,6 +790,33 @@ static void w2_rewritten_at_the_entry(void) {
     }
   }
 }
+/* One that is not made returns what its tracer has put there, at the entry already. */
+static void asks_once(void) {
+  errno = 0;
+  long value = syscall(SYS_getppid);
+  printf("it returned %ld errno %d\n", value, errno);
+  fflush(stdout);
+}
+static void w2_skipped_at_the_entry(void) {
+  const long long results[] = {45000, -ESRCH, -ENOSYS};
+  for (int how = 0; how < 3; how++) {
+    pid_t pid = child(asks_once);
+    struct user_regs_struct regs;
+    REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD);
+    for (int i = 0; i < 40; i++) {
+      REQ(PTRACE_SYSCALL, pid, 0, 0);
+      int status;
+      waitpid(pid, &status, __WALL);
+      if (!WIFSTOPPED(status)) break;
+      REQ(PTRACE_GETREGS, pid, 0, &regs);
+      if (regs.orig_rax == SYS_getppid && (long)regs.rax == -ENOSYS) {
+        regs.orig_rax = (unsigned long long)-1;
+        regs.rax = (unsigned long long)results[how];
+        SAY("skipped", REQ(PTRACE_SETREGS, pid, 0, &regs));
+      }
+    }
+  }
+}
 /* And one that is changed where the filter asks for the tracer meets it again. */
 static void w2_rewritten_at_the_seccomp_stop(void) {
   for (int how = 0; how < 3; how++) {
@@ -962,7 +989,8 @@ static const struct row rows[] = {
     ROW(w11_the_tracer_is_told_first), ROW(w11_a_tracer_that_ignores_it), ROW(w11_a_tracee_leaves_a_zombie), ROW(w11_the_tracer_ends), ROW(w11_a_thread_keeps_its_leader),
     ROW(w14_a_thread_keeps_an_exec), ROW(w13_a_signal_that_nobody_waited_for), ROW(w14_exec_of_a_thread),
     ROW(w14_stops_again_after_an_exec), ROW(w15_kill), ROW(w_interrupted_wait), ROW(sysemu),
-    ROW(o6_seccomp), ROW(o6_seccomp_without), ROW(w2_entry_before_seccomp), ROW(w2_rewritten_at_the_entry), ROW(w2_rewritten_at_the_seccomp_stop),
+    ROW(o6_seccomp), ROW(o6_seccomp_without), ROW(w2_entry_before_seccomp), ROW(w2_rewritten_at_the_entry), ROW(w2_skipped_at_the_entry),
+    ROW(w2_rewritten_at_the_seccomp_stop),
     ROW(w2_steps_into_seccomp), ROW(w12_untraced_group_stop), ROW(w13_group_stopped_tracee), ROW(w13_a_thread_that_traces_ends), ROW(w3_restarts),
     ROW(r8_signals_elsewhere), ROW(r3_traceme_twice), ROW(a1_same_group),
 };

@@ -32,7 +32,7 @@ impl Guard {
     pub(crate) fn entering(&self, stop: &Stop, forbid: bool) {
         let Some(call) = stop.call() else { return };
         let asked = (call.arch, call.number);
-        if !stop.touched() && !self.clone.contains(&asked) && !(forbid && self.clone3.contains(&asked)) {
+        if !(stop.touched() || self.clone.contains(&asked) || forbid && self.clone3.contains(&asked)) {
             return;
         }
         match self.edit(stop, call.arch, forbid) {
