@@ -76,7 +76,7 @@ impl Mediator {
                 registers.set_number(number);
                 registers.set_result(value);
                 let _ = stop.set_registers(&registers);
-                return self.shown_exit(stopping);
+                return self.shown_exit(stopping, stop, Resume::Free);
             }
             self.answer(stopping, stop, registers, value, Resume::Free)
         });

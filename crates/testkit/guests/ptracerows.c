@@ -781,6 +781,44 @@ static void w10_the_thread_that_stopped_it_is_told_first(void) {
   next((pid_t)thread);
   next(pid);
 }
+static void calls_with_trap_blocked(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTRAP);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  syscall(SYS_getppid);
+  syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0);
+  syscall(SYS_wait4, -1, NULL, WNOHANG, NULL);
+  syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0);
+  syscall(SYS_getppid);
+}
+/* The trap behind a call is forced: SIGTRAP is blocked no more. */
+static void r8_a_step_over_a_call_forces_its_trap(void) {
+  static const int requests[] = {PTRACE_SINGLESTEP, PTRACE_SINGLESTEP, PTRACE_SINGLESTEP, PTRACE_SINGLEBLOCK};
+  static const int calls[] = {SYS_getppid, SYS_ptrace, SYS_wait4, SYS_ptrace};
+  pid_t pid = child(calls_with_trap_blocked);
+  struct user_regs_struct regs;
+  REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD);
+  for (int i = 0; i < 4; i++) {
+    int status = 0;
+    do {
+      REQ(PTRACE_SYSCALL, pid, 0, 0);
+      waitpid(pid, &status, __WALL);
+      REQ(PTRACE_GETREGS, pid, 0, &regs);
+    } while (WIFSTOPPED(status) && ((int)regs.orig_rax != calls[i] || status >> 8 != (SIGTRAP | 0x80)));
+    unsigned long long mask = 1ull << (SIGTRAP - 1);
+    REQ(PTRACE_SETSIGMASK, pid, 8, &mask);
+    SAY("step", REQ(requests[i], pid, 0, 0));
+    next(pid);
+    siginfo_t info = {0};
+    REQ(PTRACE_GETSIGINFO, pid, 0, &info);
+    REQ(PTRACE_GETREGS, pid, 0, &regs);
+    REQ(PTRACE_GETSIGMASK, pid, 8, &mask);
+    printf("signo %d code %d call %d result %d mask %llx\n", info.si_signo, info.si_code, (int)regs.orig_rax, (int)regs.rax < 0 ? (int)regs.rax : 0, mask);
+  }
+  kill(pid, SIGKILL);
+  next(pid);
+}
 static void w15_kill(void) {
   pid_t pid = child(nothing);
   REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEEXIT);
@@ -1073,7 +1111,7 @@ static const struct row rows[] = {
     ROW(w6_threads_wait), ROW(w7_selection), ROW(w8_told_once), ROW(w9_waitid), ROW(w10_sigchld), ROW(w10_no_stops),
     ROW(w11_the_tracer_is_told_first), ROW(w11_a_tracer_that_ignores_it), ROW(w11_a_tracee_leaves_a_zombie), ROW(w11_the_tracer_ends), ROW(w11_a_thread_keeps_its_leader),
     ROW(w14_a_thread_keeps_an_exec), ROW(w13_a_signal_that_nobody_waited_for), ROW(w14_exec_of_a_thread),
-    ROW(w14_stops_again_after_an_exec), ROW(w14_an_interrupt_before_a_threads_exec), ROW(w14_an_interrupt_and_a_signal_before_a_threads_exec), ROW(o4_exec_by_step), ROW(o4_exec_by_sysemu), ROW(o4_exec_by_sysemu_step), ROW(w10_the_thread_that_stopped_it_is_told_first), ROW(w15_kill), ROW(w_interrupted_wait), ROW(sysemu),
+    ROW(w14_stops_again_after_an_exec), ROW(w14_an_interrupt_before_a_threads_exec), ROW(w14_an_interrupt_and_a_signal_before_a_threads_exec), ROW(o4_exec_by_step), ROW(o4_exec_by_sysemu), ROW(o4_exec_by_sysemu_step), ROW(w10_the_thread_that_stopped_it_is_told_first), ROW(r8_a_step_over_a_call_forces_its_trap), ROW(w15_kill), ROW(w_interrupted_wait), ROW(sysemu),
     ROW(o6_seccomp), ROW(o6_seccomp_without), ROW(w2_entry_before_seccomp), ROW(w2_rewritten_at_the_entry), ROW(w2_rewritten_at_the_seccomp_stop),
     ROW(w2_steps_into_seccomp), ROW(w12_untraced_group_stop), ROW(w13_group_stopped_tracee), ROW(w13_a_thread_that_traces_ends), ROW(w3_restarts),
     ROW(r8_signals_elsewhere), ROW(r3_traceme_twice), ROW(a1_same_group),

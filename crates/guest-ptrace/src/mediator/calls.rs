@@ -1,6 +1,7 @@
 //! Calls that the filter has stopped, from their entry to their return.
 
 use tipstaff_supervise::seam::Stopping;
+use tipstaff_sys::ptrace_copy::{Fetch, Store, fetch, store};
 use tipstaff_trace::{Resume, Stop as Real};
 
 use super::{Mediator, Todo};
@@ -69,7 +70,7 @@ impl Mediator {
         wait: Option<Wait>,
         resume: Resume,
     ) -> Resume {
-        let (tid, process) = (stopping.task.tid(), stopping.task.process());
+        let tid = stopping.task.tid();
         if let Some(number) = self.answered.remove(&tid)
             && let Ok(mut registers) = stop.registers()
         {
@@ -100,21 +101,23 @@ impl Mediator {
             self.redone.insert(tid);
             return self.go(stopping, resume);
         }
+        self.shown_exit(stopping, stop, resume)
+    }
+
+    /// A call returns, or one that was answered in a stop of its own.
+    pub(crate) fn shown_exit(&mut self, stopping: Stopping<'_>, stop: &Real, resume: Resume) -> Resume {
+        let (tid, process) = (stopping.task.tid(), stopping.task.process());
         // PTRACE_SYSEMU_SINGLESTEP traps at no exit: report_single_step().
         let steps = |go| matches!(go, Go::Step | Go::Block);
         if self.machine.tracee(tid).is_some_and(|tracee| steps(tracee.mode)) {
             // The step over a call whose return somebody had to see: the trap that the kernel would have sent.
             let ip = stop.registers().map_or(0, |registers| registers.ip());
+            unblock_trap(tid);
             self.send_thread(process, tid, SIGTRAP, TRAP_BRKPT, [ip as i32, (ip >> 32) as i32]);
             self.interrupt_again(tid);
             return Resume::Free;
         }
         self.show(stopping, Stop::Exit, false, resume)
-    }
-
-    /// The return of a call that was answered in a stop of its own.
-    pub(crate) fn shown_exit(&mut self, stopping: Stopping<'_>) -> Resume {
-        self.show(stopping, Stop::Exit, false, Resume::Free)
     }
 
     /// The handlers have decided about a call that a guest's tracer was shown at a filter of its own.
@@ -123,5 +126,17 @@ impl Mediator {
             return resume;
         }
         self.called(stopping, stop, resume)
+    }
+}
+
+/// What the kernel forces on a thread is blocked no more: force_sig_info_to_task().
+fn unblock_trap(tid: i32) {
+    const TRAP: u8 = 1 << (SIGTRAP - 1);
+    if let Ok(mut mask) = fetch(tid, Fetch::SigMask, 8)
+        && mask[0] & TRAP != 0
+    {
+        mask[0] &= !TRAP;
+        // ESRCH: it has been killed.
+        let _ = store(tid, Store::SigMask, 8, &mask);
     }
 }
