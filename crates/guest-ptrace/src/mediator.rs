@@ -289,6 +289,9 @@ impl Seam for Mediator {
             return resume;
         }
         let wait = self.waits.remove(&tid);
+        if let Some(wait) = wait.filter(|wait| wait.raced) {
+            self.raced(wait.process);
+        }
         self.pay(tid);
         if !matches!(stop, Real::Interrupted(_)) {
             self.kicks.remove(&tid);

@@ -101,6 +101,8 @@ pub(crate) struct Wait {
     pub poll: bool,
     /// It has been interrupted by us.
     pub kicked: bool,
+    /// While nobody watched it, an end came that it may have told of.
+    pub raced: bool,
 }
 
 impl Wait {
@@ -147,11 +149,19 @@ impl Wait {
             watched: false,
             poll: false,
             kicked: false,
+            raced: false,
         })
     }
 
     pub fn hangs(&self) -> bool {
         self.flags & WNOHANG == 0
+    }
+
+    /// Whether it is for any child, whatever its exit signal, and asks for nothing but ends: then the kernel knows of none but where there is none.
+    pub fn asks_for_any_end(&self) -> bool {
+        let Select { who, thread, .. } = self.select;
+        let plain = self.flags & (WALL | WUNTRACED | WCONTINUED | WNOWAIT) == WALL;
+        plain && !self.by_id && who == Who::Any && thread.is_none()
     }
 
     /// WNOWAIT: what is told stays to be told.

@@ -8,7 +8,7 @@ use super::{Mediator, Todo};
 use crate::machine::{Orphan, Report, Stop};
 use crate::names::{self, in_group};
 use crate::signals::{CLD_STOPPED, Owed, SIGCHLD, child};
-use crate::waits::{told, word};
+use crate::waits::{Wait, told, word};
 
 const SIGKILL: i32 = 9;
 
@@ -38,7 +38,10 @@ impl Mediator {
         let tid = news.tid;
         let waiter = self.waits.iter_mut().find(|(waiter, wait)| {
             let matches = |tid, group| in_group(**waiter, tid, group);
-            wait.process == process && wait.select.takes((tid, news.number), (tracer, process), &matches)
+            // Who does not hang is back in a moment, and asks again.
+            wait.process == process
+                && wait.hangs()
+                && wait.select.takes((tid, news.number), (tracer, process), &matches)
         });
         if let Some((&waiter, wait)) = waiter {
             wait.kicked = true;
@@ -197,6 +200,10 @@ impl Mediator {
         let tracer = self.machine.tracee(tid).map(|tracee| tracee.tracer_process);
         let leaves_none = tracer.is_some_and(|tracer| self.leaves_none(tracer));
         let ended = self.machine.ended(tid, status, usage, &|_| leaves_none);
+        if let Some(ended) = ended.as_ref().filter(|ended| ended.by_kernel) {
+            let unwatched = |wait: &&mut Wait| wait.process == ended.tracer_process && !wait.watched;
+            self.waits.values_mut().filter(unwatched).for_each(|wait| wait.raced = true);
+        }
         if let Some(ended) = ended.filter(|ended| !ended.by_kernel) {
             let news = Report { tid, number: ended.number, status, stop: None, uid: ended.uid, usage: ended.usage };
             self.news(ended.tracer_process, ended.tracer, &news, false);

@@ -6,7 +6,7 @@ use tipstaff_trace::{Registers, Resume, Stop as Real, Tracer};
 
 use super::Mediator;
 use crate::machine::{Report, Who};
-use crate::names::in_group;
+use crate::names::{self, in_group};
 use crate::waits::{ECHILD, ERESTARTNOHAND, ERESTARTSYS, Wait, word};
 
 /// So many stops of others a thread is held for at the entry of its wait.
@@ -37,6 +37,11 @@ impl Mediator {
             return self.answer(stopping, stop, registers, wait.tell(tid, &report), resume);
         }
         if !self.machine.waits(&wait.select, &grouped) {
+            self.waits.insert(tid, wait);
+            return self.go(stopping, resume);
+        }
+        // What does not hang and finds nothing is told nothing by the kernel either, unless there is no child at all; so nobody has to see its return.
+        if !wait.hangs() && wait.asks_for_any_end() && self.machine.has_living_child(process, &self.dying) {
             self.waits.insert(tid, wait);
             return self.go(stopping, resume);
         }
@@ -184,6 +189,11 @@ impl Mediator {
             registers.set_result(wait.tell(tid, &report));
             let _ = stop.set_registers(&registers);
         }
+    }
+
+    /// A wait that nobody watched is over, and an end came meanwhile: if that child is gone, it was told of.
+    pub(super) fn raced(&mut self, process: i32) {
+        self.machine.reaped(process, &|tid| names::status(tid).is_empty());
     }
 
     /// A process has a child more: who waits as if it had none is to look again.
