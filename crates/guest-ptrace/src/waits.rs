@@ -93,8 +93,8 @@ pub(crate) struct Wait {
     /// Where results go: status or siginfo, and rusage.
     pub result: u64,
     pub usage: u64,
-    /// As it was at the entry.
-    pub registers: Registers,
+    /// As it was at the entry, where its return is watched.
+    pub registers: Option<Registers>,
     /// Its return is watched.
     pub watched: bool,
     /// It is a ppoll now.
@@ -107,8 +107,8 @@ pub(crate) struct Wait {
 
 impl Wait {
     /// A call as it is entered. None: the kernel will refuse it, and says how.
-    pub fn entered((tid, process): (i32, i32), by_id: bool, registers: Registers, arch: Arch) -> Option<Self> {
-        let arg = |index| registers.arg(arch, index);
+    pub fn entered((tid, process): (i32, i32), by_id: bool, args: [u64; 6]) -> Option<Self> {
+        let arg = |index: usize| args[index];
         let (who, flags, result, usage) = if by_id {
             let number = arg(1) as i32;
             let who = match arg(0) as u32 {
@@ -145,7 +145,7 @@ impl Wait {
             by_id,
             result,
             usage,
-            registers,
+            registers: None,
             watched: false,
             poll: false,
             kicked: false,

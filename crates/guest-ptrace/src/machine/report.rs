@@ -196,9 +196,13 @@ impl Machine {
     #[must_use]
     pub fn has_living_child(&self, process: i32, dying: &BTreeMap<i32, i32>) -> bool {
         let mut children = self.tracees().filter(|(tid, t)| t.tracer_process == process && t.is_child(*tid)).peekable();
-        children.peek().is_some()
-            && children.all(|(tid, _)| !dying.contains_key(&tid))
-            && !self.ended.iter().any(|e| e.by_kernel && e.tracer_process == process)
+        children.peek().is_some() && children.all(|(tid, _)| !dying.contains_key(&tid)) && !self.is_owed(process)
+    }
+
+    /// Whether the kernel has an end to tell this process, as far as is known.
+    #[must_use]
+    pub fn is_owed(&self, process: i32) -> bool {
+        self.ended.iter().any(|e| e.by_kernel && e.tracer_process == process)
     }
 
     /// A process has no children.

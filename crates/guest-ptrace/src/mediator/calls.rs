@@ -2,7 +2,7 @@
 
 use tipstaff_supervise::seam::Stopping;
 use tipstaff_sys::ptrace_copy::{Fetch, Store, fetch, store};
-use tipstaff_trace::{Resume, Stop as Real};
+use tipstaff_trace::{Call, Resume, Stop as Real};
 
 use super::{Mediator, Todo};
 use crate::access;
@@ -14,11 +14,28 @@ use tipstaff_sys::ptrace::Go;
 const CLONE_UNTRACED: u64 = 0x0080_0000;
 
 impl Mediator {
+    /// A call, as the kernel has told it in this stop.
     pub(super) fn called(&mut self, stopping: Stopping<'_>, stop: &Real, resume: Resume) -> Resume {
-        let (tid, process) = (stopping.task.tid(), stopping.task.process());
-        let Some(call) = stop.call().copied().filter(|call| call.arch == self.arch) else {
+        let Some(mut call) = stop.call().copied().filter(|call| call.arch == self.arch) else {
             return self.go(stopping, resume);
         };
+        // What the handlers have made of it; refused, it has no number.
+        if stop.touched() && !self.look_again_at(stop, &mut call) {
+            return self.go(stopping, resume);
+        }
+        self.comes_to(stopping, stop, call, resume)
+    }
+
+    /// The call that the registers hold now.
+    fn look_again_at(&self, stop: &Real, call: &mut Call) -> bool {
+        let Ok(registers) = stop.registers() else { return false };
+        call.number = registers.number().cast_unsigned();
+        call.args = std::array::from_fn(|index| registers.arg(self.arch, index));
+        true
+    }
+
+    fn comes_to(&mut self, stopping: Stopping<'_>, stop: &Real, call: Call, resume: Resume) -> Resume {
+        let (tid, process) = (stopping.task.tid(), stopping.task.process());
         let numbers = self.numbers;
         if let Some(opens) = self.opens(&call) {
             if let Some(opening) = self.watches(tid, &opens) {
@@ -48,16 +65,12 @@ impl Mediator {
                 self.dispositions.insert(process, to);
             }
         } else if call.number == numbers.ptrace || call.number == numbers.wait4 || call.number == numbers.waitid {
-            // Refused by a handler: the number says so.
-            let Ok(registers) = stop.registers() else { return self.go(stopping, resume) };
             self.gates.insert(process, call.ip.0.wrapping_sub(2));
-            if registers.number() == call.number.cast_signed() {
-                if call.number == numbers.ptrace {
-                    self.todo.push_back(Todo::Request(tid));
-                    return Resume::Hold;
-                }
-                return self.waits(stopping, stop, registers, (call.number == numbers.waitid, true), resume);
+            if call.number == numbers.ptrace {
+                self.todo.push_back(Todo::Request(tid));
+                return Resume::Hold;
             }
+            return self.waits(stopping, stop, call.args, (call.number == numbers.waitid, true), resume);
         }
         self.go(stopping, resume)
     }
@@ -125,7 +138,13 @@ impl Mediator {
         if matches!(resume, Resume::Kill | Resume::Detach | Resume::Hold) {
             return resume;
         }
-        self.called(stopping, stop, resume)
+        let Some(mut call) = stop.call().copied().filter(|call| call.arch == self.arch) else {
+            return self.go(stopping, resume);
+        };
+        if !self.look_again_at(stop, &mut call) {
+            return self.go(stopping, resume);
+        }
+        self.comes_to(stopping, stop, call, resume)
     }
 }
 
