@@ -163,6 +163,13 @@ rows! {
     w13_a_signal_that_nobody_waited_for
     w14_exec_of_a_thread
     w14_stops_again_after_an_exec
+    w14_an_interrupt_before_a_threads_exec
+    w14_an_interrupt_and_a_signal_before_a_threads_exec
+    o4_exec_by_step
+    o4_exec_by_sysemu
+    o4_exec_by_sysemu_step
+    w10_the_thread_that_stopped_it_is_told_first
+    r8_a_step_over_a_call_forces_its_trap
     w15_kill
     w_interrupted_wait
     sysemu

@@ -79,7 +79,7 @@ impl Mediator {
                 registers.set_result(value);
                 let _ = stop.set_registers(&registers);
                 let resume = engine.returned(task, stop);
-                return self.shown_exit(Stopping { task, awaited: engine.awaits(caller) }, resume);
+                return self.shown_exit(Stopping { task, awaited: engine.awaits(caller) }, stop, resume);
             }
             let stopping = Stopping { task, awaited: engine.awaits(caller) };
             self.answer(stopping, stop, registers, value, Resume::Free)

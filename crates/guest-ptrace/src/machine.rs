@@ -149,6 +149,8 @@ pub struct Machine {
     ended: Vec<Ended>,
     /// Zombies that nobody is to be told of any more.
     graves: Vec<i32>,
+    /// Who was the first to stop with its process, or is going to be.
+    led: BTreeMap<i32, i32>,
     /// Tracees that there have been.
     count: u64,
 }
@@ -255,15 +257,22 @@ impl Machine {
 
     /// A thread that was `former` has executed a program, and is `tid` now. What it was to others it stays.
     pub fn executed(&mut self, tid: i32, former: i32) {
+        self.led.remove(&tid);
         if former != tid {
             self.tracees.remove(&tid);
             if let Some(mut tracee) = self.tracees.remove(&former) {
                 (tracee.process, tracee.stop, tracee.code, tracee.listening) = (tid, None, None, false);
+                // The kernel forgets it, too, where another than the leader executes.
+                tracee.interrupted = false;
                 self.tracees.insert(tid, tracee);
             }
             for tracee in self.tracees.values_mut().filter(|tracee| tracee.tracer == former) {
                 tracee.tracer = tid;
             }
+        }
+        // The new program starts without the trap flag, and the call does not trap at its return: only the next call does.
+        if let Some(tracee) = self.tracees.get_mut(&tid).filter(|tracee| tracee.mode == Go::EmulateStep) {
+            tracee.mode = Go::Emulate;
         }
     }
 
@@ -276,6 +285,7 @@ impl Machine {
         if stop == Stop::Trap {
             // The kernel says so only where no stop of the process is in force.
             tracee.grouped = false;
+            self.led.remove(&tracee.process);
         }
         if fresh && stop == Stop::Trap && !tracee.seized {
             return Fate::FirstStop;
@@ -297,6 +307,28 @@ impl Machine {
         self.tracee(tid).is_some_and(|tracee| {
             self.tracees().any(|(other, t)| other != tid && t.process == tracee.process && t.leads)
         })
+    }
+
+    /// Whether some process has been stopped by a tracee of ours.
+    #[must_use]
+    pub fn has_led(&self) -> bool {
+        !self.led.is_empty()
+    }
+
+    /// A tracer is being told of this tracee's stop by us: what the kernel tells later is of another.
+    pub fn told_of_first(&mut self, parent: i32, number: i32) {
+        let tracees = &self.tracees;
+        self.led.retain(|_, first| tracees.get(first).is_none_or(|t| t.tracer_process != parent || t.number != number));
+    }
+
+    /// The kernel tells this process that its child, whom it calls so, has stopped. It tells a real parent when all threads have; a tracer that is the
+    /// parent is told of each thread, and of this one first. What it calls that, and whether it has not been told.
+    pub fn first_to_stop(&mut self, parent: i32, number: i32) -> Option<(i32, i32, bool)> {
+        let (process, _) =
+            self.tracees().find(|(tid, t)| t.is_child(*tid) && t.tracer_process == parent && t.number == number)?;
+        let first = self.led.remove(&process)?;
+        let tracee = self.tracee(first)?;
+        Some((first, tracee.number, tracee.leads))
     }
 
     /// A request of `caller` on `target`: everything but TRACEME, ATTACH and SEIZE, which make a tracee.
@@ -336,6 +368,7 @@ impl Machine {
                 let process = tracee.process;
                 tracee.leads = matches!(from, Stop::Signal(_)) && STOPPING.contains(&signal);
                 if tracee.leads {
+                    self.led.insert(process, target);
                     for tracee in self.tracees.values_mut().filter(|tracee| tracee.process == process) {
                         (tracee.stopping, tracee.known) = (true, false);
                     }
@@ -369,6 +402,7 @@ impl Machine {
 
     /// A thread is no more. If it traced somebody: its tracees.
     pub fn gone(&mut self, tid: i32) -> Vec<Orphan> {
+        self.led.remove(&tid);
         let left: Vec<i32> = self.tracees().filter(|(_, t)| t.tracer == tid).map(|(tid, _)| tid).collect();
         let mut told = Vec::new();
         for target in left {

@@ -18,7 +18,7 @@ use tipstaff_trace::{End, Registers, Resume, Stop as Real, Task, Tracer};
 use crate::machine::{Fate, Machine, Stop};
 use crate::names::Names;
 use crate::service::Service;
-use crate::signals::{Disposition, Mark, Owed, SI_USER, SIGSTOP, SIGTRAP};
+use crate::signals::{Disposition, Mark, Owed, SI_USER, SIGCHLD, SIGSTOP, SIGTRAP};
 use crate::waits::{Numbers, Wait};
 
 /// si_code of a step: TRAP_TRACE.
@@ -122,6 +122,10 @@ pub struct Mediator {
     pub(crate) leftover: BTreeSet<i32>,
     /// Traced by a parent that is outside the box.
     pub(crate) lone: BTreeSet<i32>,
+    /// Threads of whose stop the kernel has told already.
+    pub(crate) announced: BTreeSet<i32>,
+    /// Threads of whose stop the kernel's signal tells, and of whom ours is to tell instead.
+    pub(crate) swapped: BTreeMap<i32, i32>,
     /// Threads that have stopped with their process, and are told of when the one has stopped that was to stop first.
     pub(crate) grouped: Vec<i32>,
     pub(crate) todo: VecDeque<Todo>,
@@ -168,6 +172,8 @@ impl Mediator {
             dispositions: BTreeMap::new(),
             leftover: BTreeSet::new(),
             lone: BTreeSet::new(),
+            announced: BTreeSet::new(),
+            swapped: BTreeMap::new(),
             grouped: Vec::new(),
             todo: VecDeque::new(),
             service: None,
@@ -322,6 +328,9 @@ impl Seam for Mediator {
             return None;
         }
         let wait = self.waits.remove(&tid);
+        if let Some(wait) = wait.filter(|wait| wait.raced) {
+            self.raced(wait.process);
+        }
         self.pay(tid);
         if !matches!(stop, Real::Interrupted(_)) {
             self.kicks.remove(&tid);
@@ -339,8 +348,9 @@ impl Seam for Mediator {
             }
             Real::Left(_) => self.mend(stopping, stop, wait),
             Real::Signal(signal) => {
-                if self.sent {
-                    self.mark.unveil(signal);
+                let ours = self.sent.then(|| self.mark.unveil(signal)).flatten();
+                if signal.signal() == SIGCHLD && (self.machine.has_led() || !self.swapped.is_empty()) {
+                    self.tells_of_a_stop(stopping.task.process(), signal, ours);
                 }
                 None
             }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Read;
 
 /// Numbers of tasks in each PID namespace that they are in, the outermost first. They do not change while a task lives, but for an exec by
 /// another thread than the leader.
@@ -36,8 +37,12 @@ impl Names {
     }
 }
 
+/// proc_pid_status(5), in one read(2) where it is as short as it is; empty where there is no such task.
 pub(crate) fn status(tid: i32) -> String {
-    fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default()
+    let mut text = Vec::with_capacity(4096);
+    let read = fs::File::open(format!("/proc/{tid}/status")).and_then(|file| file.take(1 << 16).read_to_end(&mut text));
+    // A task's name can be any bytes.
+    read.map(|_| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
 }
 
 /// The numbers of a line.

@@ -73,15 +73,14 @@ impl Mark {
         let _ = signal::queue(process, &self.sent(signal, code, rest));
     }
 
-    /// Sets right what is about to be delivered, if it is ours.
-    pub fn unveil(self, stop: &Stopped<SignalDelivery>) {
+    /// Sets right what is about to be delivered, if it is ours: then that is what it tells.
+    pub fn unveil(self, stop: &Stopped<SignalDelivery>) -> Option<SigInfo> {
         if !matches!(stop.signal(), SIGTRAP | SIGCHLD | SIGSTOP) {
-            return;
+            return None;
         }
-        let Ok(found) = stop.info() else { return };
-        if let Some(told) = self.told(&found) {
-            let _ = stop.set_info(&told);
-        }
+        let told = self.told(&stop.info().ok()?)?;
+        let _ = stop.set_info(&told);
+        Some(told)
     }
 
     /// What one of ours stands for.

@@ -99,20 +99,22 @@ pub(crate) struct Wait {
     /// Where results go: status or siginfo, and rusage.
     pub result: u64,
     pub usage: u64,
-    /// As it was at the entry.
-    pub registers: Registers,
+    /// As it was at the entry, where its return is watched.
+    pub registers: Option<Registers>,
     /// Its return is watched.
     pub watched: bool,
     /// It is a ppoll now.
     pub poll: bool,
     /// It has been interrupted by us.
     pub kicked: bool,
+    /// While nobody watched it, an end came that it may have told of.
+    pub raced: bool,
 }
 
 impl Wait {
     /// A call as it is entered. None: the kernel will refuse it, and says how.
-    pub fn entered((tid, process): (i32, i32), by_id: bool, registers: Registers, arch: Arch) -> Option<Self> {
-        let arg = |index| registers.arg(arch, index);
+    pub fn entered((tid, process): (i32, i32), by_id: bool, args: [u64; 6]) -> Option<Self> {
+        let arg = |index: usize| args[index];
         let (who, flags, result, usage) = if by_id {
             let number = arg(1) as i32;
             let who = match arg(0) as u32 {
@@ -149,15 +151,23 @@ impl Wait {
             by_id,
             result,
             usage,
-            registers,
+            registers: None,
             watched: false,
             poll: false,
             kicked: false,
+            raced: false,
         })
     }
 
     pub fn hangs(&self) -> bool {
         self.flags & WNOHANG == 0
+    }
+
+    /// Whether it is for any child, whatever its exit signal, and asks for nothing but ends: then the kernel knows of none but where there is none.
+    pub fn asks_for_any_end(&self) -> bool {
+        let Select { who, thread, .. } = self.select;
+        let plain = self.flags & (WALL | WUNTRACED | WCONTINUED | WNOWAIT) == WALL;
+        plain && !self.by_id && who == Who::Any && thread.is_none()
     }
 
     /// WNOWAIT: what is told stays to be told.

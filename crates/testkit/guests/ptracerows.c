@@ -656,6 +656,14 @@ static void stops_elsewhere(void) {
   pthread_create(&thread, NULL, thread_exec_stops, NULL);
   hold();
 }
+static void elsewhere(void) {
+  raise(SIGSTOP);
+  executes_elsewhere();
+}
+static void stops_and_executes(void) {
+  raise(SIGSTOP);
+  executes();
+}
 static void w14_stops_again_after_an_exec(void) {
   /* The leader's SIGSTOP was suppressed. Its successor, whom nobody traces, sends itself the very same one. */
   pid_t pid = child(stops_elsewhere);
@@ -667,6 +675,148 @@ static void w14_stops_again_after_an_exec(void) {
   printf(" %x\n", status);
   SAY("not traced", REQ(PTRACE_CONT, pid, 0, 0));
   kill(pid, SIGCONT);
+  next(pid);
+}
+/* What a seized tracee is told of at the entry of a thread's exec, and from then on: it is interrupted there, and goes on with a signal or without. */
+static void interrupted_exec(int signal) {
+  pid_t pid = running(elsewhere);
+  int status = 0;
+  pid_t thread = 0;
+  waitpid(pid, &status, WUNTRACED);
+  SAY("seize", REQ(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE));
+  next(pid);
+  kill(pid, SIGCONT);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  for (int turn = 0; turn < 20 && !thread; turn++) {
+    pid_t got = waitpid(-1, &status, __WALL);
+    if (got != pid) {
+      thread = got;
+      break;
+    }
+    REQ(PTRACE_CONT, pid, 0, WSTOPSIG(status) == SIGCONT && status >> 16 == 0 ? SIGCONT : 0);
+  }
+  /* Its leader goes on to wait for its own end. */
+  REQ(PTRACE_CONT, pid, 0, 0);
+  for (int turn = 0; turn < 400; turn++) {
+    struct user_regs_struct regs = {0};
+    REQ(PTRACE_SYSCALL, thread, 0, 0);
+    if (waitpid(thread, &status, __WALL) != thread) break;
+    REQ(PTRACE_GETREGS, thread, 0, &regs);
+    if (regs.orig_rax == SYS_execve) break;
+    if (status >> 8 == (SIGTRAP | PTRACE_EVENT_CLONE << 8)) REQ(PTRACE_CONT, pid, 0, 0);
+  }
+  printf("entry %x\n", (unsigned)status);
+  SAY("interrupt", REQ(PTRACE_INTERRUPT, thread, 0, 0));
+  SAY("goes on", REQ(PTRACE_CONT, thread, 0, signal));
+  for (int turn = 0; turn < 5; turn++) {
+    pid_t got = waitpid(-1, &status, __WALL);
+    if (got != pid) continue;
+    printf("then %x\n", (unsigned)status);
+    if (!WIFSTOPPED(status)) break;
+    REQ(PTRACE_CONT, pid, 0, 0);
+  }
+}
+static void w14_an_interrupt_before_a_threads_exec(void) { interrupted_exec(0); }
+static void w14_an_interrupt_and_a_signal_before_a_threads_exec(void) { interrupted_exec(SIGUSR1); }
+static void exec_stepped(int request) {
+  pid_t pid = running(stops_and_executes);
+  int status = 0;
+  waitpid(pid, &status, WUNTRACED);
+  REQ(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD);
+  next(pid);
+  kill(pid, SIGCONT);
+  for (int turn = 0; turn < 100; turn++) {
+    struct user_regs_struct regs = {0};
+    REQ(PTRACE_SYSCALL, pid, 0, WSTOPSIG(status) == SIGCONT && status >> 16 == 0 ? SIGCONT : 0);
+    if (waitpid(pid, &status, __WALL) != pid) break;
+    REQ(PTRACE_GETREGS, pid, 0, &regs);
+    if (regs.orig_rax == SYS_execve && status >> 8 == (SIGTRAP | 0x80)) break;
+  }
+  printf("entry %x\n", (unsigned)status);
+  SAY("goes on", REQ(request, pid, 0, 0));
+  next(pid);
+  siginfo_t info = {0};
+  struct user_regs_struct regs = {0};
+  REQ(PTRACE_GETSIGINFO, pid, 0, &info);
+  REQ(PTRACE_GETREGS, pid, 0, &regs);
+  printf("signo %d code %d call %d\n", info.si_signo, info.si_code, (int)regs.orig_rax);
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void o4_exec_by_step(void) { exec_stepped(PTRACE_SINGLESTEP); }
+static void o4_exec_by_sysemu(void) { exec_stepped(31); }
+static void o4_exec_by_sysemu_step(void) { exec_stepped(32); }
+static volatile pid_t first_told;
+static void tells_first(int signal, siginfo_t *info, void *context) {
+  (void)signal, (void)context;
+  if (!first_told && info->si_code == CLD_STOPPED) first_told = info->si_pid;
+}
+static void *stopper(void *arg) {
+  syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGSTOP);
+  return arg;
+}
+static void a_thread_stops_it(void) {
+  pthread_t thread;
+  pthread_create(&thread, NULL, stopper, NULL);
+  hold();
+}
+static void w10_the_thread_that_stopped_it_is_told_first(void) {
+  pid_t pid = child(a_thread_stops_it);
+  REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACECLONE);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+  unsigned long thread = 0;
+  REQ(PTRACE_GETEVENTMSG, pid, 0, &thread);
+  next((pid_t)thread);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  REQ(PTRACE_CONT, thread, 0, 0);
+  next((pid_t)thread);
+  struct sigaction action = {.sa_sigaction = tells_first, .sa_flags = SA_SIGINFO | SA_RESTART};
+  sigaction(SIGCHLD, &action, NULL);
+  REQ(PTRACE_CONT, thread, 0, SIGSTOP);
+  next((pid_t)thread);
+  next(pid);
+  printf("told of the thread %d\n", first_told == (pid_t)thread);
+  kill(pid, SIGKILL);
+  next((pid_t)thread);
+  next(pid);
+}
+static void calls_with_trap_blocked(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTRAP);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  syscall(SYS_getppid);
+  syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0);
+  syscall(SYS_wait4, -1, NULL, WNOHANG, NULL);
+  syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0);
+  syscall(SYS_getppid);
+}
+/* The trap behind a call is forced: SIGTRAP is blocked no more. */
+static void r8_a_step_over_a_call_forces_its_trap(void) {
+  static const int requests[] = {PTRACE_SINGLESTEP, PTRACE_SINGLESTEP, PTRACE_SINGLESTEP, PTRACE_SINGLEBLOCK};
+  static const int calls[] = {SYS_getppid, SYS_ptrace, SYS_wait4, SYS_ptrace};
+  pid_t pid = child(calls_with_trap_blocked);
+  struct user_regs_struct regs;
+  REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD);
+  for (int i = 0; i < 4; i++) {
+    int status = 0;
+    do {
+      REQ(PTRACE_SYSCALL, pid, 0, 0);
+      waitpid(pid, &status, __WALL);
+      REQ(PTRACE_GETREGS, pid, 0, &regs);
+    } while (WIFSTOPPED(status) && ((int)regs.orig_rax != calls[i] || status >> 8 != (SIGTRAP | 0x80)));
+    unsigned long long mask = 1ull << (SIGTRAP - 1);
+    REQ(PTRACE_SETSIGMASK, pid, 8, &mask);
+    SAY("step", REQ(requests[i], pid, 0, 0));
+    next(pid);
+    siginfo_t info = {0};
+    REQ(PTRACE_GETSIGINFO, pid, 0, &info);
+    REQ(PTRACE_GETREGS, pid, 0, &regs);
+    REQ(PTRACE_GETSIGMASK, pid, 8, &mask);
+    printf("signo %d code %d call %d result %d mask %llx\n", info.si_signo, info.si_code, (int)regs.orig_rax, (int)regs.rax < 0 ? (int)regs.rax : 0, mask);
+  }
+  kill(pid, SIGKILL);
   next(pid);
 }
 static void w15_kill(void) {
@@ -988,7 +1138,9 @@ static const struct row rows[] = {
     ROW(w6_threads_wait), ROW(w7_selection), ROW(w8_told_once), ROW(w9_waitid), ROW(w10_sigchld), ROW(w10_no_stops),
     ROW(w11_the_tracer_is_told_first), ROW(w11_a_tracer_that_ignores_it), ROW(w11_a_tracee_leaves_a_zombie), ROW(w11_the_tracer_ends), ROW(w11_a_thread_keeps_its_leader),
     ROW(w14_a_thread_keeps_an_exec), ROW(w13_a_signal_that_nobody_waited_for), ROW(w14_exec_of_a_thread),
-    ROW(w14_stops_again_after_an_exec), ROW(w15_kill), ROW(w_interrupted_wait), ROW(sysemu),
+    ROW(w14_stops_again_after_an_exec), ROW(w14_an_interrupt_before_a_threads_exec), ROW(w14_an_interrupt_and_a_signal_before_a_threads_exec), ROW(o4_exec_by_step),
+    ROW(o4_exec_by_sysemu), ROW(o4_exec_by_sysemu_step), ROW(w10_the_thread_that_stopped_it_is_told_first), ROW(r8_a_step_over_a_call_forces_its_trap),
+    ROW(w15_kill), ROW(w_interrupted_wait), ROW(sysemu),
     ROW(o6_seccomp), ROW(o6_seccomp_without), ROW(w2_entry_before_seccomp), ROW(w2_rewritten_at_the_entry), ROW(w2_skipped_at_the_entry),
     ROW(w2_rewritten_at_the_seccomp_stop),
     ROW(w2_steps_into_seccomp), ROW(w12_untraced_group_stop), ROW(w13_group_stopped_tracee), ROW(w13_a_thread_that_traces_ends), ROW(w3_restarts),

@@ -185,7 +185,8 @@ impl Halted {
     }
 
     /// Whether [`Self::set_registers`] was used in this stop.
-    pub(crate) fn touched(&self) -> bool {
+    #[must_use]
+    pub fn touched(&self) -> bool {
         self.touched.get()
     }
 }

@@ -1,5 +1,7 @@
 //! What a wait finds: wait4(2), waitid(2), for tracees. Real children that are no tracees are the kernel's.
 
+use std::collections::BTreeMap;
+
 use super::{Machine, Stop, Tracee};
 
 /// A tracee that has ended, which its tracer has not been told.
@@ -183,6 +185,24 @@ impl Machine {
     #[must_use]
     pub fn tells(&self, process: i32, number: i32) -> bool {
         self.ended.iter().any(|e| e.by_kernel && e.tracer_process == process && e.number == number)
+    }
+
+    /// Of the ends that the kernel tells this process of: those of whom nothing is left have been told.
+    pub fn reaped(&mut self, process: i32, gone: &dyn Fn(i32) -> bool) {
+        self.ended.retain(|e| !e.by_kernel || e.tracer_process != process || !gone(e.tid));
+    }
+
+    /// Whether a process has a child that is its tracee and is not about to end, and no end to be told of by the kernel.
+    #[must_use]
+    pub fn has_living_child(&self, process: i32, dying: &BTreeMap<i32, i32>) -> bool {
+        let mut children = self.tracees().filter(|(tid, t)| t.tracer_process == process && t.is_child(*tid)).peekable();
+        children.peek().is_some() && children.all(|(tid, _)| !dying.contains_key(&tid)) && !self.is_owed(process)
+    }
+
+    /// Whether the kernel has an end to tell this process, as far as is known.
+    #[must_use]
+    pub fn is_owed(&self, process: i32) -> bool {
+        self.ended.iter().any(|e| e.by_kernel && e.tracer_process == process)
     }
 
     /// A process has no children.

@@ -1,7 +1,8 @@
 //! Calls that the filter has stopped, from their entry to their return.
 
+use tipstaff_sys::ptrace_copy::{Fetch, Store, fetch, store};
 use tipstaff_trace::seam::Stopping;
-use tipstaff_trace::{Resume, Stop as Real};
+use tipstaff_trace::{Call, Resume, Stop as Real};
 
 use super::{Mediator, Todo};
 use crate::access;
@@ -25,11 +26,28 @@ pub(super) fn makes_call(tid: i32) -> bool {
 }
 
 impl Mediator {
+    /// A call, as the kernel has told it in this stop.
     pub(super) fn called(&mut self, stopping: Stopping<'_>, stop: &Real, resume: Resume) -> Resume {
-        let (tid, process) = (stopping.task.tid(), stopping.task.process());
-        let Some(call) = stop.call().copied().filter(|call| call.arch == self.arch) else {
+        let Some(mut call) = stop.call().copied().filter(|call| call.arch == self.arch) else {
             return self.go(stopping, resume);
         };
+        // What the handlers have made of it; refused, it has no number.
+        if stop.touched() && !self.look_again_at(stop, &mut call) {
+            return self.go(stopping, resume);
+        }
+        self.comes_to(stopping, stop, call, resume)
+    }
+
+    /// The call that the registers hold now.
+    fn look_again_at(&self, stop: &Real, call: &mut Call) -> bool {
+        let Ok(registers) = stop.registers() else { return false };
+        call.number = registers.number().cast_unsigned();
+        call.args = std::array::from_fn(|index| registers.arg(self.arch, index));
+        true
+    }
+
+    fn comes_to(&mut self, stopping: Stopping<'_>, stop: &Real, call: Call, resume: Resume) -> Resume {
+        let (tid, process) = (stopping.task.tid(), stopping.task.process());
         if let Some(resume) = self.listener_call(stopping, stop, &call) {
             return resume;
         }
@@ -62,16 +80,12 @@ impl Mediator {
                 self.dispositions.insert(process, to);
             }
         } else if call.number == numbers.ptrace || call.number == numbers.wait4 || call.number == numbers.waitid {
-            // Refused by a handler: the number says so.
-            let Ok(registers) = stop.registers() else { return self.go(stopping, resume) };
             self.gates.insert(process, call.ip.0.wrapping_sub(2));
-            if registers.number() == call.number.cast_signed() {
-                if call.number == numbers.ptrace {
-                    self.todo.push_back(Todo::Request(tid));
-                    return Resume::Hold;
-                }
-                return self.waits(stopping, stop, registers, (call.number == numbers.waitid, true), resume);
+            if call.number == numbers.ptrace {
+                self.todo.push_back(Todo::Request(tid));
+                return Resume::Hold;
             }
+            return self.waits(stopping, stop, call.args, (call.number == numbers.waitid, true), resume);
         }
         self.go(stopping, resume)
     }
@@ -119,24 +133,26 @@ impl Mediator {
 
     /// A call returns.
     pub(crate) fn exit(&mut self, stopping: Stopping<'_>, stop: &Real, value: i64, resume: Resume) -> Resume {
-        let (tid, process) = (stopping.task.tid(), stopping.task.process());
+        let tid = stopping.task.tid();
         if self.open_returned(tid, value) {
             return Resume::Hold;
         }
+        self.shown_exit(stopping, stop, resume)
+    }
+
+    /// A call returns, or one that was answered in a stop of its own.
+    pub(crate) fn shown_exit(&mut self, stopping: Stopping<'_>, stop: &Real, resume: Resume) -> Resume {
+        let (tid, process) = (stopping.task.tid(), stopping.task.process());
         // PTRACE_SYSEMU_SINGLESTEP traps at no exit: report_single_step().
         let steps = |go| matches!(go, Go::Step | Go::Block);
         if self.machine.tracee(tid).is_some_and(|tracee| steps(tracee.mode)) {
             // The step over a call whose return somebody had to see: the trap that the kernel would have sent.
             let ip = stop.registers().map_or(0, |registers| registers.ip());
+            unblock_trap(tid);
             self.send_thread(process, tid, SIGTRAP, TRAP_BRKPT, [ip as i32, (ip >> 32) as i32]);
             self.interrupt_again(tid);
             return self.free();
         }
-        self.show(stopping, Stop::Exit, false, resume)
-    }
-
-    /// The return of a call that was answered in a stop of its own.
-    pub(crate) fn shown_exit(&mut self, stopping: Stopping<'_>, resume: Resume) -> Resume {
         self.show(stopping, Stop::Exit, false, resume)
     }
 
@@ -145,6 +161,24 @@ impl Mediator {
         if matches!(resume, Resume::Kill | Resume::Detach | Resume::Hold) {
             return resume;
         }
-        self.called(stopping, stop, resume)
+        let Some(mut call) = stop.call().copied().filter(|call| call.arch == self.arch) else {
+            return self.go(stopping, resume);
+        };
+        if !self.look_again_at(stop, &mut call) {
+            return self.go(stopping, resume);
+        }
+        self.comes_to(stopping, stop, call, resume)
+    }
+}
+
+/// What the kernel forces on a thread is blocked no more: force_sig_info_to_task().
+fn unblock_trap(tid: i32) {
+    const TRAP: u8 = 1 << (SIGTRAP - 1);
+    if let Ok(mut mask) = fetch(tid, Fetch::SigMask, 8)
+        && mask[0] & TRAP != 0
+    {
+        mask[0] &= !TRAP;
+        // ESRCH: it has been killed.
+        let _ = store(tid, Store::SigMask, 8, &mask);
     }
 }

@@ -1,14 +1,14 @@
 //! What a tracer is told, and how: the end of its wait, SIGCHLD.
 
-use tipstaff_sys::ptrace;
+use tipstaff_sys::ptrace::{self, SigInfo};
 use tipstaff_sys::ptrace_copy::{Fetch, fetch};
-use tipstaff_trace::{End, Status, Task};
+use tipstaff_trace::{End, SignalDelivery, Status, Stopped, Task};
 
 use super::{Mediator, Todo};
 use crate::machine::{Orphan, Report, Stop};
 use crate::names::{self, in_group};
-use crate::signals::{Owed, SIGCHLD};
-use crate::waits::{told, word};
+use crate::signals::{CLD_STOPPED, Owed, SIGCHLD, child};
+use crate::waits::{Wait, told, word};
 
 const SIGKILL: i32 = 9;
 
@@ -21,7 +21,11 @@ impl Mediator {
         let fresh = grouped && std::mem::replace(&mut tracee.stopping, false) && !tracee.grouped;
         tracee.grouped |= grouped;
         // The parent of a stopped process is told by the kernel, and it is the same one. Once, when the last thread has stopped.
-        let by_kernel = fresh && tracee.child && tracee.process == tid && names::threads(tid) == 1;
+        let announced = self.announced.remove(&tid) && grouped;
+        if !grouped {
+            self.swapped.remove(&tid);
+        }
+        let by_kernel = announced || fresh && tracee.child && tracee.process == tid && names::threads(tid) == 1;
         // do_notify_parent_cldstop() tells of group_exit_code, which a wait has taken.
         let stop = if tracee.known && grouped { Some(Stop::Group(0)) } else { stop };
         let (process, tracer, number, uid) = (tracee.tracer_process, tracee.tracer, tracee.number, tracee.uid);
@@ -34,7 +38,10 @@ impl Mediator {
         let tid = news.tid;
         let waiter = self.waits.iter_mut().find(|(waiter, wait)| {
             let matches = |tid, group| in_group(**waiter, tid, group);
-            wait.process == process && wait.select.takes((tid, news.number), (tracer, process), &matches)
+            // Who does not hang is back in a moment, and asks again.
+            wait.process == process
+                && wait.hangs()
+                && wait.select.takes((tid, news.number), (tracer, process), &matches)
         });
         if let Some((&waiter, wait)) = waiter {
             wait.kicked = true;
@@ -44,6 +51,31 @@ impl Mediator {
         }
         if !by_kernel {
             self.signal(process, tracer, news);
+        }
+    }
+
+    /// A SIGCHLD is about to be delivered, of ours or of the kernel's. If the kernel tells of a stopped process that the receiver traces, it is the one that
+    /// would have told of the first thread to stop: they do not queue, and ours comes too late or finds it pending.
+    pub(super) fn tells_of_a_stop(&mut self, process: i32, signal: &Stopped<SignalDelivery>, ours: Option<SigInfo>) {
+        let Some(info) = ours.or_else(|| signal.info().ok()).filter(|info| info.code() == CLD_STOPPED) else { return };
+        let number = if ours.is_some() {
+            self.machine.told_of_first(process, info.pid());
+            // The kernel's was made ours, so ours is the other one.
+            match self.machine.known_to(process, info.pid()).and_then(|tid| self.swapped.remove(&tid)) {
+                Some(number) => number,
+                None => return,
+            }
+        } else {
+            let Some((first, number, coming)) = self.machine.first_to_stop(process, info.pid()) else { return };
+            if coming {
+                self.announced.insert(first);
+            } else {
+                self.swapped.insert(first, info.pid());
+            }
+            number
+        };
+        if number != info.pid() {
+            let _ = signal.set_info(&child(CLD_STOPPED, [number, info.uid().cast_signed(), info.status()]));
         }
     }
 
@@ -121,10 +153,18 @@ impl Mediator {
         if let Some(service) = &mut self.service {
             service.leave(tid);
         }
-        for set in [&mut self.polls, &mut self.redone, &mut self.kicks, &mut self.leftover, &mut self.lone] {
+        for set in [
+            &mut self.polls,
+            &mut self.redone,
+            &mut self.kicks,
+            &mut self.leftover,
+            &mut self.lone,
+            &mut self.announced,
+        ] {
             set.remove(&tid);
         }
         self.dying.remove(&tid);
+        self.swapped.remove(&tid);
         self.waits.remove(&tid);
         self.parked.remove(&tid);
         self.opening.remove(&tid);
@@ -165,6 +205,10 @@ impl Mediator {
         let tracer = self.machine.tracee(tid).map(|tracee| tracee.tracer_process);
         let leaves_none = tracer.is_some_and(|tracer| self.leaves_none(tracer));
         let ended = self.machine.ended(tid, status, usage, &|_| leaves_none);
+        if let Some(ended) = ended.as_ref().filter(|ended| ended.by_kernel) {
+            let unwatched = |wait: &&mut Wait| wait.process == ended.tracer_process && !wait.watched;
+            self.waits.values_mut().filter(unwatched).for_each(|wait| wait.raced = true);
+        }
         if let Some(ended) = ended.filter(|ended| !ended.by_kernel) {
             let news = Report { tid, number: ended.number, status, stop: None, uid: ended.uid, usage: ended.usage };
             self.news(ended.tracer_process, ended.tracer, &news, false);

@@ -81,7 +81,7 @@ impl Mediator {
             Real::Entered(_) | Real::Seccomp(_) | Real::Interrupted(_) => return Some(Resume::ToSyscall),
             Real::Signal(signal) => {
                 if self.sent {
-                    self.mark.unveil(signal);
+                    let _ = self.mark.unveil(signal);
                 }
                 return Some(Resume::Exactly { go: Go::Syscall, signal: signal.signal() });
             }

@@ -2,11 +2,11 @@
 
 use tipstaff_sys::wait::{Change, Look, look};
 use tipstaff_trace::seam::{Engine, Stopping};
-use tipstaff_trace::{Registers, Resume, Stop as Real, Tracer};
+use tipstaff_trace::{Resume, Stop as Real, Tracer};
 
 use super::Mediator;
 use crate::machine::{Report, Who};
-use crate::names::in_group;
+use crate::names::{self, in_group};
 use crate::waits::{ECHILD, ERESTARTNOHAND, ERESTARTSYS, Wait, word};
 
 /// So many stops of others a thread is held for at the entry of its wait.
@@ -19,31 +19,35 @@ impl Mediator {
         &mut self,
         stopping: Stopping<'_>,
         stop: &Real,
-        registers: Registers,
+        args: [u64; 6],
         (by_id, parks): (bool, bool),
         resume: Resume,
     ) -> Resume {
         let (tid, process) = (stopping.task.tid(), stopping.task.process());
         let poll = self.polls.remove(&tid);
         self.redone.remove(&tid);
-        let entered = Wait::entered((tid, process), by_id, registers, self.arch);
+        let entered = Wait::entered((tid, process), by_id, args);
         let Some(mut wait) = entered else { return self.go(stopping, resume) };
         if !self.machine.traces(process) {
-            self.waits.insert(tid, wait);
-            return self.go(stopping, resume);
+            return self.unwatched(stopping, wait, resume);
         }
         let grouped = |target, group| in_group(tid, target, group);
         if let Some(report) = self.found(tid, &wait) {
+            let Ok(registers) = stop.registers() else { return self.go(stopping, resume) };
             return self.answer(stopping, stop, registers, wait.tell(tid, &report), resume);
         }
         if !self.machine.waits(&wait.select, &grouped) {
-            self.waits.insert(tid, wait);
-            return self.go(stopping, resume);
+            return self.unwatched(stopping, wait, resume);
+        }
+        // What does not hang and finds nothing is told nothing by the kernel either, unless there is no child at all; so nobody has to see its return.
+        if !wait.hangs() && wait.asks_for_any_end() && self.machine.has_living_child(process, &self.dying) {
+            return self.unwatched(stopping, wait, resume);
         }
         if parks && wait.hangs() && self.machine.runs(process) {
             self.parked.insert(tid, 0);
             return Resume::Hold;
         }
+        let Ok(entry) = stop.registers() else { return self.go(stopping, resume) };
         let alone = match wait.select.who {
             // A thread, or a process that is somebody else's child.
             Who::One(number) => self.machine.known_to(process, number).is_some_and(|target| !self.is_child(target)),
@@ -53,9 +57,9 @@ impl Mediator {
         };
         if poll || alone {
             if !wait.hangs() {
-                return self.answer(stopping, stop, registers, wait.nothing(tid), resume);
+                return self.answer(stopping, stop, entry, wait.nothing(tid), resume);
             }
-            let mut registers = registers;
+            let mut registers = entry;
             registers.set_number(self.numbers.ppoll.cast_signed());
             for index in 0..5 {
                 registers.set_arg(self.arch, index, 0);
@@ -66,6 +70,7 @@ impl Mediator {
             wait.poll = true;
         }
         wait.watched = true;
+        wait.registers = Some(entry);
         self.waits.insert(tid, wait);
         Resume::ToSyscall
     }
@@ -82,12 +87,11 @@ impl Mediator {
             tracer.settle(tid, |task, stop| {
                 // An answer at the entry is no stop: what came meanwhile found the mask that is there now.
                 self.pay(tid);
-                let by_id = stop.call().is_some_and(|call| call.number == self.numbers.waitid);
                 let stopping = Stopping { task, awaited: engine.awaits(tid) };
-                match stop.registers() {
-                    Ok(registers) => self.waits(stopping, stop, registers, (by_id, parks), Resume::Free),
-                    Err(_) => Resume::Free,
-                }
+                let Ok(registers) = stop.registers() else { return Resume::Free };
+                let by_id = registers.number().cast_unsigned() == self.numbers.waitid;
+                let args = std::array::from_fn(|index| registers.arg(self.arch, index));
+                self.waits(stopping, stop, args, (by_id, parks), Resume::Free)
             });
             if let Some(again) = self.parked.get_mut(&tid) {
                 *again = turns + 1;
@@ -98,7 +102,7 @@ impl Mediator {
     /// A watched wait returns. True: it enters again.
     pub(super) fn returned(&mut self, tid: i32, stop: &Real, wait: &Wait, value: i64) -> bool {
         let grouped = |target, group| in_group(tid, target, group);
-        let mut registers = wait.registers;
+        let Some(mut registers) = wait.registers else { return false };
         let number = registers.number();
         let interrupted = matches!(value, ERESTARTSYS | ERESTARTNOHAND);
         let nothing = !wait.hangs() && value == 0 && (!wait.by_id || self.found_nobody(tid, wait));
@@ -177,13 +181,26 @@ impl Mediator {
     /// A wait that nobody watched has been interrupted by us: its process had no tracees when it was entered.
     pub(super) fn woken(&mut self, tid: i32, stop: &Real, wait: &Wait) {
         let Ok(mut registers) = stop.registers() else { return };
-        if registers.number() != wait.registers.number() || registers.result() != ERESTARTSYS {
+        let number = if wait.by_id { self.numbers.waitid } else { self.numbers.wait4 };
+        if registers.number().cast_unsigned() != number || registers.result() != ERESTARTSYS {
             return;
         }
         if let Some(report) = self.found(tid, wait) {
             registers.set_result(wait.tell(tid, &report));
             let _ = stop.set_registers(&registers);
         }
+    }
+
+    /// A wait that the kernel answers, and whose return nobody sees.
+    fn unwatched(&mut self, stopping: Stopping<'_>, mut wait: Wait, resume: Resume) -> Resume {
+        wait.raced = self.machine.is_owed(wait.process);
+        self.waits.insert(stopping.task.tid(), wait);
+        self.go(stopping, resume)
+    }
+
+    /// A wait that nobody watched is over, and an end came meanwhile: if that child is gone, it was told of.
+    pub(super) fn raced(&mut self, process: i32) {
+        self.machine.reaped(process, &|tid| names::status(tid).is_empty());
     }
 
     /// A process has a child more: who waits as if it had none is to look again.
