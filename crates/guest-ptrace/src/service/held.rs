@@ -8,7 +8,7 @@ use tipstaff_trace::{Call, Registers, Resume, Stop as Real};
 
 use super::install::Install;
 use super::{ENOSYS, seen};
-use crate::mediator::Mediator;
+use crate::mediator::{Mediator, has_signal};
 use tipstaff_abi::bpf::SeccompData;
 
 /// Everything but SIGKILL and SIGSTOP, which the kernel leaves out.
@@ -170,7 +170,7 @@ impl Mediator {
     fn returns(&mut self, stopping: Stopping<'_>, stop: &mut Real, value: i64, resume: Resume) -> Resume {
         let tid = stopping.task.tid();
         let Some(service) = &mut self.service else { return Resume::Kill };
-        let Some(Held { saved, mut mask, what }) = service.held.remove(&tid) else { return resume };
+        let Some(Held { mut saved, mut mask, what }) = service.held.remove(&tid) else { return resume };
         service.anteroom.forget(tid);
         let ticket = match what {
             What::Asks(ticket) => ticket,
@@ -181,7 +181,13 @@ impl Mediator {
         let result = match answer {
             // The kernel has answered it: a descriptor was its answer.
             _ if value != ERESTARTSYS => value,
-            Some(Answer::Value(value)) => value,
+            Some(Answer::Value(value)) => {
+                // Its supervisor's own number, which the kernel would take for one of its own: it looks because we have woken it.
+                if (-516..=-512).contains(&value) && !has_signal(tid) {
+                    saved.set_number(-1);
+                }
+                value
+            }
             Some(Answer::Continue) => {
                 let data = waiting.map(|waiting| waiting.data).unwrap_or_default();
                 service.withdraw(ticket);
