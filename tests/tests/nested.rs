@@ -19,6 +19,15 @@ impl Pair {
         self.inner != "notify" || self.outer == "native"
     }
 
+    /// What lets a box in the outer one have a listener.
+    fn listener(self) -> Option<&'static str> {
+        match (self.outer, self.inner) {
+            ("native", "notify") => Some("native"),
+            ("ptrace" | "auto", "notify") => Some("emulate"),
+            _ => None,
+        }
+    }
+
     fn run(self, user: User, outer: &[(&str, &str)], inner: &[&str], program: &[&str]) -> Ran {
         self.command(user, outer, inner, program).go()
     }
@@ -39,8 +48,8 @@ impl Pair {
         for dir in &dirs {
             run = run.option("--exec", dir).option("--read", dir);
         }
-        if self.inner == "notify" && self.outer == "native" {
-            run = run.option("--guest-listener", "native");
+        if let Some(how) = self.listener() {
+            run = run.option("--guest-listener", how);
         }
         for (option, value) in outer {
             run = run.option(option, value);
@@ -145,6 +154,8 @@ pairs! {
     native_in_notify "notify" "native"
     native_in_ptrace "ptrace" "native"
     notify_in_native "native" "notify"
+    notify_in_ptrace "ptrace" "notify"
+    notify_in_auto "auto" "notify"
     ptrace_in_native "native" "ptrace"
     ptrace_in_notify "notify" "ptrace"
     ptrace_in_ptrace "ptrace" "ptrace"

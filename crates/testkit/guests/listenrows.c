@@ -547,11 +547,29 @@ static void ends_while_asked(void) {
   /* Whoever waits goes with the box. */
 }
 
+/* Tasks that wait for a supervisor that never answers; others do as they like, and all ends with the box. */
+static void floods(void) {
+  int fd;
+  for (int i = 0; i < 40; i++) {
+    pid_t pid = asker(i % 2 ? SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV : 0, 0, &fd);
+    if (i % 3 == 0) take(fd);
+    if (i % 5 == 0) kill(pid, SIGKILL);
+    if (i % 7 == 0) close(fd);
+  }
+  for (int i = 0; i < 200; i++) {
+    pid_t pid = fork();
+    if (pid == 0) _exit(i & 127);
+    int status;
+    if (waitpid(pid, &status, 0) != pid || WEXITSTATUS(status) != (i & 127)) die(9, "held up");
+  }
+  puts("nobody is held up");
+}
+
 static const struct row rows[] = {
     ROW(restarts), ROW(restarts_unreceived), ROW(interrupted), ROW(killable), ROW(killable_is_killed), ROW(killable_unreceived), ROW(stopped),
     ROW(killed_unreceived), ROW(forks), ROW(executes), ROW(syncs), ROW(syncs_not), ROW(syncs_later), ROW(computed), ROW(a_later_trace),
     ROW(a_later_trace_of_our_mark), ROW(a_later_allow), ROW(a_later_errno), ROW(the_mark_without_a_listener), ROW(nobody_listens), ROW(bad_programs),
     ROW(no_descriptor_left), ROW(one_after_another), ROW(descriptors), ROW(a_full_table), ROW(sizes), ROW(many), ROW(beside_each_other),
-    ROW(a_listener_of_a_listener), ROW(ends_while_asked),
+    ROW(a_listener_of_a_listener), ROW(ends_while_asked), ROW(floods),
 };
 int main(int argc, char **argv) { return run_rows(rows, sizeof rows / sizeof *rows, argc, argv); }

@@ -9,10 +9,29 @@ use tipstaff_trace::{Call, Registers, Resume, Stop as Real};
 use super::install::Install;
 use super::{ENOSYS, seen};
 use crate::mediator::{Mediator, has_signal};
+use crate::names::{mask, status};
 use tipstaff_abi::bpf::SeccompData;
 
-/// Everything but SIGKILL and SIGSTOP, which the kernel leaves out.
-const ALL: [u8; 8] = [0xff; 8];
+/// Signals that kill at once, where a program has not said otherwise: not those that are ignored, stop, or dump core. sig_fatal(), complete_signal().
+const FATAL: u64 = !(signals(3..=8) | signals(11..=11) | signals(17..=25) | signals(28..=28) | signals(31..=31));
+
+const fn signals(range: std::ops::RangeInclusive<u32>) -> u64 {
+    let (first, last) = (*range.start(), *range.end());
+    (u64::MAX >> (64 - (last - first + 1))) << (first - 1)
+}
+
+/// Those that would end the wait of a thread that only what kills it may interrupt.
+fn fatal(tid: i32) -> u64 {
+    let status = status(tid);
+    FATAL & !mask(&status, "SigCgt:") & !mask(&status, "SigIgn:")
+}
+
+/// Whether one of these is there, and not blocked.
+fn has_one_of(tid: i32, signals: u64) -> bool {
+    let status = status(tid);
+    (mask(&status, "SigPnd:") | mask(&status, "ShdPnd:")) & !mask(&status, "SigBlk:") & signals != 0
+}
+
 /// What an interrupted wait returns.
 const ERESTARTSYS: i64 = -512;
 
@@ -22,12 +41,15 @@ pub(super) struct Mask(Option<Vec<u8>>);
 
 impl Mask {
     pub fn block(&mut self, tid: i32) {
-        if self.0.is_none()
-            && let Ok(mask) = fetch(tid, Fetch::SigMask, 8)
-            && store(tid, Store::SigMask, 8, &ALL).is_ok()
-        {
-            self.0 = Some(mask);
-        }
+        self.block_but(tid, 0);
+    }
+
+    /// All but those of `open` that are not blocked anyway.
+    fn block_but(&mut self, tid: i32, open: u64) {
+        let Ok(mask) = fetch(tid, Fetch::SigMask, 8) else { return };
+        let was = self.0.get_or_insert(mask);
+        let blocked = was.as_slice().try_into().map_or(0, u64::from_ne_bytes);
+        let _ = store(tid, Store::SigMask, 8, &(blocked | !open).to_ne_bytes());
     }
 
     pub fn unblock(&self, tid: i32) {
@@ -199,9 +221,10 @@ impl Mediator {
                 let received = waiting.is_some_and(|waiting| {
                     waiting.id.is_some() && service.listeners.get(&waiting.listener).is_some_and(|l| l.killable)
                 });
-                if received {
+                let fatal = if received { fatal(tid) } else { 0 };
+                if received && !has_one_of(tid, fatal) {
                     // Only what kills it may end its wait now.
-                    mask.block(tid);
+                    mask.block_but(tid, fatal);
                     service.held.insert(tid, Held { saved, mask, what: What::Asks(ticket) });
                     return again(stop, saved);
                 }
