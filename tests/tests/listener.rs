@@ -27,7 +27,7 @@ both!(it_answers_every_request_as_outside, |user| {
     }
 });
 
-/// One fact each, in the same words outside, with the kernel's own listener, and with one that is served.
+// One fact each, in the same words outside, with the kernel's own listener, and with one that is served.
 both!(every_row_is_the_kernels_own, |user| {
     let names = plain(["listenrows"]).as_user(user).go().out();
     assert!(names.lines().count() > 25, "{names}");

@@ -204,6 +204,21 @@ static void killable_unreceived(void) {
   gone(pid);
   printf("%s\n", ready(fd, 0));
 }
+static int spared[] = {SIGCHLD, SIGURG, SIGWINCH, SIGCONT, SIGUSR2};
+static void ignored(void) {
+  int fd;
+  signal(SIGUSR2, SIG_IGN);
+  pid_t pid = asker(0, 0, &fd);
+  await(fd, POLLIN);
+  for (unsigned i = 0; i < 5; i++) kill(pid, spared[i]);
+  struct seccomp_notif got = take(fd);
+  for (unsigned i = 0; i < 5; i++) kill(pid, spared[i]);
+  usleep(20000);
+  printf("valid %d\n", valid(fd, got.id));
+  SAY("send", reply(fd, got.id, 7, 0, 0));
+  heard("not interrupted");
+  gone(pid);
+}
 static void stopped(void) {
   int fd;
   pid_t pid = asker(0, -1, &fd);
@@ -566,7 +581,7 @@ static void floods(void) {
 }
 
 static const struct row rows[] = {
-    ROW(restarts), ROW(restarts_unreceived), ROW(interrupted), ROW(killable), ROW(killable_is_killed), ROW(killable_unreceived), ROW(stopped),
+    ROW(restarts), ROW(restarts_unreceived), ROW(interrupted), ROW(killable), ROW(killable_is_killed), ROW(killable_unreceived), ROW(ignored), ROW(stopped),
     ROW(killed_unreceived), ROW(forks), ROW(executes), ROW(syncs), ROW(syncs_not), ROW(syncs_later), ROW(computed), ROW(a_later_trace),
     ROW(a_later_trace_of_our_mark), ROW(a_later_allow), ROW(a_later_errno), ROW(the_mark_without_a_listener), ROW(nobody_listens), ROW(bad_programs),
     ROW(no_descriptor_left), ROW(one_after_another), ROW(descriptors), ROW(a_full_table), ROW(sizes), ROW(many), ROW(beside_each_other),

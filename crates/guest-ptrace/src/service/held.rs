@@ -10,6 +10,7 @@ use super::install::Install;
 use super::{ENOSYS, seen};
 use crate::mediator::{Mediator, has_signal};
 use crate::names::{mask, status};
+use crate::waits::ERESTARTSYS;
 use tipstaff_abi::bpf::SeccompData;
 
 /// Signals that kill at once, where a program has not said otherwise: not those that are ignored, stop, or dump core. sig_fatal(), complete_signal().
@@ -20,20 +21,32 @@ const fn signals(range: std::ops::RangeInclusive<u32>) -> u64 {
     (u64::MAX >> (64 - (last - first + 1))) << (first - 1)
 }
 
-/// Those that would end the wait of a thread that only what kills it may interrupt.
-fn fatal(tid: i32) -> u64 {
-    let status = status(tid);
-    FATAL & !mask(&status, "SigCgt:") & !mask(&status, "SigIgn:")
+/// Signals that are ignored where a program has not said otherwise: SIGCHLD, SIGCONT, SIGURG, SIGWINCH.
+const IGNORED: u64 = signals(17..=18) | signals(23..=23) | signals(28..=28);
+
+/// The signals of a thread.
+#[derive(Clone, Copy, Debug)]
+struct Signals {
+    /// Pending, and not blocked.
+    there: u64,
+    /// They do nothing.
+    ignored: u64,
+    /// They kill at once.
+    fatal: u64,
 }
 
-/// Whether one of these is there, and not blocked.
-fn has_one_of(tid: i32, signals: u64) -> bool {
-    let status = status(tid);
-    (mask(&status, "SigPnd:") | mask(&status, "ShdPnd:")) & !mask(&status, "SigBlk:") & signals != 0
+impl Signals {
+    fn of(tid: i32) -> Self {
+        let status = status(tid);
+        let line = |key| mask(&status, key);
+        let (caught, ignored) = (line("SigCgt:"), line("SigIgn:"));
+        Self {
+            there: (line("SigPnd:") | line("ShdPnd:")) & !line("SigBlk:"),
+            ignored: ignored | IGNORED & !caught,
+            fatal: FATAL & !caught & !ignored,
+        }
+    }
 }
-
-/// What an interrupted wait returns.
-const ERESTARTSYS: i64 = -512;
 
 /// Signals that wait until a thread has done what it was made to do.
 #[derive(Debug, Default)]
@@ -221,10 +234,14 @@ impl Mediator {
                 let received = waiting.is_some_and(|waiting| {
                     waiting.id.is_some() && service.listeners.get(&waiting.listener).is_some_and(|l| l.killable)
                 });
-                let fatal = if received { fatal(tid) } else { 0 };
-                if received && !has_one_of(tid, fatal) {
+                let signals = Signals::of(tid);
+                // A traced task is woken for signals that it ignores too: sig_ignored(). One that nobody traces is not.
+                let for_nothing = signals.there & !signals.ignored == 0 && self.machine.tracee(tid).is_none();
+                if received && signals.there & signals.fatal == 0 {
                     // Only what kills it may end its wait now.
-                    mask.block_but(tid, fatal);
+                    mask.block_but(tid, signals.fatal);
+                }
+                if for_nothing || received && signals.there & signals.fatal == 0 {
                     service.held.insert(tid, Held { saved, mask, what: What::Asks(ticket) });
                     return again(stop, saved);
                 }
