@@ -7,6 +7,11 @@ fn own(run: Run) -> Run {
     run.option("--guest-listener", "native")
 }
 
+/// Beside the box's own.
+fn served(run: Run) -> Run {
+    run.option("--guest-listener", "emulate")
+}
+
 fn denied(ran: &Ran, call: &str) -> Option<serde_json::Value> {
     let denials = ran.report["denials"].as_array().cloned().unwrap_or_default();
     denials.into_iter().find(|denial| denial["syscall"] == call)
@@ -15,9 +20,25 @@ fn denied(ran: &Ran, call: &str) -> Option<serde_json::Value> {
 both!(it_answers_every_request_as_outside, |user| {
     let outside = plain(["listener", "facts"]).as_user(user).go();
     outside.check(outside.out().ends_with("done\n"), "it ends");
-    let inside = own(run(["listener", "facts"])).as_user(user).go();
-    inside.expect_ok();
-    assert_eq!(outside.out(), inside.out());
+    for made in [own, served] {
+        let inside = made(run(["listener", "facts"])).as_user(user).go();
+        inside.expect_ok();
+        assert_eq!(outside.out(), inside.out());
+    }
+});
+
+// One fact each, in the same words outside, with the kernel's own listener, and with one that is served.
+both!(every_row_is_the_kernels_own, |user| {
+    let names = plain(["listenrows"]).as_user(user).go().out();
+    assert!(names.lines().count() > 25, "{names}");
+    for name in names.lines() {
+        let outside = plain(["listenrows", name]).as_user(user).go().out();
+        assert!(outside.ends_with("done\n"), "{name}: {outside}");
+        for made in [own, served] {
+            let inside = made(run(["listenrows", name])).as_user(user).go().out();
+            assert_eq!(outside, inside, "{name}");
+        }
+    }
 });
 
 both!(it_is_refused_unless_the_profile_says_so, |user| {
@@ -31,7 +52,9 @@ both!(it_is_refused_unless_the_profile_says_so, |user| {
             ran.expect_ok().expect_stdout("listener EBUSY\nasked 0\nopenat: OK\n");
             let told = denied(&ran, "seccomp").expect("it is told");
             assert_eq!(told["rule"], "guest_listener = \"deny\"");
-            assert_eq!(told["allow_with"], "[isolation] guest_listener = \"native\"");
+            // Where somebody is asked, the kernel's own cannot be had.
+            let cure = if engine == "native" { "native" } else { "emulate" };
+            assert_eq!(told["allow_with"], format!("[isolation] guest_listener = {cure:?}"));
         }
     }
     let ran = own(run(["listener", "shadow", "openat", "/"])).as_user(user).go();
@@ -101,6 +124,69 @@ fn under_a_listener_of_somebody_elses_it_is_refused() {
         let said = ran.report["error"]["message"].as_str().unwrap_or_default().to_owned() + &ran.err();
         ran.check(said.contains("--guest-listener native"), "no cure");
         // The control: without it this machine has a box.
+        run(["exit", "0"]).on(machine).as_user(user).go().expect_ok();
+    }
+}
+
+both!(what_the_profile_refuses_asks_no_served_listener_and_is_told, |user| {
+    for call in ["mount", "keyctl", "unshare"] {
+        let ran = served(run(["listener", "shadow", call])).as_user(user).go();
+        ran.expect_ok().expect_stdout(format!("listener OK\nasked 0\n{call}: EPERM\n"));
+        ran.check(denied(&ran, call).is_some(), "the box's own listener is there");
+        assert_eq!(ran.report["denials_coverage"], "syscalls");
+    }
+    // The control: where the profile allows it, the guest's supervisor is asked, and the kernel answers.
+    let scratch = Scratch::new(user);
+    let profile = scratch.file("p.toml", "extends = \"default\"\n[syscalls]\nallow = [\"mount\"]\n");
+    let ran = served(run(["listener", "shadow", "mount"]).profile(profile)).as_user(user).go();
+    ran.expect_stdout("listener OK\nasked 1\nmount: EFAULT\n");
+});
+
+both!(what_a_served_listener_continues_meets_our_handlers, |user| {
+    // The one escape that there is from an engine of stops: a notification outranks them, and a supervisor of the guest's continues everything.
+    let attach = |scope: &str| {
+        let ran = run(["listener", "shadow", "ptrace"]).option("--ptrace-scope", scope);
+        served(ran).as_user(user).go()
+    };
+    let refused = attach("restricted");
+    refused.expect_ok().expect_stdout("listener OK\nasked 1\nptrace: EPERM\n");
+    refused.check(denied(&refused, "ptrace").is_some(), "a handler has refused it");
+    attach("classic").expect_ok().expect_stdout("listener OK\nasked 1\nptrace: OK\n");
+    // And the view.
+    let scratch = Scratch::new(user);
+    let path = scratch.file("secret", "secret");
+    for (option, expected) in [("--deny", "EACCES"), ("--read", "OK")] {
+        let ran = served(run(["outrank".as_ref(), path.as_os_str()]).option(option, &path)).as_user(user).go();
+        let lines: Vec<String> = ran.out().lines().map(str::to_owned).collect();
+        assert_eq!(lines[0], "OK", "the listener is had");
+        assert_eq!(lines[1] == "OK", expected == "OK", "{option}: {lines:?}");
+    }
+});
+
+both!(a_served_listener_needs_a_tracer, |user| {
+    for engine in ["native", "notify"] {
+        let ran = served(run(["exit", "0"])).option("--engine", engine).as_user(user).go();
+        ran.check(ran.code() == 125, "refused");
+        let said = ran.report["error"]["message"].as_str().unwrap_or_default().to_owned() + &ran.err();
+        ran.check(said.contains("guest_listener = \"emulate\"") && said.contains("--engine ptrace"), "no cure");
+    }
+    served(run(["exit", "0"])).option("--engine", "ptrace").as_user(user).go().expect_ok();
+});
+
+both!(many_that_wait_leave_nothing_behind_and_hold_up_nobody, |user| {
+    // The box is killed while its tasks wait for a supervisor that never answers; whoever waits for nobody goes on meanwhile.
+    let ran = served(run(["listenrows", "floods"])).option("--wall", "60s").as_user(user).go();
+    ran.expect_ok().expect_stdout("nobody is held up\ndone\n");
+});
+
+#[test]
+fn under_a_listener_of_somebody_elses_none_is_served() {
+    for user in crate::users() {
+        let machine = Machine::Without(Without::Listener);
+        let ran = served(run(["exit", "0"])).on(machine).as_user(user).go();
+        ran.expect_refused(machine);
+        let said = ran.report["error"]["message"].as_str().unwrap_or_default().to_owned() + &ran.err();
+        ran.check(said.contains("emulate"), "no cure");
         run(["exit", "0"]).on(machine).as_user(user).go().expect_ok();
     }
 }

@@ -197,6 +197,7 @@ impl Mediator {
         let traced = self.machine.tracee(target).map(|tracee| tracee.tracer);
         match (from, traced) {
             // Now the call is what the guests want, and the handlers are asked.
+            (Stop::Seccomp, _) if self.service.is_some() && self.asks_listener_again(target, tracer) => {}
             (Stop::Seccomp, _) => {
                 engine.judge(tracer, target, &mut |stopping, stop, resume| self.judged(stopping, stop, resume));
             }

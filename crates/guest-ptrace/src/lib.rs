@@ -6,6 +6,8 @@
 //! Two halves. [`machine`] is pure: who traces whom, which stop is shown, what a request needs, what a wait finds. [`Mediator`] is the
 //! adapter between it and the loop of the ptrace engine ([`tipstaff_trace::seam::Seam`]): memory, real requests, signals, waits.
 //!
+//! Beside it, in `service`: seccomp listeners of guests' own, served beside the box's.
+//!
 //! ```text
 //!                 TRACEME, ATTACH, SEIZE,           a real stop that the mode
 //!                 or born of a tracee               and the options show

@@ -8,6 +8,8 @@ mod shown;
 mod tasks;
 mod waiting;
 
+pub(crate) use forge::has_signal;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tipstaff_abi::{Arch, SyscallSet};

@@ -79,7 +79,7 @@ static long made(const char *name, const char *path) {
   if (!strcmp(name, "keyctl")) return syscall(SYS_keyctl, 0, -3, 0, 0, 0);
   if (!strcmp(name, "unshare")) return syscall(SYS_unshare, CLONE_NEWNS);
   if (!strcmp(name, "openat")) return syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-  if (!strcmp(name, "ptrace")) return syscall(SYS_ptrace, 0x4206, getppid(), 0, 0);
+  if (!strcmp(name, "ptrace")) return syscall(SYS_ptrace, 0x4206, getppid(), 0, 0); /* PTRACE_SEIZE */
   die(2, "unknown call %s", name);
 }
 static unsigned number_of(const char *name) {

@@ -28,6 +28,11 @@ static inline pid_t running(void (*then)(void)) {
   return pid;
 }
 
+/* Seconds after which a row is given up. */
+#ifndef PATIENCE
+#define PATIENCE 5
+#endif
+
 struct row {
   const char *name;
   void (*run)(void);
@@ -44,7 +49,7 @@ static inline int run_rows(const struct row *rows, size_t count, int argc, char 
   if (strcmp(argv[1], "exit") == 0) return 8;
   if (strcmp(argv[1], "stop") == 0) return raise(SIGSTOP) == 0 ? 9 : 10;
   signal(SIGALRM, SIG_DFL);
-  alarm(5);
+  alarm(PATIENCE);
   for (size_t i = 0; i < count; i++)
     if (strcmp(rows[i].name, argv[1]) == 0) {
       rows[i].run();

@@ -59,6 +59,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("leftover", include_str!("../guests/leftover.c")),
     ("lifecycle", include_str!("../guests/lifecycle.c")),
     ("listener", include_str!("../guests/listener.c")),
+    ("listenrows", include_str!("../guests/listenrows.c")),
     ("manycalls", include_str!("../guests/manycalls.c")),
     ("memfd", include_str!("../guests/memfd.c")),
     ("memhog", include_str!("../guests/memhog.c")),

@@ -95,10 +95,7 @@ impl Mediator {
             self.look_after_installs();
             self.unanswerable();
             let Some(service) = &self.service else { return };
-            if service.anteroom.is_armed() {
-                return;
-            }
-            // Without a process to spare for that they are looked after at the next stop of anybody.
+            // Each time anew: who has been woken once is woken by another child the next time. Without a process to spare for that they are looked after at the next stop of anybody.
             let Ok(stopper) = tracer.stopper() else { return };
             if service.anteroom.arm(Box::new(move || stopper.stop())) {
                 return;

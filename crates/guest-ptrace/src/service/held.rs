@@ -8,13 +8,45 @@ use tipstaff_trace::{Call, Registers, Resume, Stop as Real};
 
 use super::install::Install;
 use super::{ENOSYS, seen};
-use crate::mediator::Mediator;
+use crate::mediator::{Mediator, has_signal};
+use crate::names::{mask, status};
+use crate::waits::ERESTARTSYS;
 use tipstaff_abi::bpf::SeccompData;
 
-/// Everything but SIGKILL and SIGSTOP, which the kernel leaves out.
-const ALL: [u8; 8] = [0xff; 8];
-/// What an interrupted wait returns.
-const ERESTARTSYS: i64 = -512;
+/// Signals that kill at once, where a program has not said otherwise: not those that are ignored, stop, or dump core. sig_fatal(), complete_signal().
+const FATAL: u64 = !(signals(3..=8) | signals(11..=11) | signals(17..=25) | signals(28..=28) | signals(31..=31));
+
+const fn signals(range: std::ops::RangeInclusive<u32>) -> u64 {
+    let (first, last) = (*range.start(), *range.end());
+    (u64::MAX >> (64 - (last - first + 1))) << (first - 1)
+}
+
+/// Signals that are ignored where a program has not said otherwise: SIGCHLD, SIGCONT, SIGURG, SIGWINCH.
+const IGNORED: u64 = signals(17..=18) | signals(23..=23) | signals(28..=28);
+
+/// The signals of a thread.
+#[derive(Clone, Copy, Debug)]
+struct Signals {
+    /// Pending, and not blocked.
+    there: u64,
+    /// They do nothing.
+    ignored: u64,
+    /// They kill at once.
+    fatal: u64,
+}
+
+impl Signals {
+    fn of(tid: i32) -> Self {
+        let status = status(tid);
+        let line = |key| mask(&status, key);
+        let (caught, ignored) = (line("SigCgt:"), line("SigIgn:"));
+        Self {
+            there: (line("SigPnd:") | line("ShdPnd:")) & !line("SigBlk:"),
+            ignored: ignored | IGNORED & !caught,
+            fatal: FATAL & !caught & !ignored,
+        }
+    }
+}
 
 /// Signals that wait until a thread has done what it was made to do.
 #[derive(Debug, Default)]
@@ -22,12 +54,15 @@ pub(super) struct Mask(Option<Vec<u8>>);
 
 impl Mask {
     pub fn block(&mut self, tid: i32) {
-        if self.0.is_none()
-            && let Ok(mask) = fetch(tid, Fetch::SigMask, 8)
-            && store(tid, Store::SigMask, 8, &ALL).is_ok()
-        {
-            self.0 = Some(mask);
-        }
+        self.block_but(tid, 0);
+    }
+
+    /// All but those of `open` that are not blocked anyway.
+    fn block_but(&mut self, tid: i32, open: u64) {
+        let Ok(mask) = fetch(tid, Fetch::SigMask, 8) else { return };
+        let was = self.0.get_or_insert(mask);
+        let blocked = was.as_slice().try_into().map_or(0, u64::from_ne_bytes);
+        let _ = store(tid, Store::SigMask, 8, &(blocked | !open).to_ne_bytes());
     }
 
     pub fn unblock(&self, tid: i32) {
@@ -170,7 +205,7 @@ impl Mediator {
     fn returns(&mut self, stopping: Stopping<'_>, stop: &mut Real, value: i64, resume: Resume) -> Resume {
         let tid = stopping.task.tid();
         let Some(service) = &mut self.service else { return Resume::Kill };
-        let Some(Held { saved, mut mask, what }) = service.held.remove(&tid) else { return resume };
+        let Some(Held { mut saved, mut mask, what }) = service.held.remove(&tid) else { return resume };
         service.anteroom.forget(tid);
         let ticket = match what {
             What::Asks(ticket) => ticket,
@@ -181,7 +216,13 @@ impl Mediator {
         let result = match answer {
             // The kernel has answered it: a descriptor was its answer.
             _ if value != ERESTARTSYS => value,
-            Some(Answer::Value(value)) => value,
+            Some(Answer::Value(value)) => {
+                // Its supervisor's own number, which the kernel would take for one of its own: it looks because we have woken it.
+                if (-516..=-512).contains(&value) && !has_signal(tid) {
+                    saved.set_number(-1);
+                }
+                value
+            }
             Some(Answer::Continue) => {
                 let data = waiting.map(|waiting| waiting.data).unwrap_or_default();
                 service.withdraw(ticket);
@@ -193,9 +234,14 @@ impl Mediator {
                 let received = waiting.is_some_and(|waiting| {
                     waiting.id.is_some() && service.listeners.get(&waiting.listener).is_some_and(|l| l.killable)
                 });
-                if received {
+                let signals = Signals::of(tid);
+                // A traced task is woken for signals that it ignores too: sig_ignored(). One that nobody traces is not.
+                let for_nothing = signals.there & !signals.ignored == 0 && self.machine.tracee(tid).is_none();
+                if received && signals.there & signals.fatal == 0 {
                     // Only what kills it may end its wait now.
-                    mask.block(tid);
+                    mask.block_but(tid, signals.fatal);
+                }
+                if for_nothing || received && signals.there & signals.fatal == 0 {
                     service.held.insert(tid, Held { saved, mask, what: What::Asks(ticket) });
                     return again(stop, saved);
                 }

@@ -33,7 +33,7 @@ use tipstaff_abi::bpf::{Insn, SeccompData};
 use tipstaff_supervise::Anteroom;
 use tipstaff_trace::seam::{Asked, Stopping};
 use tipstaff_sys::stand_in::{Answer, StandIn};
-use tipstaff_trace::{Call, Resume, Stop as Real};
+use tipstaff_trace::{Call, Resume, Stop as Real, Tracer};
 
 use crate::mediator::Mediator;
 use clerk::Clerk;
@@ -44,7 +44,7 @@ const ENOSYS: i64 = 38;
 /// Listeners of one box: each is a thread of ours.
 const LISTENERS: usize = 64;
 /// Calls of one box that are in listeners at once: each is a process of ours. More wait until one of them is answered.
-const STAND_INS: usize = 128;
+const STAND_INS: usize = 512;
 
 /// All that is known of guests' listeners.
 #[derive(Debug)]
@@ -219,6 +219,29 @@ impl Mediator {
             Some(listener) => Asked::Takes(self.notify(tid, stop, listener, data)),
             None => Asked::No,
         }
+    }
+
+    /// A guest's tracer ends a stop for a filter: the kernel asks all filters again, about what it has left in the registers (seccomp(2)). True: one of them has a
+    /// supervisor who is asked now.
+    pub(crate) fn asks_listener_again(&mut self, tid: i32, tracer: &mut Tracer) -> bool {
+        let mut asked = false;
+        tracer.settle(tid, |_, stop| {
+            let (Some(service), Ok(registers), Some(call)) = (&self.service, stop.registers(), stop.call()) else {
+                return Resume::Hold;
+            };
+            let (number, arch, ip) = (registers.number(), call.arch, registers.ip());
+            let args = std::array::from_fn(|index| registers.arg(arch, index));
+            let data = SeccompData { nr: number, arch: arch.audit_arch(), ip, args };
+            let chain = service.chains.get(&tid).filter(|_| number >= 0 && arch == self.arch);
+            match chain.and_then(|chain| service.whose(chain, &data)) {
+                Some(listener) => {
+                    asked = true;
+                    self.notify(tid, stop, listener, data)
+                }
+                None => Resume::Hold,
+            }
+        });
+        asked
     }
 
     /// A call is told to a guest's supervisor, and waits.

@@ -13,9 +13,8 @@ use crate::moves::{read, write};
 
 const RECV: u32 = 0xc050_2100;
 const SEND: u32 = 0xc018_2101;
-/// Without the size, which the kernel leaves out too.
-const ADDFD: u32 = 0x4000_2103;
-const SIZE: u32 = 0x3fff_0000;
+/// Without size and direction, which the kernel leaves out too.
+const ADDFD: u32 = 0x2103;
 /// The letter of the listener's requests.
 const LETTER: u32 = 0x2100;
 
@@ -82,8 +81,8 @@ impl Mediator {
         let tid = stopping.task.tid();
         let [fd, request, at, ..] = call.args;
         let (fd, request) = (fd as i32, request as u32);
-        if request & !SIZE == ADDFD {
-            return self.add_fd(stopping, stop, (fd, at, ((request & SIZE) >> 16) as usize));
+        if request & 0xffff == ADDFD {
+            return self.add_fd(stopping, stop, (fd, at, (request >> 16 & 0x3fff) as usize));
         }
         let service = self.service.as_mut()?;
         let request = match request {

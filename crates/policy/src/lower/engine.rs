@@ -141,7 +141,7 @@ pub(super) fn lower(
             EnginePlan::Native
         }
         (Engine::Notify, EnginePlan::Native) => {
-            let cure = "use `--engine auto`, `native` or `ptrace`, or give a box around it `--guest-listener native`";
+            let cure = "use `--engine auto`, `native` or `ptrace`, or give a box around it `--guest-listener native` or `emulate`";
             sink.impossible("engine = \"notify\"", NO_LISTENER, cure);
             EnginePlan::Native
         }
@@ -188,7 +188,7 @@ fn guest_listener(profile: &Profile, caps: &KernelCaps, asked: &SyscallSet, sink
     sink.impossible(
         GUEST_LISTENER,
         &why,
-        "leave it out, or use `--engine native` and rules that the kernel alone enforces",
+        "leave it out, use `--engine native` and rules that the kernel alone enforces, or `--guest-listener emulate` and `--engine ptrace`",
     );
 }
 

@@ -198,7 +198,9 @@ impl FilterPlan {
                         "ptrace_scope = \"restricted\"".to_owned()
                     }
                     Some(RuleName::Listener) => {
-                        allow_with = Some("[isolation] guest_listener = \"native\" or \"emulate\"".to_owned());
+                        // Where somebody is asked, the kernel's own cannot be had.
+                        let value = if self.stops.is_some() { "emulate" } else { "native" };
+                        allow_with = Some(format!("[isolation] guest_listener = \"{value}\""));
                         "guest_listener = \"deny\"".to_owned()
                     }
                     Some(RuleName::Network(name, cure)) => {

@@ -502,6 +502,60 @@ fn the_listener_is_ours_or_a_guests() {
 }
 
 #[test]
+fn a_guests_listener_is_served_by_a_tracer_beside_ours() {
+    use tipstaff_abi::Sysno;
+    use tipstaff_abi::bpf::SeccompData;
+    use tipstaff_seccomp::{Action, run};
+    let with = |engine, listener| {
+        let mut profile = preset("default");
+        (profile.isolation.guest_listener, profile.isolation.engine) = (Some(GuestListener::Emulate), engine);
+        let caps = KernelCaps { listener, ..KernelCaps::full() };
+        lower(&profile, &caps, &Table::machine(), &around())
+    };
+    for engine in [None, Some(Engine::Auto), Some(Engine::Ptrace)] {
+        let plan = with(engine, true).expect("plan");
+        assert_eq!((plan.engine, plan.serves), (EnginePlan::Ptrace, true));
+        let filter = plan.filter.expect("a filter");
+        assert!(filter.listener && filter.serves, "ours is there");
+        let secret = [7, 8, 9];
+        let program = filter.compile(secret).expect("compiles");
+        assert_eq!(tipstaff_seccomp::check(&program), Ok(()));
+        let arch = KernelCaps::full().arch;
+        let answer = |name: &str, args: [u64; 6], ip| {
+            let nr = Sysno::by_name(arch, name).expect("a call").0.cast_signed();
+            let data = SeccompData { nr, arch: arch.audit_arch(), args, ip };
+            Action::from_raw(run(&program, &data).expect("runs"))
+        };
+        let (held, here) = (held_at(secret), 0x40_1000);
+        for call in ["getppid", "openat", "mount"] {
+            assert_eq!(answer(call, [0; 6], held), Action::Notify, "whoever is held waits");
+            for near in [held ^ 1, held ^ 1 << 40, held & !(1 << 63)] {
+                assert_eq!(answer(call, [0; 6], near), answer(call, [0; 6], here), "nobody else does");
+            }
+        }
+        assert_eq!(answer("getppid", [0; 6], here), Action::Allow);
+        // A listener, and filters for all threads; all requests of a listener, whatever their size.
+        for flags in [8, 8 | 1 << 5, 1, 1 << 32 | 8] {
+            assert!(matches!(answer("seccomp", [1, flags, 0, 0, 0, 0], here), Action::Trace(_)), "{flags:#x}");
+        }
+        assert_eq!(answer("seccomp", [1, 0, 0, 0, 0, 0], here), Action::Allow);
+        for request in [0xc050_2100, 0xc018_2101, 0x4018_2103, 0xc040_2103, 0x4008_2102, 0x0000_2163] {
+            assert!(matches!(answer("ioctl", [3, request, 0, 0, 0, 0], here), Action::Trace(_)), "{request:#x}");
+        }
+        assert_eq!(answer("ioctl", [3, 0x5401, 0, 0, 0, 0], here), Action::Allow);
+    }
+    for (engine, listener, word) in [
+        (Some(Engine::Notify), true, "--engine ptrace"),
+        (Some(Engine::Native), true, "--engine ptrace"),
+        (None, false, "nested box"),
+        (Some(Engine::Ptrace), false, "nested box"),
+    ] {
+        let refused = with(engine, listener).expect_err("refused").to_string();
+        assert!(refused.contains("guest_listener = \"emulate\"") && refused.contains(word), "{refused}");
+    }
+}
+
+#[test]
 fn clone3_stays_absent_under_a_tracer() {
     use tipstaff_abi::bpf::SeccompData;
 

@@ -130,6 +130,7 @@ const LINES: &[&str] = &[
     "isolation.namespaces = []",
     "isolation.namespaces = [\"user\", \"net\"]",
     "isolation.guest_listener = \"native\"",
+    "isolation.guest_listener = \"emulate\"",
     "program.uid = 65534",
     "program.gid = 0",
     "program.argv = [\"a\"]",

@@ -146,12 +146,6 @@ impl Anteroom {
         true
     }
 
-    /// Whether somebody is to be woken.
-    #[must_use]
-    pub fn is_armed(&self) -> bool {
-        self.state().wake.is_some()
-    }
-
     /// Readable when a stand-in has ended: for the session.
     pub(crate) fn ends(&self) -> BorrowedFd<'_> {
         self.ends.as_fd()
