@@ -329,6 +329,8 @@ impl Seam for Mediator {
             }
             Real::Left(_) => self.mend(stopping, stop, wait),
             Real::Signal(signal) => {
+                // Behind a handler a wait that is made again is seen to be.
+                self.redone.remove(&tid);
                 if self.sent {
                     self.mark.unveil(signal);
                 }

@@ -120,7 +120,7 @@ impl Mediator {
 }
 
 /// A signal is pending that is not blocked.
-fn has_signal(tid: i32) -> bool {
+pub(super) fn has_signal(tid: i32) -> bool {
     let status = status(tid);
     (mask(&status, "SigPnd:") | mask(&status, "ShdPnd:")) & !mask(&status, "SigBlk:") != 0
 }
