@@ -350,6 +350,8 @@ impl Seam for Mediator {
             }
             Real::Left(_) => self.mend(stopping, stop, wait),
             Real::Signal(signal) => {
+                // Behind a handler a wait that is made again is seen to be.
+                self.redone.remove(&tid);
                 let ours = self.sent.then(|| self.mark.unveil(signal)).flatten();
                 if signal.signal() == SIGCHLD && (self.machine.has_led() || !self.swapped.is_empty()) {
                     self.tells_of_a_stop(stopping.task.process(), signal, ours);

@@ -2,9 +2,10 @@
 
 use tipstaff_sys::wait::{Change, Look, look};
 use tipstaff_trace::seam::{Engine, Stopping};
-use tipstaff_trace::{Resume, Stop as Real, Tracer};
+use tipstaff_trace::{Registers, Resume, Stop as Real, Tracer};
 
 use super::Mediator;
+use super::forge::has_signal;
 use crate::machine::{Report, Who};
 use crate::names::{self, in_group};
 use crate::waits::{ECHILD, ERESTARTNOHAND, ERESTARTSYS, Wait, word};
@@ -103,7 +104,6 @@ impl Mediator {
     pub(super) fn returned(&mut self, tid: i32, stop: &Real, wait: &Wait, value: i64) -> bool {
         let grouped = |target, group| in_group(tid, target, group);
         let Some(mut registers) = wait.registers else { return false };
-        let number = registers.number();
         let interrupted = matches!(value, ERESTARTSYS | ERESTARTNOHAND);
         let nothing = !wait.hangs() && value == 0 && (!wait.by_id || self.found_nobody(tid, wait));
         if value == ECHILD && !wait.poll && wait.select.who == Who::Any && wait.select.thread.is_none() {
@@ -134,9 +134,8 @@ impl Mediator {
                     let _ = stop.set_registers(&registers);
                     return false;
                 }
-                registers.again(number);
                 self.polls.insert(tid);
-                return stop.set_registers(&registers).is_ok();
+                return self.again(tid, stop, registers);
             }
             if wait.poll {
                 // The kernel makes it again, or fails it with EINTR, as SA_RESTART says.
@@ -149,10 +148,22 @@ impl Mediator {
         if let Some(child) = wait.stopped_child(tid, value)
             && self.machine.known_to(wait.process, child).is_some()
         {
-            registers.again(number);
-            return stop.set_registers(&registers).is_ok();
+            return self.again(tid, stop, registers);
         }
         false
+    }
+
+    /// A wait that has returned is made again, from these registers; by the kernel, which does that unless there is a signal with a handler: behind that
+    /// nobody waits who would not outside (SA_RESTART). True: it enters again, which nobody is shown.
+    fn again(&mut self, tid: i32, stop: &Real, mut registers: Registers) -> bool {
+        registers.set_result(ERESTARTSYS);
+        if stop.set_registers(&registers).is_err() || has_signal(tid) {
+            return false;
+        }
+        // The kernel looks at such a result where it looks for signals: it does for an interrupt.
+        self.kicks.insert(tid);
+        let _ = tipstaff_sys::ptrace::interrupt(tid);
+        true
     }
 
     /// What the table has for a wait. A zombie that it tells of is reaped.
