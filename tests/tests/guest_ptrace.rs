@@ -170,6 +170,7 @@ rows! {
     o4_exec_by_sysemu_step
     w10_the_thread_that_stopped_it_is_told_first
     r8_a_step_over_a_call_forces_its_trap
+    r18_peeksiginfo_of_a_tracer
     w15_kill
     w_interrupted_wait
     sysemu

@@ -1,12 +1,13 @@
 //! Requests that move bytes between a tracer and its tracee: the real stop is asked, with buffers of ours between the two.
 
 use tipstaff_abi::errno::{EFAULT, EINVAL, EIO};
-use tipstaff_sys::ptrace::event;
+use tipstaff_sys::ptrace::{SigInfo, event};
 use tipstaff_sys::ptrace_copy::{self as copy, Fetch, LONGEST_SET, SetSized, Sized, Store};
 use tipstaff_sys::{Errno, process_vm};
 
 use crate::machine::{Stop, Tracee};
 use crate::request::Request;
+use crate::signals::Mark;
 
 const SIGINFO: usize = 128;
 /// ptrace_peek_siginfo_args.flags: PTRACE_PEEKSIGINFO_SHARED.
@@ -55,6 +56,8 @@ pub(crate) struct Move {
     pub target: i32,
     pub address: u64,
     pub data: u64,
+    /// Signals of ours that are pending stand for the kernel's.
+    pub mark: Mark,
 }
 
 impl Move {
@@ -64,7 +67,7 @@ impl Move {
     }
 
     fn try_make(self, request: Request, tracee: &Tracee) -> Result<i64, i64> {
-        let Self { caller, target, address, data } = self;
+        let Self { caller, target, address, data, mark } = self;
         let at = address as usize;
         match request {
             Request::Fetch(what) => {
@@ -166,6 +169,8 @@ impl Move {
                 // One after the other, and what there was no room for is left out.
                 let mut told = 0;
                 for one in bytes.chunks_exact(SIGINFO) {
+                    let ours = one.try_into().ok().and_then(|bytes| mark.told(&SigInfo::from_bytes(bytes)));
+                    let one = ours.as_ref().map_or(one, |info| info.bytes());
                     match write(caller, data + told * SIGINFO as u64, one) {
                         Ok(()) => told += 1,
                         Err(fault) if told == 0 => return Err(fault),

@@ -819,6 +819,34 @@ static void r8_a_step_over_a_call_forces_its_trap(void) {
   kill(pid, SIGKILL);
   next(pid);
 }
+static void traces_with_chld_blocked(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  pid_t pid = fork();
+  if (pid == 0) {
+    REQ(PTRACE_TRACEME, 0, 0, 0);
+    raise(SIGSTOP);
+    _exit(3);
+  }
+  siginfo_t info;
+  waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOWAIT);
+  raise(SIGUSR2);
+  kill(pid, SIGKILL);
+  waitpid(pid, NULL, 0);
+}
+static void r18_peeksiginfo_of_a_tracer(void) {
+  pid_t pid = child(traces_with_chld_blocked);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+  struct __ptrace_peeksiginfo_args args = {0, PTRACE_PEEKSIGINFO_SHARED, 2};
+  siginfo_t infos[2] = {0};
+  SAY("peek", REQ(PTRACE_PEEKSIGINFO, pid, &args, infos));
+  printf("signo %d errno %d code %d status %d child %d\n", infos[0].si_signo, infos[0].si_errno, infos[0].si_code, infos[0].si_status, infos[0].si_pid > 0);
+  REQ(PTRACE_CONT, pid, 0, 0);
+  next(pid);
+}
 static void w15_kill(void) {
   pid_t pid = child(nothing);
   REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEEXIT);
@@ -1140,7 +1168,7 @@ static const struct row rows[] = {
     ROW(w14_a_thread_keeps_an_exec), ROW(w13_a_signal_that_nobody_waited_for), ROW(w14_exec_of_a_thread),
     ROW(w14_stops_again_after_an_exec), ROW(w14_an_interrupt_before_a_threads_exec), ROW(w14_an_interrupt_and_a_signal_before_a_threads_exec), ROW(o4_exec_by_step),
     ROW(o4_exec_by_sysemu), ROW(o4_exec_by_sysemu_step), ROW(w10_the_thread_that_stopped_it_is_told_first), ROW(r8_a_step_over_a_call_forces_its_trap),
-    ROW(w15_kill), ROW(w_interrupted_wait), ROW(sysemu),
+    ROW(r18_peeksiginfo_of_a_tracer), ROW(w15_kill), ROW(w_interrupted_wait), ROW(sysemu),
     ROW(o6_seccomp), ROW(o6_seccomp_without), ROW(w2_entry_before_seccomp), ROW(w2_rewritten_at_the_entry), ROW(w2_skipped_at_the_entry),
     ROW(w2_rewritten_at_the_seccomp_stop),
     ROW(w2_steps_into_seccomp), ROW(w12_untraced_group_stop), ROW(w13_group_stopped_tracee), ROW(w13_a_thread_that_traces_ends), ROW(w3_restarts),

@@ -4,7 +4,7 @@
 mod place;
 mod rows;
 mod seeds;
-mod tests;
+mod tools;
 
 use std::fmt;
 
@@ -68,7 +68,7 @@ pub fn run(from: u32, seeds: u32) -> anyhow::Result<bool> {
             programs += seeds::play(&place, engine, who, from, seeds.div_ceil(part))?;
         }
     }
-    let tests = tests::run()?;
+    let tests = tools::run()?;
     println!();
     println!("rows            {:6} {:6} differences", rows.played, rows.differ);
     println!("random programs {:6} {:6} differences", programs.played, programs.differ);
