@@ -63,6 +63,8 @@ const EXEC: u32 = u32::MAX;
 
 struct Shared {
     program: Program,
+    /// The supervisor's process id.
+    parent: usize,
     /// 0: wait; 1: go.
     gate: AtomicU32,
     /// Not 0 while the child uses this memory; the kernel clears it.
@@ -89,8 +91,13 @@ extern "C" fn main(arg: *mut c_void) -> ! {
     let _ = unsafe { call(libc::SYS_set_tid_address, [addr(&shared.inside), 0, 0, 0, 0, 0]) };
     while shared.gate.load(SeqCst) == 0 {
         let wait = (libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG) as usize;
-        // SAFETY: sleeps while the word is 0. A ptrace stop restarts it.
-        let _ = unsafe { call(libc::SYS_futex, [addr(&shared.gate), wait, 0, 0, 0, 0]) };
+        let look = libc::timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+        // SAFETY: sleeps while the word is 0, for a while. A ptrace stop restarts it.
+        let _ = unsafe { call(libc::SYS_futex, [addr(&shared.gate), wait, 0, addr(&look), 0, 0]) };
+        // SAFETY: no argument. A supervisor that is killed before it has seized us lets nobody go, and no EXITKILL holds yet.
+        if unsafe { call(libc::SYS_getppid, [0; 6]) } != Ok(shared.parent) {
+            fail(shared, 0, Errno::SRCH);
+        }
     }
     let program = &shared.program;
     let (index, errno) = run_guest(&program.steps, &AtomicU64::new(0));
@@ -137,6 +144,7 @@ impl Traced {
         let arena = Arena::new()?;
         let shared = Box::into_raw(Box::new(Shared {
             program,
+            parent: std::process::id() as usize,
             gate: AtomicU32::new(0),
             inside: AtomicI32::new(1),
             listener: AtomicI32::new(-1),

@@ -78,7 +78,7 @@ pub fn kill(n: usize, sheet: &mut Sheet) -> anyhow::Result<()> {
     }
     println!(
         "{n} supervisors killed within {range} µs of their start, {reached} with a box alive: {survived} left processes after \
-         {WITHIN:?}, the slowest end took {slowest:.1?}"
+         {GONE:?}, the slowest end took {slowest:.1?}"
     );
     ensure!(n < 20 || reached > n / 4, "too few points hit a living box");
     sheet.none(format!("boxes with survivors, {n} supervisors with handlers killed"), survived);
