@@ -1,9 +1,9 @@
 //! Stand-ins: who waits in a guest's listener for whom.
 
 use tipstaff_abi::bpf::SeccompData;
-use tipstaff_trace::seam::Engine;
 use tipstaff_sys::stand_in::Answer;
 use tipstaff_trace::Tracer;
+use tipstaff_trace::seam::Engine;
 
 use super::held::NOBODY;
 use super::{STAND_INS, Service, Waiting};

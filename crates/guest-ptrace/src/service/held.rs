@@ -1,9 +1,9 @@
 //! Threads that wait in our listener for somebody else's answer.
 
-use tipstaff_trace::seam::Stopping;
 use tipstaff_sys::ptrace::{self, Go};
 use tipstaff_sys::ptrace_copy::{Fetch, Store, fetch, store};
 use tipstaff_sys::stand_in::Answer;
+use tipstaff_trace::seam::Stopping;
 use tipstaff_trace::{Call, Registers, Resume, Stop as Real};
 
 use super::install::Install;

@@ -7,9 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use tipstaff_abi::bpf::{Insn, MAX_INSNS};
 use tipstaff_abi::errno::{EBUSY, EFAULT, EINVAL, EMFILE, ENOMEM};
-use tipstaff_trace::seam::Stopping;
 use tipstaff_sys::Errno;
 use tipstaff_sys::ptrace_copy::{Poke, poke};
+use tipstaff_trace::seam::Stopping;
 use tipstaff_trace::{Call, Registers, Resume, Stop as Real};
 
 use super::clerk::Clerk;

@@ -31,8 +31,8 @@ use std::sync::Arc;
 
 use tipstaff_abi::bpf::{Insn, SeccompData};
 use tipstaff_supervise::Anteroom;
-use tipstaff_trace::seam::{Asked, Stopping};
 use tipstaff_sys::stand_in::{Answer, StandIn};
+use tipstaff_trace::seam::{Asked, Stopping};
 use tipstaff_trace::{Call, Resume, Stop as Real, Tracer};
 
 use crate::mediator::Mediator;

@@ -3,8 +3,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use tipstaff_abi::bpf::SeccompData;
-use tipstaff_trace::seam::{Engine, Stopping};
 use tipstaff_sys::{Errno, pidfd, seccomp};
+use tipstaff_trace::seam::{Engine, Stopping};
 use tipstaff_trace::{Call, Resume, Stop as Real, Tracer};
 
 use super::{Service, Waiting};
