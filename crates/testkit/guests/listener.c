@@ -3,7 +3,7 @@
  * outside and in a box they are the same lines.
  * `shadow`: whatever the child's filter notifies is continued at once; prints how often it was asked, and what the call answered. Proves that a
  * notification of a guest's lets nothing through that its box refuses (ptrace.md 2B 7 and 8). */
-#include "guest.h"
+#include "hand.h"
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -13,7 +13,6 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/utsname.h>
 
@@ -36,31 +35,6 @@ static long install(unsigned number, unsigned flags) {
   };
   struct sock_fprog program = {sizeof code / sizeof *code, code};
   return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
-}
-
-static void send_listener(int fd) {
-  char space[CMSG_SPACE(sizeof(int))] = {0}, byte = 0;
-  struct iovec iov = {&byte, 1};
-  struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof fd);
-  memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  if (sendmsg(channel[1], &message, 0) != 1) die(9, "sendmsg: %m");
-  close(fd);
-}
-
-static int receive_listener(void) {
-  char space[CMSG_SPACE(sizeof(int))], byte;
-  struct iovec iov = {&byte, 1};
-  struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
-  if (recvmsg(channel[0], &message, MSG_CMSG_CLOEXEC) != 1) die(9, "no listener");
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-  if (!header) die(9, "no descriptor");
-  int fd;
-  memcpy(&fd, CMSG_DATA(header), sizeof fd);
-  return fd;
 }
 
 /* What the child tells of a call. */
@@ -103,7 +77,7 @@ static void child_of_facts(void) {
   errno = saved;
   tell(fd < 0 ? -1 : 0);
   if (fd < 0) _exit(0);
-  send_listener(fd);
+  hand_over(channel[1], fd);
   tell(install(SYS_getpgid, SECCOMP_FILTER_FLAG_NEW_LISTENER));
   char command;
   while (read(commands[0], &command, 1) == 1) {
@@ -281,7 +255,7 @@ static void install_facts(void) {
   struct told told = hear("install");
   printf("install: %s\n", errname(told.value));
   if (told.value < 0) exit(0);
-  listener = receive_listener();
+  listener = handed_over(channel[0]);
   printf("a second one: %s\n", errname(hear("second").value));
 }
 
@@ -310,7 +284,7 @@ static void child_of_shadow(void) {
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   int fd = (int)install(number_of(wanted), SECCOMP_FILTER_FLAG_NEW_LISTENER);
   tell(fd < 0 ? -1 : 0);
-  if (fd >= 0) send_listener(fd);
+  if (fd >= 0) hand_over(channel[1], fd);
   tell(made(wanted, path));
   _exit(0);
 }
@@ -329,7 +303,7 @@ int main(int argc, char **argv) {
   printf("listener %s\n", errname(told.value));
   long asked = 0;
   if (told.value >= 0) {
-    listener = receive_listener();
+    listener = handed_over(channel[0]);
     while (strstr(ready(listener, 1), "IN")) {
       struct seccomp_notif got = take();
       asked++;

@@ -2,6 +2,7 @@
  * Without a row: the names. */
 /* A busy machine takes its time over many processes. */
 #define PATIENCE 100
+#include "hand.h"
 #include "rows.h"
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -11,7 +12,6 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 
 #define NEW SECCOMP_FILTER_FLAG_NEW_LISTENER
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
@@ -97,27 +97,8 @@ static void heard(const char *what) {
   errno = (int)pair[1];
   printf("%s: %s %ld, handlers %ld\n", what, errname(pair[0]), pair[0] < 0 ? 0 : pair[0], pair[2]);
 }
-static void hand(int fd) {
-  char space[CMSG_SPACE(sizeof(int))] = {0}, byte = 0;
-  struct iovec iov = {&byte, 1};
-  struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof fd);
-  memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  if (sendmsg(channel[1], &message, 0) != 1) die(9, "sendmsg: %m");
-  close(fd);
-}
-static int handed(void) {
-  char space[CMSG_SPACE(sizeof(int))], byte;
-  struct iovec iov = {&byte, 1};
-  struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
-  if (recvmsg(channel[0], &message, MSG_CMSG_CLOEXEC) != 1 || !CMSG_FIRSTHDR(&message)) die(9, "no listener");
-  int fd;
-  memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
-  return fd;
-}
+static void hand(int fd) { hand_over(channel[1], fd); }
+static int handed(void) { return handed_over(channel[0]); }
 
 static unsigned with_flags;
 static int with_handler = -1;

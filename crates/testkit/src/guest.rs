@@ -130,8 +130,11 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("yama", include_str!("../guests/yama.c")),
 ];
 
-const HEADERS: &[(&str, &str)] =
-    &[("guest.h", include_str!("../guests/guest.h")), ("rows.h", include_str!("../guests/rows.h"))];
+const HEADERS: &[(&str, &str)] = &[
+    ("guest.h", include_str!("../guests/guest.h")),
+    ("hand.h", include_str!("../guests/hand.h")),
+    ("rows.h", include_str!("../guests/rows.h")),
+];
 const FLAGS: &[&str] = &["-std=gnu17", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread"];
 
 /// The guest as a static program: needs nothing of the box but itself.

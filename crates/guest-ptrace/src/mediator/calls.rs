@@ -28,22 +28,12 @@ pub(super) fn makes_call(tid: i32) -> bool {
 impl Mediator {
     /// A call, as the kernel has told it in this stop.
     pub(super) fn called(&mut self, stopping: Stopping<'_>, stop: &Real, resume: Resume) -> Resume {
-        let Some(mut call) = stop.call().copied().filter(|call| call.arch == self.arch) else {
-            return self.go(stopping, resume);
-        };
         // What the handlers have made of it; refused, it has no number.
-        if stop.touched() && !self.look_again_at(stop, &mut call) {
-            return self.go(stopping, resume);
+        let call = if stop.touched() { stop.call_now() } else { stop.call().copied() };
+        match call.filter(|call| call.arch == self.arch) {
+            Some(call) => self.comes_to(stopping, stop, call, resume),
+            None => self.go(stopping, resume),
         }
-        self.comes_to(stopping, stop, call, resume)
-    }
-
-    /// The call that the registers hold now.
-    fn look_again_at(&self, stop: &Real, call: &mut Call) -> bool {
-        let Ok(registers) = stop.registers() else { return false };
-        call.number = registers.number().cast_unsigned();
-        call.args = std::array::from_fn(|index| registers.arg(self.arch, index));
-        true
     }
 
     fn comes_to(&mut self, stopping: Stopping<'_>, stop: &Real, call: Call, resume: Resume) -> Resume {
@@ -161,13 +151,10 @@ impl Mediator {
         if matches!(resume, Resume::Kill | Resume::Detach | Resume::Hold) {
             return resume;
         }
-        let Some(mut call) = stop.call().copied().filter(|call| call.arch == self.arch) else {
-            return self.go(stopping, resume);
-        };
-        if !self.look_again_at(stop, &mut call) {
-            return self.go(stopping, resume);
+        match stop.call_now().filter(|call| call.arch == self.arch) {
+            Some(call) => self.comes_to(stopping, stop, call, resume),
+            None => self.go(stopping, resume),
         }
-        self.comes_to(stopping, stop, call, resume)
     }
 }
 

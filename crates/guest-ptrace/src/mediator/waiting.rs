@@ -89,10 +89,8 @@ impl Mediator {
                 // An answer at the entry is no stop: what came meanwhile found the mask that is there now.
                 self.pay(tid);
                 let stopping = Stopping { task, awaited: engine.awaits(tid) };
-                let Ok(registers) = stop.registers() else { return Resume::Free };
-                let by_id = registers.number().cast_unsigned() == self.numbers.waitid;
-                let args = std::array::from_fn(|index| registers.arg(self.arch, index));
-                self.waits(stopping, stop, args, (by_id, parks), Resume::Free)
+                let Some(call) = stop.call_now() else { return Resume::Free };
+                self.waits(stopping, stop, call.args, (call.number == self.numbers.waitid, parks), Resume::Free)
             });
             if let Some(again) = self.parked.get_mut(&tid) {
                 *again = turns + 1;
