@@ -153,6 +153,7 @@ impl Mediator {
             Step::Done(value) => value,
             Step::Move(request) => match self.machine.tracee(target) {
                 Some(tracee) => {
+                    tracer.take_turns(caller, target);
                     let value = Move { caller, target, address, data, mark: self.mark }.make(request, tracee);
                     // It may have moved registers.
                     if let Some(stop) = tracer.held(target) {

@@ -87,6 +87,12 @@ impl Tracer {
         }
     }
 
+    /// Two tracees take turns: `goes` is held and will be resumed before the next wait, `stopped` is held and will not be. Nothing follows from it
+    /// but where the tracer's thread runs, and only if it [follows](Config::follow).
+    pub fn take_turns(&mut self, goes: i32, stopped: i32) {
+        self.place.take_turns(goes, stopped);
+    }
+
     /// Every traced task.
     #[must_use]
     pub fn tasks(&self) -> &Tasks {
@@ -137,6 +143,7 @@ impl Tracer {
                     }
                     return Ok(Turn::Handled);
                 }
+                self.place.waits();
                 let mut usage = Usage::default();
                 let Next { tid, change } = match self.next(observer, &mut usage) {
                     Ok(Some(next)) => next,

@@ -1,6 +1,6 @@
-/* doublestop plain|double N ASKS WAITS [HANDLES]: a debugger in miniature. A tracer lets its child go on by N single steps; for each it makes ASKS calls of ptrace(2) (the step, then reads of
+/* doublestop plain|double|pinned N ASKS WAITS [HANDLES]: a debugger in miniature. A tracer lets its child go on by N single steps; for each it makes ASKS calls of ptrace(2) (the step, then reads of
  * registers) and WAITS of wait4(2) (WNOHANG but for the last); with HANDLES 1 it has a handler for SIGCHLD, as gdb has. With `double` a third process traces both and answers the calls in the kernel's place: each is a stop of the tracer's,
- * each step a stop of the child's, and there is nothing else: no table, no policy, no second thought. That is the floor of what emulation costs. One CPU each for all of them. */
+ * each step a stop of the child's, and there is nothing else: no table, no policy, no second thought. That is the floor of what emulation costs. `pinned`: all three on one CPU, where each wake-up is a context switch; guests of a box cannot be kept like that. */
 #include "guest.h"
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -119,11 +119,14 @@ int main(int argc, char **argv) {
 #ifdef __x86_64__
   long steps = number(argc, argv, 2, 10000), asks = number(argc, argv, 3, 2), waits = number(argc, argv, 4, 1);
   handles = number(argc, argv, 5, 0);
-  if (argc > 1 && !strcmp(argv[1], "double")) {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(sched_getcpu(), &one);
-    sched_setaffinity(0, sizeof one, &one);
+  int pinned = argc > 1 && !strcmp(argv[1], "pinned");
+  if (pinned || (argc > 1 && !strcmp(argv[1], "double"))) {
+    if (pinned) {
+      cpu_set_t one;
+      CPU_ZERO(&one);
+      CPU_SET(sched_getcpu(), &one);
+      sched_setaffinity(0, sizeof one, &one);
+    }
     pid_t tracer = fork();
     if (tracer == 0) {
       raise(SIGSTOP);

@@ -21,10 +21,11 @@ pub fn rows(dir: &Path, effort: Effort) -> anyhow::Result<()> {
 
     let plain = double(dir, "plain", 10_000, (2, 1), false);
     let doubled = double(dir, "double", 10_000, (2, 1), false);
-    let subjects = &mut [bare(&plain), bare(&doubled), emulated(&plain)];
+    let pinned = double(dir, "pinned", 10_000, (2, 1), false);
+    let subjects = &mut [bare(&plain), bare(&pinned), bare(&doubled), emulated(&plain)];
     let figures = measure::compare(effort, subjects)?;
-    let cpu = measure::compare_cpu(effort.rounds, &mut subjects[1..])?;
-    shown(&format!("{STEPS} single steps with GETREGS"), figures[0], figures[1], figures[2]);
+    let cpu = measure::compare_cpu(effort.rounds, &mut subjects[2..])?;
+    shown(&format!("{STEPS} single steps with GETREGS"), figures[0], &figures[1..3], figures[3]);
     measure::row(&format!("{STEPS} single steps, emulated: CPU beside the floor's"), cpu[0], cpu[1], None);
 
     let path = |name: &str| dir.join(name).into_os_string();
@@ -56,8 +57,10 @@ fn double(dir: &Path, how: &str, steps: u64, (asks, waits): (u64, u64), handles:
     [vec![dir.join("doublestop").into_os_string(), how.into()], numbers.to_vec()].concat()
 }
 
-fn shown(name: &str, bare: f64, floor: f64, ours: f64) {
-    measure::row(&format!("{name}, emulated: beside the floor"), floor, ours, Some(GOAL_FLOOR));
+/// `floors`: with all of them on one CPU, and where the kernel has put them.
+fn shown(name: &str, bare: f64, floors: &[f64], ours: f64) {
+    measure::row(&format!("{name}, emulated: beside the floor"), floors[1], ours, Some(GOAL_FLOOR));
+    measure::row(&format!("{name}, emulated: beside the floor on one CPU"), floors[0], ours, None);
     measure::row(&format!("{name}, emulated: beside outside"), bare, ours, Some(GOAL_BARE));
 }
 
@@ -81,24 +84,22 @@ fn tool(
     // gdb has a handler, strace has not.
     let handles = program == "gdb";
     let pattern = (per_stop(asks), per_stop(waits));
-    let (plain, doubled) =
-        (double(dir, "plain", stops, pattern, handles), double(dir, "double", stops, pattern, handles));
-    let mut subjects: Vec<Subject<'_>> =
-        vec![bare(words), bare(&plain), bare(&doubled), boxed(Engine::Ptrace, Some(GuestPtrace::Emulate), words, dir)];
+    let [plain, pinned, doubled] = ["plain", "pinned", "double"].map(|how| double(dir, how, stops, pattern, handles));
+    let ours = boxed(Engine::Ptrace, Some(GuestPtrace::Emulate), words, dir);
+    let mut subjects: Vec<Subject<'_>> = vec![bare(words), ours, bare(&plain), bare(&pinned), bare(&doubled)];
     if let Some(alone) = alone {
         subjects.push(bare(alone));
         subjects.push(boxed(Engine::Ptrace, Some(GuestPtrace::Deny), alone, dir));
     }
     let figures = measure::compare(effort, &mut subjects)?;
-    let engine = figures.get(4).zip(figures.get(5)).map_or(0.0, |(bare, boxed)| (boxed - bare).max(0.0));
-    let double = (figures[2] - figures[1]).max(0.0);
-    let floor = figures[0] + engine + double;
+    let engine = figures.get(5).zip(figures.get(6)).map_or(0.0, |(bare, boxed)| (boxed - bare).max(0.0));
+    let [pinned, free] = [3, 4].map(|at| (figures[at] - figures[2]).max(0.0));
     let pieces = format!(
-        "{stops} stops, {asks} ptrace, {waits} wait4: outside {:.0} µs, the engine {engine:.0}, double stops {double:.0}",
+        "{stops} stops, {asks} ptrace, {waits} wait4: outside {:.0} µs, the engine {engine:.0}, double stops {free:.0} (on one CPU {pinned:.0})",
         figures[0]
     );
     measure::figure(&format!("{name}: the floor"), &pieces, None);
-    shown(name, figures[0], floor, figures[3]);
+    shown(name, figures[0], &[pinned, free].map(|double| figures[0] + engine + double), figures[1]);
     Ok(())
 }
 
