@@ -129,7 +129,8 @@ pub fn thread_of(tgid: i32, tid: i32) -> bool {
 
 /// kill(2) of a process. ESRCH when there is none.
 pub fn kill(pid: i32, signal: i32) -> Result<(), Errno> {
-    kill_raw(pid, signal)
+    // For kill(2), 0 and negative numbers are groups, and -1 is everybody.
+    if pid <= 0 { Err(Errno::SRCH) } else { kill_raw(pid, signal) }
 }
 
 /// tgkill(2): a signal for one thread. ESRCH when there is none.

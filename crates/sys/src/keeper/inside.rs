@@ -10,7 +10,7 @@ use crate::raw::{Errno, addr, addr_mut, call, call_retry, ptr, word};
 use crate::rlimit::{RLIMIT_NPROC, Rlimit, set_of};
 use crate::shared::{CloneSpec, clone_vm_raw};
 use crate::signal::{self, SigSet};
-use crate::{capability, child, clock};
+use crate::{capability, child, clock, ids};
 
 pub(super) extern "C" fn main(arg: *mut c_void) -> ! {
     // SAFETY: `arg` is the context of `start`, which outlives this process.
@@ -291,9 +291,8 @@ fn orders(context: &Context) -> u32 {
         }
     }
     let everybody = round.everybody.swap(0, SeqCst);
-    if everybody != 0 && !context.launch.subreaper {
-        // -1 is everybody but ourselves, only because we are PID 1 of a namespace.
-        let _ = signal::kill_raw(-1, everybody);
+    if everybody != 0 {
+        let _ = signal_everybody(everybody);
     }
     round.command.load(SeqCst)
 }
@@ -384,6 +383,12 @@ fn last_pid() -> i32 {
     pid
 }
 
+/// A signal for everybody but ourselves: kill(2) with -1, which is the box only because we are PID 1 of its namespace. Anywhere else it would be the whole
+/// machine, so we ask the kernel who we are, and trust no memory of it: EPERM.
+fn signal_everybody(number: i32) -> Result<(), Errno> {
+    if ids::pid() != 1 { Err(Errno::PERM) } else { signal::kill_raw(-1, number) }
+}
+
 /// Kills and reaps until nobody is left.
 fn end_all(context: &Context, subreaper: bool) {
     loop {
@@ -393,8 +398,8 @@ fn end_all(context: &Context, subreaper: bool) {
         if subreaper {
             kill_children();
         } else {
-            // In a PID namespace -1 is everybody but its init, in one step that no fork can outrun.
-            let _ = signal::kill_raw(-1, libc::SIGKILL);
+            // In one step that no fork can outrun.
+            let _ = signal_everybody(libc::SIGKILL);
         }
         let mut fds = [pollfd(CHILDREN)];
         let pause = libc::timespec { tv_sec: 0, tv_nsec: 2_000_000 };
@@ -495,5 +500,15 @@ pub(super) fn remove(parent: i32, leftover: &Leftover) {
         let pause = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
         // SAFETY: a timespec.
         let _ = unsafe { call(libc::SYS_nanosleep, [addr(&pause), 0, 0, 0, 0, 0]) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn outside_of_a_namespace_of_its_own_nobody_signals_everybody() {
+        // 0 is no signal: it would ask whether there is anybody, and there is.
+        assert_eq!(super::signal_everybody(0), Err(super::Errno::PERM));
+        assert_eq!(super::signal::kill_raw(-1, 0), Ok(()), "the control");
     }
 }
