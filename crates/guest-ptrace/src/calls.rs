@@ -56,7 +56,8 @@ impl Mediator {
                     let stopping = Stopping { task, awaited: engine.awaits(tid) };
                     self.show(stopping, Stop::Group(group.signal()), false, Resume::AsBefore)
                 }
-                _ => Resume::AsBefore,
+                // It was killed in it, and is shown another since.
+                _ => Resume::Hold,
             }),
             Todo::Opened(tid, value, opening) => self.opened(tid, value, opening, tracer, engine),
             Todo::Orphan(target, stop) => {

@@ -100,8 +100,10 @@ pub struct Mediator {
     pub(crate) asking: BTreeMap<i32, Box<Asking>>,
     /// Stopped threads that come into the stop that an attach waits for; who waits.
     pub(crate) trapping: BTreeMap<i32, i32>,
-    /// Threads that make a clone with CLONE_UNTRACED: where the call is, and its other flags.
-    cloning: BTreeMap<i32, (u64, u64)>,
+    /// Threads that make a clone with CLONE_UNTRACED, which the call is made without.
+    cloning: BTreeSet<i32>,
+    /// Whom they have made, in whose registers it is missing too.
+    unflagged: BTreeSet<i32>,
     /// What Yama's file tells, where the box has a scope of its own.
     scope: Option<u8>,
     /// Threads that open a file which may tell of tracing.
@@ -161,7 +163,8 @@ impl Mediator {
             kicks: BTreeSet::new(),
             asking: BTreeMap::new(),
             trapping: BTreeMap::new(),
-            cloning: BTreeMap::new(),
+            cloning: BTreeSet::new(),
+            unflagged: BTreeSet::new(),
             scope: None,
             opening: BTreeMap::new(),
             scripts: BTreeMap::new(),

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stddef.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
@@ -1157,6 +1158,53 @@ static void a1_same_group(void) {
   SAY("a zombie", REQ(PTRACE_SEIZE, pid, 0, 0));
   next(pid);
 }
+/* Two at one place, the first of them CLONE_UNTRACED. */
+static void clones_untraced_and_traced(void) {
+  static const unsigned long flags[] = {CLONE_UNTRACED | SIGCHLD, SIGCHLD};
+  signal(SIGUSR2, SIG_IGN);
+  for (int i = 0; i < 2; i++) {
+    pid_t pid = (pid_t)syscall(SYS_clone, flags[i], 0, 0, 0, 0);
+    if (pid == 0) _exit(6);
+    if (pid > 0) waitpid(pid, NULL, 0);
+  }
+}
+/* A signal ends a clone, which is then made again: what it asks for is still in its registers. And if it is skipped, the next one is another. */
+static void o2_an_interrupted_clone(int skipped) {
+  pid_t pid = child(clones_untraced_and_traced);
+  struct user_regs_struct regs = {0};
+  int status = 0;
+  REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK);
+  do {
+    REQ(PTRACE_SYSCALL, pid, 0, 0);
+    if (waitpid(pid, &status, __WALL) != pid || !WIFSTOPPED(status)) die(2, "no clone");
+    REQ(PTRACE_GETREGS, pid, 0, &regs);
+  } while (regs.orig_rax != SYS_clone);
+  printf("entry %x flags %llx\n", (unsigned)status, regs.rdi);
+  SAY("goes on", REQ(PTRACE_CONT, pid, 0, SIGUSR2));
+  next(pid);
+  REQ(PTRACE_GETREGS, pid, 0, &regs);
+  printf("result %lld flags %llx\n", (long long)regs.rax, regs.rdi);
+  if (skipped) {
+    SAY("emulated", REQ(31, pid, 0, SIGUSR2));
+    next(pid);
+    REQ(PTRACE_GETREGS, pid, 0, &regs);
+    printf("entry flags %llx\n", regs.rdi);
+    SAY("skipped", REQ(PTRACE_CONT, pid, 0, 0));
+  } else {
+    SAY("returns", REQ(PTRACE_SYSCALL, pid, 0, SIGUSR2));
+    next(pid);
+    SAY("made again", REQ(PTRACE_SYSCALL, pid, 0, 0));
+    next(pid);
+    REQ(PTRACE_GETREGS, pid, 0, &regs);
+    printf("made %d flags %llx\n", (long long)regs.rax > 0, regs.rdi);
+    SAY("goes on", REQ(PTRACE_CONT, pid, 0, 0));
+  }
+  next(pid);
+  kill(pid, SIGKILL);
+  next(pid);
+}
+static void o2_an_interrupted_untraced_clone(void) { o2_an_interrupted_clone(0); }
+static void o2_an_interrupted_untraced_clone_is_skipped(void) { o2_an_interrupted_clone(1); }
 static const struct row rows[] = {
     ROW(r1_unknown), ROW(r2_state_and_thread), ROW(r3_traceme), ROW(r4_attach), ROW(r5_seize), ROW(r6_interrupt), ROW(r7_listen),
     ROW(r8_signals), ROW(r9_singleblock), ROW(r10_detach), ROW(r11_kill), ROW(r12_peek_poke), ROW(r13_debug_registers),
@@ -1172,7 +1220,8 @@ static const struct row rows[] = {
     ROW(o6_seccomp), ROW(o6_seccomp_without), ROW(w2_entry_before_seccomp), ROW(w2_rewritten_at_the_entry), ROW(w2_skipped_at_the_entry),
     ROW(w2_rewritten_at_the_seccomp_stop),
     ROW(w2_steps_into_seccomp), ROW(w12_untraced_group_stop), ROW(w13_group_stopped_tracee), ROW(w13_a_thread_that_traces_ends), ROW(w3_restarts),
-    ROW(r8_signals_elsewhere), ROW(r3_traceme_twice), ROW(a1_same_group),
+    ROW(r8_signals_elsewhere), ROW(r3_traceme_twice), ROW(a1_same_group), ROW(o2_an_interrupted_untraced_clone),
+    ROW(o2_an_interrupted_untraced_clone_is_skipped),
 };
 
 int main(int argc, char **argv) { return run_rows(rows, sizeof rows / sizeof *rows, argc, argv); }

@@ -61,9 +61,11 @@ impl Tracer {
                     return Ok(Some(Next { tid, change }));
                 }
                 Some((tid, Change::Stopped(_))) if peek => {
-                    // Killed in between, it is in no stop.
-                    if let Some((tid, change)) = wait::look(tid, Look::Stop, None)? {
-                        return Ok(Some(Next { tid, change }));
+                    match wait::look(tid, Look::Stop, None) {
+                        Ok(Some((tid, change))) => return Ok(Some(Next { tid, change })),
+                        // Killed in between, it is in no stop; and a zombie is nobody to a wait for stops.
+                        Ok(None) | Err(Errno::CHILD) => {}
+                        Err(errno) => return Err(errno),
                     }
                 }
                 Some((tid, change)) => return Ok(Some(Next { tid, change })),

@@ -54,9 +54,8 @@ impl Mediator {
         } else if call.number == numbers.clone {
             let flags = call.args[0];
             if flags & CLONE_UNTRACED != 0 && self.machine.tracee(tid).is_some() {
-                // The guard behind us takes it out of the register, where it is missing if the kernel makes the call again. So it is known until
-                // the call has returned.
-                self.cloning.insert(tid, (call.ip.0, flags & !CLONE_UNTRACED));
+                // The guard behind us takes it out of the register.
+                self.cloning.insert(tid);
                 self.interrupt_again(tid);
                 return Resume::ToSyscall;
             }
@@ -86,8 +85,9 @@ impl Mediator {
         let tid = stopping.task.tid();
         let Real::Left(left) = &*stop else { return None };
         let value = left.returned().value;
-        if !RESTARTS.contains(&value) {
-            self.cloning.remove(&tid);
+        if self.cloning.remove(&tid) {
+            // Nobody was made; and if the kernel makes the call again, it starts from what the guest has asked for.
+            self.flag_again(stop);
         }
         if let Some((number, result)) = self.answered.remove(&tid)
             && let Ok(mut registers) = stop.registers()
@@ -119,6 +119,14 @@ impl Mediator {
         }
         stop.returns_now();
         None
+    }
+
+    /// CLONE_UNTRACED is in the first argument's register again, where the guest has it.
+    pub(super) fn flag_again(&self, stop: &Real) {
+        // An error: it has been killed.
+        let Ok(mut registers) = stop.registers() else { return };
+        registers.set_arg(self.arch, 0, registers.arg(self.arch, 0) | CLONE_UNTRACED);
+        let _ = stop.set_registers(&registers);
     }
 
     /// A call returns.

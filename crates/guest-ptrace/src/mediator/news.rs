@@ -160,6 +160,8 @@ impl Mediator {
             &mut self.leftover,
             &mut self.lone,
             &mut self.announced,
+            &mut self.cloning,
+            &mut self.unflagged,
         ] {
             set.remove(&tid);
         }

@@ -21,14 +21,17 @@ impl Mediator {
         resume: Resume,
     ) -> Resume {
         let (tid, process) = (stopping.task.tid(), stopping.task.process());
-        let asked = self.cloning.remove(&tid);
-        let (mut untraced, mut traced) = (false, false);
+        let untraced = self.cloning.remove(&tid);
+        if untraced {
+            self.flag_again(stop);
+            self.unflagged.insert(child);
+        }
+        let mut traced = false;
         if self.machine.tracee(tid).is_some()
             && let Ok(registers) = stop.registers()
             && registers.number() == self.numbers.clone.cast_signed()
         {
-            let flags = registers.arg(self.arch, 0);
-            (untraced, traced) = (asked == Some((registers.ip(), flags)), flags & CLONE_PTRACE != 0);
+            traced = registers.arg(self.arch, 0) & CLONE_PTRACE != 0;
         }
         let event = match kind {
             ForkKind::Fork => event::FORK,
@@ -106,6 +109,9 @@ impl Mediator {
     ) -> Resume {
         let tid = stopping.task.tid();
         let kicked = self.kicks.remove(&tid);
+        if self.unflagged.remove(&tid) {
+            self.flag_again(stop);
+        }
         if reason == Reason::New {
             let (process, known) = (stopping.task.process(), self.machine.tracee(tid).is_some());
             if known {

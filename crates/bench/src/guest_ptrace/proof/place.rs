@@ -22,6 +22,15 @@ const ROWS: &str = include_str!("../../../../testkit/guests/rows.h");
 const NOBODY_KNOWS: u32 = 12345;
 /// Seconds until a run is ended that has come to a standstill.
 const PATIENCE: &str = "280";
+/// What timeout(1) ends with then: by SIGTERM, and where that was not enough.
+const STOOD_STILL: [i32; 2] = [124, 137];
+
+/// What a run has come to.
+pub struct Said {
+    pub text: String,
+    /// It had to be ended.
+    pub stood_still: bool,
+}
 
 /// A directory with the programs, and the command.
 pub struct Place {
@@ -55,7 +64,7 @@ impl Place {
     }
 
     /// What a program says, outside or in a box of this engine.
-    pub fn said(&self, engine: Option<&str>, who: Who, words: &[String]) -> anyhow::Result<String> {
+    pub fn said(&self, engine: Option<&str>, who: Who, words: &[String]) -> anyhow::Result<Said> {
         let program = self.dir.path().join(&words[0]);
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", PATIENCE]);
@@ -70,6 +79,10 @@ impl Place {
             command.uid(NOBODY_KNOWS).gid(NOBODY_KNOWS);
         }
         command.arg(program).args(&words[1..]).stdin(Stdio::null()).stderr(Stdio::null()).current_dir("/");
-        Ok(String::from_utf8_lossy(&command.output()?.stdout).into_owned())
+        let output = command.output()?;
+        Ok(Said {
+            text: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stood_still: output.status.code().is_some_and(|code| STOOD_STILL.contains(&code)),
+        })
     }
 }

@@ -14,15 +14,15 @@ const ROUNDS: u32 = 20;
 pub fn play(place: &Place, engine: &str, who: Who) -> anyhow::Result<Count> {
     let (mut played, mut different) = (0, Vec::new());
     for program in ["ptracerows", "ptraceshown"] {
-        let names = place.said(None, who, &[program.to_owned()])?;
+        let names = place.said(None, who, &[program.to_owned()])?.text;
         ensure!(names.lines().count() > 10, "{program} tells no rows");
         for name in names.lines() {
             let words = [program.to_owned(), name.to_owned()];
             let mut outside = BTreeSet::new();
             let mut same = false;
             for _ in 0..ROUNDS {
-                outside.insert(place.said(None, who, &words)?);
-                let inside = place.said(Some(engine), who, &words)?;
+                outside.insert(place.said(None, who, &words)?.text);
+                let inside = place.said(Some(engine), who, &words)?.text;
                 same = inside.ends_with("done\n") && outside.contains(&inside);
                 if same {
                     break;

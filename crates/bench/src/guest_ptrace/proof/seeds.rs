@@ -1,7 +1,8 @@
 //! Random programs, each by its seed. They sleep more than they work, so several are played at a time.
 //!
 //! A program whose runs differ among themselves is a race. Where a box differs from what was seen outside, both are run again, held up at random, and the box is
-//! right if it does what was seen outside. What still differs is tried once more when nothing else runs.
+//! right if it does what was seen outside. What still differs is tried once more when nothing else runs. A box that stands still is a difference at once: no later
+//! run takes that back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -13,11 +14,11 @@ use super::place::Place;
 use super::{Count, Who};
 
 /// Seeds of one run.
-const BATCH: u32 = 25;
+const BATCH: u32 = 10;
 /// Runs of a program that differs, until it is a difference.
 const ROUNDS: u32 = 48;
 /// Batches at a time, for each CPU.
-const LANES: usize = 3;
+const LANES: usize = 24;
 /// Seeds between two lines that tell how far it is.
 const FAR: u32 = 500;
 
@@ -48,11 +49,13 @@ struct Part<'a> {
     place: &'a Place,
     engine: &'a str,
     who: Who,
+    /// Seeds whose box stood still.
+    still: Mutex<BTreeSet<u32>>,
 }
 
 /// `count` random programs from `from` on.
 pub fn play(place: &Place, engine: &str, who: Who, from: u32, count: u32) -> anyhow::Result<Count> {
-    let part = Part { place, engine, who };
+    let part = Part { place, engine, who, still: Mutex::default() };
     let far = Mutex::new(Far { next: 0, played: 0, all: Batch::default(), failed: None });
     let lanes = thread::available_parallelism().map_or(1, usize::from) * LANES;
     thread::scope(|scope| {
@@ -77,6 +80,11 @@ pub fn play(place: &Place, engine: &str, who: Who, from: u32, count: u32) -> any
             );
             different.push(seen.seed);
         }
+    }
+    let still = part.still.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if !still.is_empty() {
+        println!("{engine}, {who}: boxes that stood still, of seeds {still:?}");
+        different.extend(still.iter().filter(|seed| !different.contains(seed)).copied().collect::<Vec<_>>());
     }
     println!(
         "{engine}, {who}: {played} random programs from {from}, {} races among runs outside, {} differences {different:?}",
@@ -162,13 +170,17 @@ impl Part<'_> {
         let mut words = vec!["ptracediff".to_owned(), from.to_string(), count.to_string()];
         words.extend(noise.map(|noise| noise.to_string()));
         let (mut seeds, mut current) = (BTreeMap::<u32, String>::new(), 0);
-        for line in self.place.said(engine, self.who, &words)?.lines() {
+        let said = self.place.said(engine, self.who, &words)?;
+        for line in said.text.lines() {
             if let Some(number) = line.strip_prefix("seed ") {
                 current = number.parse().context("a seed")?;
             }
             let text = seeds.entry(current).or_default();
             text.push_str(line);
             text.push('\n');
+        }
+        if said.stood_still && engine.is_some() {
+            self.still.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(current);
         }
         Ok(seeds)
     }
