@@ -406,6 +406,27 @@ fn planted(case: &Case) {
     let ran = case.boxed(["/bin/echo", "written"]).option("--stdout", &victim).go();
     ran.expect_ok();
     assert_eq!(fs::read(&victim).expect("own file"), b"written\n");
+    // A pipe that nobody reads holds nobody up; one with a reader is a stream like others.
+    let pipe = dir.join("pipe");
+    case.free(["/usr/bin/mkfifo"]).arg(&pipe).go().expect_exit(0);
+    for option in ["--stdout", "--stderr", "--report"] {
+        let ran = case.boxed(["/bin/echo", "lost"]).option(option, &pipe).without_report().go();
+        ran.expect_error_line(125, &["pipe", "reads"]);
+    }
+    let reader = case.free(["/bin/sh", "-c", "exec 3<>\"$1\"; echo ready; read line <&3; echo $line", "sh"]).arg(&pipe).start();
+    reader.await_output("ready", 1);
+    case.boxed(["/bin/echo", "piped"]).option("--stdout", &pipe).go().expect_ok();
+    reader.finish().expect_exit(0).expect_stdout("ready\npiped\n");
+    // A box that puts one in the place of its report, or a directory.
+    for plant in ["mkfifo report", "mkdir report"] {
+        let script = format!("cd \"$1\" && rm -rf report && {plant} && echo planted");
+        let run = case.boxed(["/bin/sh", "-c", &script, "sh"]).arg(&dir).option("--write", &dir).without_report();
+        let ran = run.option("--report", dir.join("report")).go();
+        ran.expect_exit(125).expect_stdout("planted\n");
+        ran.check(ran.err().contains("replaced"), "a report that was replaced is told");
+        let _ = fs::remove_file(dir.join("report"));
+        let _ = fs::remove_dir(dir.join("report"));
+    }
     // Links in the place of what is removed at the end.
     let project = scratch.dir("project");
     let other = scratch.dir("other");
