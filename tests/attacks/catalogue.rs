@@ -96,7 +96,8 @@ fn every_attack_has_its_control() {
             let attack = body.starts_with(&format!("{name}(case: &Case) {{"));
             seen += usize::from(attack);
             // `calls` makes each call outside too; of `few` of a thing nothing comes.
-            let control = ["case.free(", "control", "calls(case", "works(&", "few(case"].iter().any(|word| body.contains(word));
+            let control =
+                ["case.free(", "control", "calls(case", "works(&", "few(case"].iter().any(|word| body.contains(word));
             if attack && !control {
                 without.push(name.to_owned());
             }

@@ -47,6 +47,8 @@ fn broken_profiles(case: &Case) {
         ran.check(ran.stdout.is_empty(), "it was started all the same");
     }
     // The control: without a mistake.
-    let run = case.boxed(["/bin/echo", "started"]).work_file("p.toml", "extends = \"default\"\n[syscalls]\ndeny = [\"mkdir\"]\n");
+    let run = case
+        .boxed(["/bin/echo", "started"])
+        .work_file("p.toml", "extends = \"default\"\n[syscalls]\ndeny = [\"mkdir\"]\n");
     run.option("--profile", "@WORK/p.toml").go().expect_ok().expect_stdout("started\n");
 }

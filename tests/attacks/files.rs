@@ -413,7 +413,8 @@ fn planted(case: &Case) {
         let ran = case.boxed(["/bin/echo", "lost"]).option(option, &pipe).without_report().go();
         ran.expect_error_line(125, &["pipe", "reads"]);
     }
-    let reader = case.free(["/bin/sh", "-c", "exec 3<>\"$1\"; echo ready; read line <&3; echo $line", "sh"]).arg(&pipe).start();
+    let reader =
+        case.free(["/bin/sh", "-c", "exec 3<>\"$1\"; echo ready; read line <&3; echo $line", "sh"]).arg(&pipe).start();
     reader.await_output("ready", 1);
     case.boxed(["/bin/echo", "piped"]).option("--stdout", &pipe).go().expect_ok();
     reader.finish().expect_exit(0).expect_stdout("ready\npiped\n");
@@ -610,7 +611,8 @@ fn spellings(case: &Case) {
     let script = "mkdir -p d; ln -s ../secret d/up; ln -s \"$PWD\" here 2>/dev/null; cd d; \
         for p in ../secret ..//secret ./../secret ../d/../secret up ../here/secret /proc/self/cwd/../secret \"$PWD/../secret\"; do echo \"$p $(cat \"$p\" 2>/dev/null)\"; done; \
         cat ../SECRET ../secret. '../secret ' 2>/dev/null; true";
-    let prepared = |run: Run| run.arg("-c").arg(script).work_file("secret", "hunter2").work_file("d/x", "").cwd("@WORK");
+    let prepared =
+        |run: Run| run.arg("-c").arg(script).work_file("secret", "hunter2").work_file("d/x", "").cwd("@WORK");
     let free = prepared(case.free(["/bin/sh"])).go();
     assert_eq!(free.out().matches("hunter2").count(), 8, "every spelling leads there: {free}");
     let run = prepared(case.boxed(["/bin/sh"])).option("--write", "@WORK");
@@ -698,7 +700,9 @@ fn mounts_of_a_profile(case: &Case) {
     };
     // The control: a part of the host elsewhere.
     profile(&format!("{{ source = {source:?}, target = \"/data\" }}")).expect_ok().expect_stdout("shown");
-    for more in ["type = \"proc\"", "fstype = \"cgroup2\"", "options = \"suid,dev\"", "data = \"lowerdir=/\"", "flags = 0"] {
+    for more in
+        ["type = \"proc\"", "fstype = \"cgroup2\"", "options = \"suid,dev\"", "data = \"lowerdir=/\"", "flags = 0"]
+    {
         let ran = profile(&format!("{{ source = {source:?}, target = \"/data\", {more} }}"));
         ran.expect_exit(125);
         ran.check(ran.stdout.is_empty() && ran.err().contains("unknown"), format_args!("{more} is no error"));

@@ -223,7 +223,8 @@ fn words_of_others(case: &Case) {
         "--report",
         "\u{202e}",
     ];
-    let hex: String = names.iter().map(|name| name.bytes().map(|b| format!("{b:02x}")).collect::<String>() + "\n").collect();
+    let hex: String =
+        names.iter().map(|name| name.bytes().map(|b| format!("{b:02x}")).collect::<String>() + "\n").collect();
     let words = |run: Run| names.iter().fold(run, |run, name| run.arg(name)).cwd("@WORK").work_file("x", "").go();
     let ran = words(case.boxed(["args"]).option("--write", "@WORK"));
     ran.expect_ok().expect_stdout(&hex);

@@ -161,7 +161,11 @@ fn suspended_filter(case: &Case) {
 fn trace_without_a_tracer(case: &Case) {
     // The control is the same call before the program has put its filter on.
     for preset in ["default", "judge"] {
-        case.boxed(["attackfilter", "trace"]).profile(preset).go().expect_ok().expect_stdout("before OK\ntrace ENOSYS\n");
+        case.boxed(["attackfilter", "trace"])
+            .profile(preset)
+            .go()
+            .expect_ok()
+            .expect_stdout("before OK\ntrace ENOSYS\n");
     }
 }
 

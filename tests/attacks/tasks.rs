@@ -25,7 +25,8 @@ attacks! {
     E9 "signals that the kernel sends on a guest's order" => tried(native notify ptrace: signals_by_the_kernel)
         + held("crates/policy/src/base/tests.rs": terminals_tasks_and_files);
     E10 "a process group of a number that another has now" => tried(native notify ptrace: number_of_another);
-    E11 "tasks that no signal ends" => held("tests/tests/control.rs": a_task_in_vfork_is_told_and_does_not_hold_a_pause_up,
+    E11 "tasks that no signal ends" => tried(native notify ptrace: endless_sleep)
+        + held("tests/tests/control.rs": a_task_in_vfork_is_told_and_does_not_hold_a_pause_up,
         "tests/tests/isolation.rs": only_its_own_processes_are_seen);
     E12 "services of the host that start programs" => held("tests/tests/review.rs": unix_sockets_of_the_host_are_out_of_reach,
         "tests/tests/net.rs": nothing_on_the_host_is_reached nothing_is_reached_on_poorer_machines);
@@ -253,4 +254,35 @@ pub(crate) fn number_of_another(case: &Case) {
         tipstaff_testkit::skip!("no PID namespace whose next number can be said: {}", ran.err().trim());
     }
     ran.expect_exit(0).expect_stdout("alive OK\nended OK\n");
+}
+
+/// A file system whose server is silent: who asks it sleeps, and SIGKILL does not wake him. The run ends all the same, and says so.
+fn endless_sleep(case: &Case) {
+    if !case.is_root() {
+        tipstaff_testkit::skip!("a file system in user space is root's to mount here");
+    }
+    let scratch = Scratch::new(case.user);
+    let dir = scratch.dir("dead");
+    let free = case.free(["deadfs"]).arg(&dir).arg("--control").go();
+    if free.code() == 77 {
+        tipstaff_testkit::skip!("no such file system can be had: {}", free.err().trim());
+    }
+    works(&free, &["stays"]);
+    let mark = marker();
+    let report = scratch.join("report.json");
+    let run = case.free(["deadfs"]).arg(&dir).arg(tipstaff_testkit::tipstaff());
+    let run = ["run", "--quiet", "--engine", case.engine, "--wall", "300ms"].iter().fold(run, Run::arg);
+    let run = run.arg("--report").arg(&report).arg("--read").arg(&dir).arg("--").arg("/bin/cat");
+    let ran = run.arg(dir.join(&mark)).go();
+    ran.expect_exit(124);
+    let text = std::fs::read(&report).expect("a report");
+    let said: serde_json::Value = serde_json::from_slice(&text).expect("a report");
+    ran.check(said["verdict"] == "time_limit" && said["clock"] == "wall", &said["verdict"]);
+    let rule =
+        said["enforcement"].as_array().into_iter().flatten().find(|rule| rule["rule"] == "nothing survives the box");
+    let told =
+        rule.is_some_and(|rule| rule["level"] == "weakened" && rule["why"].to_string().contains("no signal ends"));
+    ran.check(told, "who is left is not told");
+    // Its server has ended, and so has he.
+    nobody_is_left(&ran, &mark);
 }

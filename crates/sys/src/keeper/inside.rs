@@ -384,11 +384,19 @@ fn last_pid() -> i32 {
     pid
 }
 
+/// Rounds of [`end_all`], of 2 ms at most, after which the supervisor is told that it takes long.
+const LONG: u32 = 500;
+
 /// Kills and reaps until nobody is left.
 fn end_all(context: &Context, subreaper: bool) {
+    let mut rounds = 0u32;
     loop {
         if !reap(context) {
             return;
+        }
+        rounds = rounds.saturating_add(1);
+        if rounds == LONG {
+            poke(CHANGED);
         }
         if subreaper {
             kill_children();
