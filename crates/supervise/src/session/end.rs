@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use tipstaff_abi::Arch;
 use tipstaff_policy::lower::{DeniedCall, ProcessesBy};
-use tipstaff_report::{Bytes, Cause, Coverage, Ending, Event, Level, Limit, Outcome, RunError};
+use tipstaff_report::{Cause, Coverage, Ending, Event, Level, Limit, Outcome, RunError};
 use tipstaff_sys::wait::Status;
 use tipstaff_sys::{clock, signal};
 
@@ -120,7 +120,7 @@ impl Session {
     fn tell_of_the_stuck(&mut self) {
         let why = "tasks that have been killed are in a sleep that no signal ends (a file system whose server is silent); they run nothing any more, \
                    and hold their files, memory and control groups until it answers";
-        let rule = self.rules.iter_mut().find(|rule| rule.rule == Bytes::from(SURVIVES));
+        let rule = self.rules.iter_mut().find(|rule| rule.rule == SURVIVES);
         if let Some(rule) = rule {
             (rule.level, rule.why) = (Level::Weakened, Some(why.into()));
         }
