@@ -82,6 +82,31 @@ fn is_a_test(text: &str, name: &str) -> bool {
         })
 }
 
+/// Each function that tries something also does what the box refuses, outside of it or with the rule off, or it says in a comment where its control is.
+#[test]
+fn every_attack_has_its_control() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("attacks");
+    let mut without = Vec::new();
+    let mut seen = 0;
+    for entry in fs::read_dir(dir).expect("attacks") {
+        let text = fs::read_to_string(entry.expect("entry").path()).unwrap_or_default();
+        for body in text.split("\nfn ").chain(text.split("\npub(crate) fn ").skip(1)) {
+            let name = body.split('(').next().unwrap_or_default();
+            let body = body.split("\n}\n").next().unwrap_or_default();
+            let attack = body.starts_with(&format!("{name}(case: &Case) {{"));
+            seen += usize::from(attack);
+            // `calls` makes each call outside too; of `few` of a thing nothing comes.
+            let control =
+                ["case.free(", "control", "calls(case", "works(&", "few(case"].iter().any(|word| body.contains(word));
+            if attack && !control {
+                without.push(name.to_owned());
+            }
+        }
+    }
+    assert!(seen > 80, "functions are not found: {seen}");
+    assert!(without.is_empty(), "without a control: {without:#?}");
+}
+
 /// What is not tried is told to whoever reads the documents.
 #[test]
 fn what_is_by_design_is_documented() {

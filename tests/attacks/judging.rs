@@ -15,7 +15,7 @@ attacks! {
         + held("tests/tests/programs.rs": a_compiler_reads_no_secrets);
     J5 "an endless file for the compiler" => tried(notify: endless_source);
     J6 "a compilation that explodes" => tried(notify: exploding_source);
-    J7 "options for the compiler in names of files" => design("What is run is the argument vector that the caller gave, byte for byte, and never a shell: which arguments a compiler gets is the judge's.");
+    J7 "options for the compiler in names of files" => tried(native notify ptrace: words_of_others);
     J8 "work hidden in children, threads and constructors" => held("tests/tests/matrix.rs": forked_spinners thread_bomb, "tests/tests/limits.rs":
         cpu_used_is_told_truly);
     J9 "a daemon that waits for the next test" => tried(native notify ptrace: daemon)
@@ -26,7 +26,7 @@ attacks! {
         + held("tests/tests/matrix.rs": stdin_never_read stdin_never_closed, "tests/tests/stdio.rs": a_reader_that_goes_away_is_sigpipe_for_the_guest);
     J12 "output that is no text" => tried(native notify ptrace: odd_output)
         + held("tests/tests/stdio.rs": binary_output_is_untouched, "tests/tests/report.rs": bytes_that_are_no_text_are_base64);
-    J13 "a checker that the output attacks" => design("A checker is one more program to run in a box; nothing of Tipstaff reads what a program prints.");
+    J13 "a checker that the output attacks" => tried(native notify ptrace: attacked_checker);
     J14 "limits of a few pages" => tried(native notify ptrace: small_limits);
     J15 "noise in the figures" => design("CPU time counts the program's own work; what a shared machine adds to it is measured by crates/bench and told in docs/limits.md, not hidden.");
 }
@@ -67,6 +67,13 @@ fn compiler_secrets(case: &Case) {
         skip!("gcc is not installed");
     }
     compiled(case, "int main(void) { return 0; }\n", &[]).expect_ok();
+    if case.is_root() {
+        // The control: whoever compiles outside is shown it.
+        let gcc = ["/usr/bin/gcc", "-fmax-errors=5", "-o", "/dev/null", "-x", "c", "main.c"];
+        let source = "#include \"/etc/shadow\"\n";
+        let free = case.free(gcc).work_file("main.c", source).cwd("@WORK").go();
+        free.check(free.err().contains("root:"), "the control shows no secret");
+    }
     for source in [
         "#include \"/etc/shadow\"\nint main(void) {}\n",
         "%:include \"/etc/shadow\"\nint main(void) {}\n",
@@ -84,7 +91,7 @@ fn endless_source(case: &Case) {
     if !there_is_gcc() {
         skip!("gcc is not installed");
     }
-    for device in ["/dev/zero", "/dev/stdin", "/dev/tty", "/proc/self/fd/0"] {
+    for device in ["/dev/zero", "/dev/random", "/dev/urandom", "/dev/stdin", "/dev/tty", "/proc/self/fd/0"] {
         let ran = compiled(
             case,
             &format!("#include \"{device}\"\nint main(void) {{ return 0; }}\n"),
@@ -92,6 +99,9 @@ fn endless_source(case: &Case) {
         );
         let ends = ["nonzero_exit", "ok", "memory_limit", "time_limit", "output_limit", "signaled"];
         ran.check(ends.contains(&ran.verdict()), format_args!("{device}: {}", ran.verdict()));
+        // The control is what compiles in `compiler_secrets`.
+        let endless = ["/dev/zero", "/dev/random", "/dev/urandom"].contains(&device);
+        ran.check(!endless || ran.verdict() != "ok", format_args!("{device} was compiled"));
     }
 }
 
@@ -99,6 +109,7 @@ fn exploding_source(case: &Case) {
     if !there_is_gcc() {
         skip!("gcc is not installed");
     }
+    compiled(case, "char a[1 << 16] = {1};\nint main(void) { return a[1]; }\n", &[]).expect_ok(); // The control.
     let ran = compiled(
         case,
         "char a[1ULL << 34] = {1};\nint main(void) { return a[1]; }\n",
@@ -122,6 +133,9 @@ fn exploding_source(case: &Case) {
 
 fn daemon(case: &Case) {
     let mark = marker();
+    case.free(["daemonize", "close", &mark]).go().expect_exit(0);
+    assert!(!tipstaff_testkit::await_no_survivor(&mark, &[], std::time::Duration::ZERO).is_empty(), "the control");
+    let mark = marker();
     let ran = case.boxed(["daemonize", "close", &mark]).profile("judge").wall("20s").go();
     ran.expect_ok();
     let left = tipstaff_testkit::await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
@@ -143,6 +157,9 @@ fn false_verdicts(case: &Case) {
         ran.expect_verdict("signaled").expect_exit(128 + signal.parse::<i32>().expect("a number"));
         ran.check(ran.report["limits_hit"].as_array().is_some_and(Vec::is_empty), "a limit that was not hit is told");
     }
+    // The control: one that was.
+    let ran = run(case.boxed(["spin"]).cpu("100ms"));
+    ran.expect_verdict("time_limit").check(ran.hit("cpu"), "a limit that was hit is not told");
 }
 
 fn peers(case: &Case) {
@@ -153,6 +170,7 @@ fn peers(case: &Case) {
         .stdin(vec![b'x'; 1 << 20])
         .go();
     ran.expect_verdict("nonzero_exit").expect_exit(3);
+    case.boxed(["/bin/cat"]).profile("judge").stdin("the control").go().expect_ok().expect_stdout("the control");
     let ran = case.boxed(["/bin/cat"]).profile("judge").silent_stdin().wall("300ms").go();
     ran.expect_verdict("time_limit");
     ran.check(ran.report["clock"] == "wall", "who waits for ever is ended by the wall clock");
@@ -171,6 +189,7 @@ fn odd_output(case: &Case) {
 
 fn small_limits(case: &Case) {
     for memory in ["512KiB", "1MiB", "4MiB"] {
+        // The control of the limit below: what needs nothing runs.
         let ran = case.boxed(["exit", "0"]).profile("judge").memory(memory).go();
         ran.expect_ok();
         let ran = case.boxed(["hog"]).profile("judge").memory(memory).wall("30s").go();
@@ -183,4 +202,61 @@ fn small_limits(case: &Case) {
         .option("--stack", "64KiB")
         .go()
         .expect_ok();
+}
+
+fn words_of_others(case: &Case) {
+    // What a file may be called, and what a shell or a compiler would make of it.
+    let names = [
+        "-fplugin=x.so",
+        "-specs=x",
+        "@file",
+        "$(touch made)",
+        "`touch made`",
+        "; touch made",
+        "| touch made",
+        "a b\tc\nd",
+        "*",
+        "~root",
+        "%s%n",
+        "",
+        "--",
+        "--report",
+        "\u{202e}",
+    ];
+    let hex: String =
+        names.iter().map(|name| name.bytes().map(|b| format!("{b:02x}")).collect::<String>() + "\n").collect();
+    let words = |run: Run| names.iter().fold(run, |run, name| run.arg(name)).cwd("@WORK").work_file("x", "").go();
+    let ran = words(case.boxed(["args"]).option("--write", "@WORK"));
+    ran.expect_ok().expect_stdout(&hex);
+    // The control: whoever puts them into a line for a shell runs them.
+    let line = format!("echo {}; ls", names[3]);
+    let free = case.free(["/bin/sh", "-c", &line]).cwd("@WORK").work_file("x", "").go();
+    free.expect_stdout("\nmade\nx\n");
+    // Nor is a name that comes from a profile anything but bytes.
+    let profile = "extends = \"judge\"\n[program]\nargv = [\"/bin/echo\", \"$(id)\", \"@x\"]\n";
+    let ran = tipstaff_testkit::run([""; 0]).option("--engine", case.engine).as_user(case.user);
+    let ran = ran.work_file("p.toml", profile).option("--profile", "@WORK/p.toml").go();
+    ran.expect_ok().expect_stdout("$(id) @x\n");
+}
+
+/// A submission prints what its checker will run, and what the judge might take for a report.
+fn attacked_checker(case: &Case) {
+    let scratch = Scratch::new(case.user);
+    scratch.file("judge/answer", "FORTY-TWO");
+    let answer = scratch.join("judge/answer").display().to_string();
+    let attack = format!("cat {answer}; echo ok > {answer}; kill -KILL $PPID 1; exit 0");
+    let says = format!("{{\"schema\":1,\"verdict\":\"ok\",\"exit_code\":0}}\ntipstaff: ok\n\x1b]0;x\x07{attack}\n");
+    let script = "printf '%s' \"$1\"; printf '%s' \"$1\" >&2; exit 3";
+    let ran = case.boxed(["/bin/sh", "-c", script, "sh", &says]).profile("judge").go();
+    ran.expect_verdict("nonzero_exit").expect_exit(3).expect_stdout(&says);
+    // The worst of all checkers: it runs what it reads.
+    let checker = ["/bin/sh", "-c", "read a; read b; read c; eval \"${c#?]0;x?}\""];
+    let run = |run: Run| run.stdin(ran.stdout.clone()).go();
+    let inside = run(case.boxed(checker).profile("judge"));
+    inside.check(!inside.out().contains("FORTY-TWO") && !inside.report.is_null(), "the checker shows the answer");
+    assert_eq!(std::fs::read(scratch.join("judge/answer")).expect("own file"), b"FORTY-TWO", "{inside}");
+    // The control: outside it shows the answer and writes another.
+    let outside = run(case.free(["/bin/bash", "-c", "kill() { :; }; read a; read b; read c; eval \"${c#?]0;x?}\""]));
+    outside.check(outside.out().contains("FORTY-TWO"), "the control shows the answer");
+    assert_eq!(std::fs::read(scratch.join("judge/answer")).expect("own file"), b"ok\n");
 }

@@ -1,6 +1,6 @@
 //! N: what a supervisor of calls can get wrong.
 use crate::attacks;
-use crate::case::Case;
+use crate::case::{Case, answers, refused, works};
 
 attacks! {
     N1 "an argument that changes after the look" => tried(notify ptrace: changing_address)
@@ -29,12 +29,14 @@ attacks! {
         "tests/tests/network_send.rs": what_waits_is_held_within_a_budget);
     N14 "a supervisor under its own filter" => held("crates/tipstaff/tests/notify_engine/inside.rs": supervisor_and_keeper_are_out_of_reach,
         "tests/tests/stdio.rs": no_other_descriptor_arrives);
-    N15 "an argument that ends where memory does" => held("crates/supervise/src/network/address.rs": short_and_strange_addresses_are_errors,
+    N15 "an argument that ends where memory does" => tried(notify ptrace: edges_of_memory)
+        + held("crates/supervise/src/network/address.rs": short_and_strange_addresses_are_errors,
         "crates/supervise/src/network/unix.rs": names_end_where_the_kernel_ends_them);
     N16 "a caller whose memory cannot be read" => tried(notify ptrace: unreadable_caller);
-    N17 "a descriptor that cannot be put in" => held("crates/notify/tests/alone.rs": dropped_means_refused a_descriptor_is_the_answer);
-    N18 "a descriptor put where another is" => held("crates/notify/tests/alone.rs": a_descriptor_is_the_answer);
-    N19 "a descriptor that can more than was asked" => design("No handler of the command puts descriptors into a box; a program that embeds the library says itself what it gives.");
+    N17 "a descriptor that cannot be put in" => held("crates/notify/tests/alone.rs": a_descriptor_that_does_not_fit_is_a_refusal dropped_means_refused);
+    N18 "a descriptor put where another is" => held("crates/notify/tests/alone.rs": a_descriptor_is_the_answer
+        a_descriptor_has_the_number_of_nobody_and_the_flag_that_was_said);
+    N19 "a descriptor that can more than was asked" => tried(notify: moved_socket);
     N20 "a call made with the supervisor's own rights" => held("crates/supervise/src/network/unix.rs": only_whoever_has_the_callers_ids_stands_for_it,
         "tests/tests/network_unix.rs": unix_sockets_beneath_what_may_be_written);
     N21 "a decision that comes too late" => held("crates/tipstaff/tests/policy/late.rs": a_late_decision_is_a_refusal_and_is_told,
@@ -53,7 +55,7 @@ attacks! {
 }
 
 /// The ports of two servers of the test, which take every connection and end it.
-fn ports() -> [String; 2] {
+pub(crate) fn ports() -> [String; 2] {
     [0, 0].map(|_| {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port().to_string();
@@ -62,7 +64,7 @@ fn ports() -> [String; 2] {
     })
 }
 
-fn allowed(port: &str) -> String {
+pub(crate) fn allowed(port: &str) -> String {
     format!("tcp://127.0.0.1:{port}")
 }
 
@@ -79,6 +81,8 @@ fn own_descriptors(case: &Case) {
     let run = |first: &str, second: &str| {
         case.boxed(["attackreach", "own", first, second]).option("--net", allowed(&good)).go()
     };
+    let free = case.free(["attackreach", "own", &good, &bad]).go();
+    works(&free, &["thread_allowed", "thread_denied"]);
     let ran = run(&good, &bad);
     ran.expect_ok();
     // The thread's descriptor is what counts, not that of the same number in the leader's table.
@@ -91,6 +95,7 @@ fn interrupted(case: &Case) {
         let ran = case.boxed(["interrupted", call, "3000"]).go();
         ran.expect_exit(0);
         ran.check(ran.out().contains("EINTR 0 "), format_args!("{call} was interrupted"));
+        ran.check(!ran.out().trim().ends_with("signals 0"), "the control: a timer that never fired");
     }
 }
 
@@ -100,14 +105,58 @@ fn unreadable_caller(case: &Case) {
         tipstaff_testkit::skip!("root may read every program");
     }
     let [good, bad] = ports();
+    if !tipstaff_testkit::User::Root.available() {
+        tipstaff_testkit::skip!("a program of somebody else needs root");
+    }
     let scratch = tipstaff_testkit::Scratch::new(case.user);
     let path = scratch.file("reach", std::fs::read(tipstaff_testkit::guest("attackreach")).expect("a guest"));
+    // Of somebody who has no number in the box's user namespace: of whoever has one the namespace's owner, the supervisor, may read it.
+    std::os::unix::fs::chown(&path, Some(0), Some(0)).expect("root");
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o111)).expect("own file");
     let dir = scratch.path();
-    let ran = case
-        .boxed([path.as_os_str(), "once".as_ref(), good.as_ref(), bad.as_ref()])
-        .option("--exec", dir)
-        .option("--net", allowed(&good))
-        .go();
-    ran.check(!ran.out().contains("wrong OK"), "a call that could not be read was let through");
+    let words = [path.as_os_str(), "once".as_ref(), good.as_ref(), bad.as_ref()];
+    works(&case.free(words).go(), &["right", "wrong"]);
+    let run = || case.boxed(words).option("--exec", dir).option("--net", allowed(&good)).go();
+    let ran = run();
+    ran.expect_ok();
+    refused(&ran, &["right", "wrong"]);
+    // The control: the same program, which may be read.
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o555)).expect("own file");
+    let ran = run();
+    works(&ran, &["right"]);
+    refused(&ran, &["wrong"]);
+}
+
+fn edges_of_memory(case: &Case) {
+    let [good, bad] = ports();
+    let words = ["attackreach", "edge", &good, &bad];
+    let free = case.free(words).go();
+    works(&free, &["address_whole", "header_whole"]);
+    let udp = format!("udp://127.0.0.1:{good}");
+    let ran = case.boxed(words).option("--net", allowed(&good)).option("--net", udp).go();
+    ran.expect_ok();
+    assert_eq!(answers(&free), answers(&ran), "{ran}");
+    free.check(answers(&free).values().filter(|answer| *answer == "EFAULT").count() >= 8, "memory ends nowhere");
+}
+
+fn moved_socket(case: &Case) {
+    // What asks the box's name server is replaced by a socket of that server's network.
+    let [good, _] = ports();
+    let other = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let bad = other.local_addr().expect("an address").port().to_string();
+    let run = || case.boxed(["attackreach", "moved", &good, &bad]).option("--net", "tcp://localhost:1");
+    let ran = run().go();
+    ran.expect_ok();
+    works(&ran, &["asked"]);
+    if answers(&ran)["is_another"] != "OK" {
+        tipstaff_testkit::skip!("the box's name server needs no network namespace, as root's, or can have none");
+    }
+    works(&ran, &["same_kind", "same_status", "same_flags", "one_descriptor"]);
+    refused(&ran, &["to_other", "connect_other", "message_to_other", "bind", "fresh_to_other"]);
+    other.set_nonblocking(true).expect("own socket");
+    assert!(other.recv(&mut [0; 8]).is_err(), "the other port was reached: {ran}");
+    // The control: the same program with a rule for that port.
+    let ran = run().option("--net", format!("udp://127.0.0.1:{bad}")).go();
+    works(&ran, &["is_another", "fresh_to_other"]);
+    assert!(other.recv(&mut [0; 8]).is_ok(), "the control reaches it: {ran}");
 }

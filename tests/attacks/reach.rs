@@ -2,7 +2,8 @@
 use tipstaff_testkit::plain;
 
 use crate::attacks;
-use crate::case::{Case, all_refused, answers};
+use crate::case::{Case, all_refused, answers, refused, works};
+use crate::notifications::{allowed, ports};
 
 attacks! {
     W1 "a name that changes its address between look and connect" => held("crates/tipstaff/tests/policy/network.rs": an_event_has_the_pinned_name,
@@ -27,12 +28,13 @@ attacks! {
         what_waits_is_held_within_a_budget);
     W12 "a proxy variable that a program ignores" => held("tests/tests/network.rs": real_programs_reach_by_name_and_no_further
         java_reaches_by_rule_and_no_further);
-    W13 "a relay inside that speaks for others" => design("There is no proxy to ask: rules are about the address that a socket reaches, whoever asked for it.");
-    W14 "names inside of TLS and HTTP" => design("Rules are about addresses and ports; what is said on an allowed connection is not looked at, and docs/network.md says so.");
+    W13 "a relay inside that speaks for others" => tried(notify ptrace: relay);
+    W14 "names inside of TLS and HTTP" => tried(notify ptrace: other_names);
     W15 "bytes that leave in names" => held("tests/tests/network_names.rs": the_boxs_name_server_knows_allowed_names_only real_resolvers_find_allowed_names);
     W16 "services on the host's loopback" => held("tests/tests/net.rs": nothing_on_the_host_is_reached nothing_is_reached_on_poorer_machines loopback_of_its_own);
     W17 "a socket that was there before" => held("tests/tests/stdio.rs": no_other_descriptor_arrives, "tests/tests/net.rs": a_connected_stdin_is_no_way_out);
-    W18 "an empty list that means everything" => held("tests/tests/network.rs": an_empty_list_and_a_denial_close_and_the_rest_is_open);
+    W18 "an empty list that means everything" => tried(native notify ptrace: empty_lists)
+        + held("tests/tests/network.rs": an_empty_list_and_a_denial_close_and_the_rest_is_open);
 }
 
 fn families(case: &Case) {
@@ -63,4 +65,85 @@ fn taken_port(case: &Case) {
     assert!(listener.accept().is_err(), "the host's listener was reached");
     let free = case.free(["/usr/bin/python3", "-c", &script]).go();
     free.check(free.code() != 0, "the control: outside the port is taken");
+}
+
+fn relay(case: &Case) {
+    let [good, bad] = ports();
+    let words = ["attackreach", "relay", &good, &bad];
+    works(&case.free(words).go(), &["right", "wrong"]);
+    let ran = case.boxed(words).option("--net", allowed(&good)).go();
+    ran.expect_ok();
+    works(&ran, &["right"]);
+    refused(&ran, &["wrong"]);
+}
+
+/// Rules are about addresses and ports. What is said on an allowed connection is not looked at, and no rule can be written that claims it.
+fn other_names(case: &Case) {
+    let [good, bad] = ports_that_answer();
+    let words = ["attackreach", "host", &good, &bad];
+    works(&case.free(words).go(), &["named", "wrong"]);
+    let ran = case.boxed(words).option("--net", allowed(&good)).go();
+    ran.expect_ok();
+    // The documented limit; and whom the request names is not reached by it.
+    works(&ran, &["named"]);
+    refused(&ran, &["wrong"]);
+    for rule in [
+        "https://127.0.0.1:443",
+        "http://127.0.0.1",
+        "tcp://127.0.0.1:80/path",
+        "tcp://user@127.0.0.1:80",
+        "tcp://127.0.0.1:80?x",
+        "tcp://127.0.0.1:80#x",
+        "tcp://127.0.0.1%2e:80",
+    ] {
+        let ran = case.boxed(words).option("--net", rule).without_report().go();
+        ran.expect_exit(125);
+        ran.check(ran.stdout.is_empty(), format_args!("{rule} is a rule"));
+    }
+}
+
+/// Two servers that answer a request.
+fn ports_that_answer() -> [String; 2] {
+    [0, 0].map(|_| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port().to_string();
+        std::thread::spawn(move || {
+            use std::io::{Read, Write};
+            for mut stream in listener.incoming().flatten() {
+                // Whoever only connects is gone before it says anything.
+                if stream.read(&mut [0; 512]).is_ok_and(|n| n > 0) {
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+                }
+            }
+        });
+        port
+    })
+}
+
+fn empty_lists(case: &Case) {
+    let [good, bad] = ports();
+    let words = ["attackreach", "once", &good, &bad];
+    works(&case.free(words).go(), &["right", "wrong"]);
+    for network in ["allow = []", "allow = []\ndeny = []\nbind = []", "deny = [\"192.0.2.1\"]", ""] {
+        let profile = format!("extends = \"judge\"\n[network]\n{network}\n");
+        let ran = case.boxed(words).work_file("p.toml", profile).option("--profile", "@WORK/p.toml").go();
+        ran.expect_ok();
+        refused(&ran, &["right", "wrong"]);
+    }
+    // The control, where this engine can ask: the list with one in it.
+    if case.engine != "native" {
+        let profile = format!("extends = \"judge\"\n[network]\nallow = [\"{}\"]\n", allowed(&good));
+        let ran = case.boxed(words).work_file("p.toml", profile).option("--profile", "@WORK/p.toml").go();
+        works(&ran, &["right"]);
+        refused(&ran, &["wrong"]);
+    }
+    // Lists of files: what none names is not there.
+    let cat = ["/bin/cat", "@WORK/it"];
+    let files = |lists: &str| {
+        let text = format!("extends = \"judge\"\n[filesystem]\ncwd = \"none\"\n{lists}\n");
+        case.boxed(cat).work_file("it", "content").work_file("p.toml", text).option("--profile", "@WORK/p.toml")
+    };
+    let ran = files("read = []\nwrite = []").go();
+    ran.check(ran.stdout.is_empty(), "an empty list shows a file");
+    files("read = []").option("--read", "@WORK").go().expect_ok().expect_stdout("content");
 }

@@ -24,8 +24,9 @@ attacks! {
     E8 "a signal to everybody" => tried(native notify ptrace: signals_to_everybody);
     E9 "signals that the kernel sends on a guest's order" => tried(native notify ptrace: signals_by_the_kernel)
         + held("crates/policy/src/base/tests.rs": terminals_tasks_and_files);
-    E10 "a process group of a number that another has now" => design("No process group is ever signalled: a box ends by its PID namespace, or by the keeper, which signals children that it has not reaped.");
-    E11 "tasks that no signal ends" => held("tests/tests/control.rs": a_task_in_vfork_is_told_and_does_not_hold_a_pause_up,
+    E10 "a process group of a number that another has now" => tried(native notify ptrace: number_of_another);
+    E11 "tasks that no signal ends" => tried(native notify ptrace: endless_sleep)
+        + held("tests/tests/control.rs": a_task_in_vfork_is_told_and_does_not_hold_a_pause_up,
         "tests/tests/isolation.rs": only_its_own_processes_are_seen);
     E12 "services of the host that start programs" => held("tests/tests/review.rs": unix_sockets_of_the_host_are_out_of_reach,
         "tests/tests/net.rs": nothing_on_the_host_is_reached nothing_is_reached_on_poorer_machines);
@@ -218,4 +219,70 @@ fn limits_from_the_first_call(case: &Case) {
             "the program begins outside its control group",
         );
     }
+}
+
+/// In a PID namespace of its own, whose next number can be said, and a box without one: a child of the box has led a group and is gone, and a bystander
+/// has its number, as process and as group, when the box is ended.
+pub(crate) fn number_of_another(case: &Case) {
+    let scratch = Scratch::new(case.user);
+    let profile = scratch.file("p.toml", "extends = \"default\"\n[isolation]\nnamespaces = \"none\"\n");
+    let guest = tipstaff_testkit::guest("attacktasks");
+    let script = r#"
+        out=$1/out; : >$out
+        $2 run --quiet --engine $3 --profile $4 --wall 60s --read ${5%/*} --exec ${5%/*} -- $5 numbers >$out 2>$1/err & box=$!
+        while ! grep -q gone $out; do kill -0 $box 2>/dev/null || { cat $1/err; exit 3; }; sleep 0.02; done
+        number=$(sed -n 's/^gone //p' $out)
+        for try in 1 2 3 4 5 6 7 8 9; do
+            echo $((number - 1)) >/proc/sys/kernel/ns_last_pid || exit 4
+            setsid sleep 600 >/dev/null 2>&1 & other=$!
+            [ $other = $number ] && break
+            kill $other; wait $other
+        done
+        [ $other = $number ] || exit 5
+        until [ "$(cut -d' ' -f5 /proc/$number/stat)" = $number ]; do sleep 0.01; done
+        kill -TERM $box; kill -TERM $box; wait $box
+        kill -0 $number && echo alive OK || echo alive ESRCH
+        kill -KILL -- -$number; wait $number; kill -0 $number 2>/dev/null || echo ended OK"#;
+    let mut words = vec!["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    if !case.is_root() {
+        words.extend(["--user", "--map-root-user"]);
+    }
+    words.extend(["/bin/bash", "-c", script, "bash"]);
+    let run = case.free(words).arg(scratch.path()).arg(tipstaff_testkit::tipstaff()).arg(case.engine);
+    let ran = run.arg(profile).arg(guest).go();
+    if ran.code() == 4 || ran.code() == 1 && ran.out().is_empty() {
+        tipstaff_testkit::skip!("no PID namespace whose next number can be said: {}", ran.err().trim());
+    }
+    ran.expect_exit(0).expect_stdout("alive OK\nended OK\n");
+}
+
+/// A file system whose server is silent: who asks it sleeps, and SIGKILL does not wake him. The run ends all the same, and says so.
+fn endless_sleep(case: &Case) {
+    if !case.is_root() {
+        tipstaff_testkit::skip!("a file system in user space is root's to mount here");
+    }
+    let scratch = Scratch::new(case.user);
+    let dir = scratch.dir("dead");
+    let free = case.free(["deadfs"]).arg(&dir).arg("--control").go();
+    if free.code() == 77 {
+        tipstaff_testkit::skip!("no such file system can be had: {}", free.err().trim());
+    }
+    works(&free, &["stays"]);
+    let mark = marker();
+    let report = scratch.join("report.json");
+    let run = case.free(["deadfs"]).arg(&dir).arg(tipstaff_testkit::tipstaff());
+    let run = ["run", "--quiet", "--engine", case.engine, "--wall", "300ms"].iter().fold(run, Run::arg);
+    let run = run.arg("--report").arg(&report).arg("--read").arg(&dir).arg("--").arg("/bin/cat");
+    let ran = run.arg(dir.join(&mark)).go();
+    ran.expect_exit(124);
+    let text = std::fs::read(&report).expect("a report");
+    let said: serde_json::Value = serde_json::from_slice(&text).expect("a report");
+    ran.check(said["verdict"] == "time_limit" && said["clock"] == "wall", &said["verdict"]);
+    let rule =
+        said["enforcement"].as_array().into_iter().flatten().find(|rule| rule["rule"] == "nothing survives the box");
+    let told =
+        rule.is_some_and(|rule| rule["level"] == "weakened" && rule["why"].to_string().contains("no signal ends"));
+    ran.check(told, "who is left is not told");
+    // Its server has ended, and so has he.
+    nobody_is_left(&ran, &mark);
 }

@@ -130,6 +130,8 @@ pub const FAMILIES: &[Family] = &[
         calls: &["chown", "lchown", "fchown", "fchownat", "chown32", "lchown32", "fchown32"] },
     Family { name: "mknod", why: "makes device nodes",
         calls: &["mknod", "mknodat"] },
+    Family { name: "rename", why: "gives files other names, and can leave a device in their place",
+        calls: &["rename", "renameat", "renameat2"] },
     Family { name: "open", why: "opens or creates files",
         calls: &["open", "openat", "openat2", "creat", "open_tree", "open_tree_attr", "open_by_handle_at"] },
     Family { name: "times", why: "sets the times of files",

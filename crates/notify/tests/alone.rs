@@ -90,10 +90,7 @@ fn a_descriptor_is_the_answer() {
     let filter = Filter::notifying(ARCH, ["openat", "open"]);
     let (running, listener) = Program::new("/bin/sh").args(["-c", &script]).start(&filter).expect("start");
     end(&listener, |call| {
-        let mut path = [0; 13];
-        let index = usize::from(name(&call) != "open");
-        let got = call.read(call.data().args[index], &mut path);
-        if got == Ok(13) && path == *b"/no/such/file" {
+        if opens_nothing(&call) {
             let file = File::open(&other).expect("ours");
             call.inject(file.as_fd(), true).expect("room");
         } else {
@@ -102,6 +99,65 @@ fn a_descriptor_is_the_answer() {
     });
     assert_eq!(running.wait().expect("ended"), Status::Exited(0));
     assert_eq!(std::fs::read_to_string(out).expect("written"), "another text\n");
+}
+
+/// Whether a call opens the file that is not there.
+fn opens_nothing(call: &Notification) -> bool {
+    let mut path = [0; 13];
+    call.read(call.data().args[usize::from(name(call) != "open")], &mut path) == Ok(13) && path == *b"/no/such/file"
+}
+
+#[test]
+fn a_descriptor_that_does_not_fit_is_a_refusal() {
+    let scratch = Scratch::new(if User::Root.available() { User::Root } else { User::Ordinary });
+    let other = scratch.file("other", "another text\n");
+    let run = |limit: &str| {
+        // Its three streams are all that it may have.
+        let out = scratch.file("out", "");
+        let file = out.display();
+        let script = format!("exec >{file}; {limit}; {{ read line && echo got; }} </no/such/file; echo end");
+        let filter = Filter::notifying(ARCH, ["openat", "open"]);
+        let (running, listener) = Program::new("/bin/sh").args(["-c", &script]).start(&filter).expect("start");
+        let mut said = None;
+        end(&listener, |call| match opens_nothing(&call) {
+            true => said = Some(call.inject(File::open(&other).expect("ours").as_fd(), true).map_err(|errno| errno.0)),
+            false => call.proceed_unjudged(),
+        });
+        running.wait().expect("ended");
+        (said.expect("it was opened").is_ok(), std::fs::read_to_string(out).expect("written"))
+    };
+    let (fits, text) = run("ulimit -n 3");
+    assert!(!fits && !text.contains("got"), "{text:?}");
+    // The control: where there is room.
+    let (fits, text) = run("ulimit -n 64");
+    assert!(fits && text.contains("got"), "{text:?}");
+}
+
+#[test]
+fn a_descriptor_has_the_number_of_nobody_and_the_flag_that_was_said() {
+    const O_CLOEXEC: u32 = 0o2_000_000;
+    for cloexec in [true, false] {
+        // Who reads from this stands still until the other end is closed.
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        let filter = Filter::notifying(ARCH, ["openat", "open"]);
+        let (running, listener) = Program::new("/bin/cat").args(["/no/such/file"]).start(&filter).expect("start");
+        let (pid, mut ours) = (running.pid(), Some(ours));
+        end(&listener, |call| {
+            if !opens_nothing(&call) {
+                return call.proceed_unjudged();
+            }
+            let names = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("its descriptors").flatten();
+            let before: Vec<_> = names.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+            let number = call.inject(theirs.as_fd(), cloexec).expect("room");
+            assert!(!before.contains(&number.to_string()), "{number} was one of {before:?}");
+            let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).expect("it stands");
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).expect("proc_pid_fdinfo(5)");
+            let flags = u32::from_str_radix(flags.trim(), 8).expect("octal");
+            assert_eq!(flags & O_CLOEXEC != 0, cloexec, "{info}");
+            ours = None;
+        });
+        assert_eq!(running.wait().expect("ended"), Status::Exited(0));
+    }
 }
 
 #[test]

@@ -49,6 +49,21 @@ pub(crate) fn below(keeper: i32) -> Vec<Process> {
     found
 }
 
+/// Whether all that is left below `keeper` are tasks in a sleep that no signal ends (`D`), and such as have ended.
+pub(crate) fn none_wakes(keeper: i32) -> bool {
+    let mut sleep = false;
+    for process in below(keeper) {
+        for tid in stat::threads(process.pid) {
+            match stat::of_thread(process.pid, tid).map(|stat| stat.state) {
+                Some(b'D') => sleep = true,
+                Some(b'Z' | b'X') | None => {}
+                Some(_) => return false,
+            }
+        }
+    }
+    sleep
+}
+
 /// Children that a thread has made, or taken over from threads that ended.
 pub(crate) fn children(pid: i32, tid: i32) -> Vec<i32> {
     let mut found = Vec::new();

@@ -1,10 +1,13 @@
-/* attackentry WHAT: ways into the kernel other than a plain system call. Proves S1, S2, S3, S5, S15, S31.
+/* attackentry WHAT: ways into the kernel other than a plain system call. Proves S1, S2, S3, S5, S15, S24, S31.
  *   int80    getpid by the 32-bit gate
  *   far      a far return into a 32-bit code segment, and int 0x80 there
+ *   sysenter | syscall32   write(2) from a 32-bit code segment by the other two instructions, of which a processor has one or the other. Nothing is there
+ *            to return to: what counts is what was written
  *   x32      every number up to 1,023 with the x32 bit, which a kernel without that table does not have
  *   unknown  numbers between the tables and behind them
  *   clone3   a thread-like child, and one in namespaces of its own, with flags that lie behind a pointer
  *   vsyscall time(2) by the page at its fixed address
+ *   uprobes  the calls of the kernel's own trampolines, by a child each, and how that ended
  *   nap      "ready", then a sleep of 400 ms, which somebody outside may stop and continue */
 #include "guest.h"
 #include <linux/sched.h>
@@ -34,10 +37,45 @@ static int saved_here(void) {
       : "memory", "rcx", "r8", "r9", "r10", "r11", "cc");
   return result;
 }
+/* Never returns: code and stack below 4 GiB, a far return into the 32-bit segment. */
+__attribute__((noreturn)) static void narrow_write(int by_syscall) {
+  unsigned char *low = mmap(NULL, 8192, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+  if (low == MAP_FAILED) die(5, "low memory: %s", errname(-1));
+  unsigned at = (unsigned)(uintptr_t)low, text = at + 256;
+  const char *said = by_syscall ? "syscall32 OK\n" : "sysenter OK\n";
+  strcpy((char *)low + 256, said);
+  /* eax = 4 (write), ebx = 1, ecx = text, edx = length. */
+  static const unsigned char sets[] = {0xb8, 4, 0, 0, 0, 0xbb, 1, 0, 0, 0, 0xb9, 0, 0, 0, 0, 0xba, 0, 0, 0, 0};
+  unsigned length = (unsigned)strlen(said);
+  memcpy(low, sets, sizeof sets);
+  memcpy(low + 11, &text, 4);
+  memcpy(low + 16, &length, 4);
+  /* sysenter has the stack in ebp, syscall the second argument. */
+  static const unsigned char enter[] = {0x89, 0xe5, 0x0f, 0x34}, call[] = {0x89, 0xcd, 0x0f, 0x05};
+  memcpy(low + sizeof sets, by_syscall ? call : enter, 4);
+  __asm__ volatile("mov %[stack], %%rsp\npush $0x23\npush %[code]\nlretq\n"
+                   :
+                   : [stack] "r"((unsigned long)at + 8192 - 64), [code] "r"((unsigned long)at)
+                   : "memory");
+  __builtin_unreachable();
+}
 static long int80(void) {
   int result;
   __asm__ volatile("int $0x80" : "=a"(result) : "a"(20) : "memory", "r8", "r9", "r10", "r11");
   return result;
+}
+/* How a child that makes this call ends. */
+static void ends(const char *name, long nr) {
+  fflush(stdout);
+  pid_t pid = fork();
+  if (pid == 0) {
+    long result = syscall(nr);
+    way(name, result);
+    _exit(0);
+  }
+  int status = 0;
+  if (pid < 0 || waitpid(pid, &status, 0) != pid) die(5, "no child");
+  if (WIFSIGNALED(status)) printf("%s SIG%s\n", name, sigabbrev_np(WTERMSIG(status)));
 }
 static long narrow_time(void) { return ((long (*)(long *))0xffffffffff600400UL)(NULL); }
 #endif
@@ -79,6 +117,11 @@ int main(int argc, char **argv) {
   } else if (!strcmp(what, "far")) {
     errno = ENOSYS;
     way("far", saved_here() > 0 ? 0 : -1);
+  } else if (!strcmp(what, "sysenter") || !strcmp(what, "syscall32")) {
+    narrow_write(!strcmp(what, "syscall32"));
+  } else if (!strcmp(what, "uprobes")) {
+    ends("uretprobe", 335);
+    ends("uprobe", 336);
   } else if (!strcmp(what, "x32")) {
     long first = number(argc, argv, 2, 0), last = number(argc, argv, 3, 1023);
     for (long nr = first; nr <= last; nr++) {

@@ -9,7 +9,11 @@
  *   names DIR            names that are no names
  *   kernel               what the kernel offers root for writing in /proc and /sys
  *   nodes                modes, owners and attributes of the machine's device nodes, by name and by standard input; "write" is what must work
- *   plant DIR TARGET     links, a pipe and a huge hole in place of what the host will write or read
+ *   lease FILE           leases on FILE, which a writer outside would have to wait for; "ready", then it stays
+ *   layers DIR OUTSIDE   what a layered file system takes for its own, and links that lead OUTSIDE, in DIR
+ *   chroot DIR           into DIR, and out by a directory that was kept
+ *   cache FILE           FILE thrown out of the page cache; then "resident N", what mincore(2) says, and what cachestat(2) does
+ *   plant DIR TARGET     links to TARGET in place of what the host will write or read
  *   protect DIR NAME     NAME in DIR made, replaced, exchanged, moved with its parents, and written */
 #include "guest.h"
 #include <dirent.h>
@@ -317,6 +321,59 @@ static void plant(const char *dir, const char *target) {
     way(reports[i], symlink(target, path));
   }
 }
+static void lease(const char *file) {
+  int fd = open(file, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) die(5, "%s: %s", file, errname(fd));
+  way("lease", syscall(SYS_fcntl, fd, 1024L /* F_SETLEASE */, (long)F_RDLCK));
+  way("lease_wide", syscall(SYS_fcntl, fd, 1024L | 1L << 32, (long)F_RDLCK));
+  puts("ready");
+  fflush(stdout);
+  for (;;) pause();
+}
+static void layers(const char *dir, const char *outside) {
+  char path[4096], link[4096], beside[4096];
+  snprintf(path, sizeof path, "%s/it", dir);
+  snprintf(link, sizeof link, "%s/link", dir);
+  snprintf(beside, sizeof beside, "%s/beside", dir);
+  int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+  way("in_place", fd < 0 ? fd : write(fd, "+", 1));
+  if (fd >= 0) close(fd);
+  way("whiteout_node", mknod(beside, S_IFCHR | 0600, 0));
+  unlink(beside);
+  way("opaque", setxattr(dir, "trusted.overlay.opaque", "y", 1, 0));
+  symlink(outside, link);
+  fd = open(link, O_WRONLY | O_APPEND | O_CLOEXEC);
+  way("through_link", fd < 0 ? fd : write(fd, "+", 1));
+  if (fd >= 0) close(fd);
+  way("truncate_link", truncate(link, 0));
+  way("rename_out", rename(path, outside));
+  way("exchange_out", syscall(SYS_renameat2, AT_FDCWD, path, AT_FDCWD, outside, 2));
+  /* The name goes, and a character device is in its place. */
+  snprintf(path, sizeof path, "%s/other", dir);
+  way("rename_whiteout", syscall(SYS_renameat2, AT_FDCWD, path, AT_FDCWD, beside, 4));
+}
+static void kept(const char *dir) {
+  struct stat top, now;
+  int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  way("kept", fd < 0 ? fd : fstat(fd, &top));
+  long went = chroot(dir);
+  way("chroot", went);
+  errno = EPERM;
+  way("way_out", went || fchdir(fd) || chroot(".") || stat("/", &now) || now.st_ino != top.st_ino ? -1 : 0);
+}
+static void cache(const char *file) {
+  struct stat st;
+  uint64_t range[2] = {0, 0}, seen[5];
+  int fd = open(file, O_RDONLY | O_CLOEXEC), resident = 0;
+  if (fd < 0 || fstat(fd, &st)) die(5, "%s: %s", file, errname(-1));
+  posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+  unsigned char pages[1024] = {0};
+  void *at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+  if (at == MAP_FAILED || mincore(at, (size_t)st.st_size, pages)) die(5, "mincore: %s", errname(-1));
+  for (long i = 0; i < st.st_size / 4096 && i < 1024; i++) resident += pages[i] & 1;
+  printf("resident %d\n", resident);
+  way("cachestat", syscall(451, fd, range, seen, 0));
+}
 static void protect(const char *dir, const char *name) {
   char path[4096], beside[4096], parent[4096];
   snprintf(path, sizeof path, "%s/%s", dir, name);
@@ -355,6 +412,10 @@ int main(int argc, char **argv) {
   else if (argc > 2 && !strcmp(argv[1], "names")) names(argv[2]);
   else if (argc > 1 && !strcmp(argv[1], "kernel")) kernel();
   else if (argc > 1 && !strcmp(argv[1], "nodes")) nodes();
+  else if (argc > 2 && !strcmp(argv[1], "chroot")) kept(argv[2]);
+  else if (argc > 2 && !strcmp(argv[1], "cache")) cache(argv[2]);
+  else if (argc > 2 && !strcmp(argv[1], "lease")) lease(argv[2]);
+  else if (argc > 3 && !strcmp(argv[1], "layers")) layers(argv[2], argv[3]);
   else if (argc > 3 && !strcmp(argv[1], "plant")) plant(argv[2], argv[3]);
   else if (argc > 3 && !strcmp(argv[1], "protect")) protect(argv[2], argv[3]);
   else return 2;

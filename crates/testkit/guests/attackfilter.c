@@ -1,5 +1,5 @@
 /* attackfilter WHAT: a guest that puts filters of its own on, or has a tracer against the filter. Proves S8 to S11, S13, S14.
- *   trace     RET_TRACE for getppid(2) without a tracer, "TRACE RESULT"
+ *   trace     getppid(2), then RET_TRACE for it without a tracer
  *   outrank   ERRNO 0 for keyctl(2), which a box refuses: the call is not made, and the box lives
  *   stack     as many filters as the kernel takes, then CPU time until the end
  *   threads   the filters and no_new_privs of each of eight threads
@@ -98,6 +98,7 @@ static void suspend(void) {
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
   if (!strcmp(what, "trace")) {
+    way("before", syscall(SYS_getppid));
     if (answer(SYS_getppid, SECCOMP_RET_TRACE | 7)) die(5, "filter: %s", errname(-1));
     way("trace", syscall(SYS_getppid));
   } else if (!strcmp(what, "outrank")) {

@@ -1,4 +1,4 @@
-/* attackhogs WHAT [DIR]: takes of one kind of thing until there is none, "WHAT ERRNO" and how many on a line "count N". Proves R8, R9, R18, R27 and
+/* attackhogs WHAT [DIR [MOST]]: takes of one kind of thing until there is none, "WHAT ERRNO" and how many on a line "count N"; or MOST of them, "WHAT OK". Proves R8, R9, R18, R27 and
  * others: everything is either charged to the box or has a limit.
  *   files DIR | directories DIR   empty ones in DIR
  *   pipes                         pipes of 1 MiB, full
@@ -14,11 +14,12 @@
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
-static long count;
+static long count, most = -1;
 #define UNTIL(call) \
   do { \
-    while ((call) >= 0) count++; \
-    way(what, -1); \
+    long result = 0; \
+    while (count != most && (result = (call)) >= 0) count++; \
+    way(what, result); \
     printf("count %ld\n", count); \
   } while (0)
 static long make(const char *dir, int directory) {
@@ -40,9 +41,9 @@ static long one_pipe(void) {
 }
 static long one_pair(void) {
   static char block[65536];
-  int p[2], most = 1 << 24;
+  int p[2], room = 1 << 24;
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, p)) return -1;
-  setsockopt(p[0], SOL_SOCKET, SO_SNDBUF, &most, sizeof most);
+  setsockopt(p[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
   while (write(p[0], block, sizeof block) > 0) {
   }
   return 0;
@@ -72,6 +73,7 @@ static long one_timer(void) {
 }
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "", *dir = argc > 2 ? argv[2] : "/tmp";
+  most = number(argc, argv, 3, -1);
   if (!strcmp(what, "files")) UNTIL(make(dir, 0));
   else if (!strcmp(what, "directories")) UNTIL(make(dir, 1));
   else if (!strcmp(what, "pipes")) UNTIL(one_pipe());

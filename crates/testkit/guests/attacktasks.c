@@ -4,6 +4,7 @@
  *   exitsignal                   children whose end is told by SIGKILL and SIGSTOP, to a parent that is gone
  *   realtime                     schedulers, nice values, affinity and priorities above what was given
  *   memory                       locks, huge pages, and advice that changes pages of the machine
+ *   numbers                      "gone N": a child that led a group of number N is no more; then it stays
  *   first                        the very first call that makes a process */
 #include "guest.h"
 #include <linux/sched.h>
@@ -160,6 +161,15 @@ static void memory(void) {
   way("hugetlb", mmap(NULL, 2 * MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0) == MAP_FAILED ? -1 : 0);
   way("shm_hugetlb", syscall(SYS_memfd_create, "huge", MFD_HUGETLB) < 0 ? -1 : 0);
 }
+static void numbers(void) {
+  pid_t pid = fork();
+  if (pid == 0)
+    for (;;) pause();
+  if (pid < 0 || setpgid(pid, pid) || kill(pid, SIGKILL) || waitpid(pid, NULL, 0) != pid) die(5, "child: %s", errname(-1));
+  printf("gone %d\n", pid);
+  fflush(stdout);
+  for (;;) pause();
+}
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
   if (!strcmp(what, "leave") && argc > 4) leave(argc, argv);
@@ -167,6 +177,7 @@ int main(int argc, char **argv) {
   else if (!strcmp(what, "exitsignal")) exit_signals();
   else if (!strcmp(what, "realtime")) realtime();
   else if (!strcmp(what, "memory")) memory();
+  else if (!strcmp(what, "numbers")) numbers();
   else if (!strcmp(what, "first")) {
     pid_t pid = fork();
     if (pid == 0) _exit(0);

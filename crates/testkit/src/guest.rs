@@ -32,6 +32,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("crowd", include_str!("../guests/crowd.c")),
     ("custody", include_str!("../guests/custody.c")),
     ("daemonize", include_str!("../guests/daemonize.c")),
+    ("deadfs", include_str!("../guests/deadfs.c")),
     ("deepdirs", include_str!("../guests/deepdirs.c")),
     ("environ", include_str!("../guests/environ.c")),
     ("execas", include_str!("../guests/execas.c")),

@@ -1,5 +1,8 @@
 //! No set-id files and no device nodes.
 //!
+//! A name can be exchanged for a device too: RENAME_WHITEOUT leaves character device 0/0, for which mknod(2) asks no privilege since Linux 5.8, and
+//! which layered file systems and image builders take for "nothing below".
+//!
 //! Inside, no_new_privs makes set-id bits mean nothing; but a file made by a box that runs as root stays when the box is
 //! gone, and then gives whoever finds it root.
 
@@ -18,6 +21,8 @@ const DEVICES: [u32; 2] = [0o020_000, 0o060_000];
 /// O_CREAT and the bit of O_TMPFILE that is its own, the same on x86 and ARM. Without either, the mode's register
 /// holds whatever was left there.
 const CREATING: [u32; 2] = [0o100, 0o20_000_000];
+
+const RENAME_WHITEOUT: u32 = 4;
 
 /// (call, argument that holds the mode).
 const CHMOD: [(&str, u8); 4] = [("chmod", 1), ("fchmod", 1), ("fchmodat", 2), ("fchmodat2", 2)];
@@ -41,6 +46,7 @@ pub(super) fn rules(rules: &mut Rules) {
             rules.deny("mknod", call, &[Condition::bits(mode, bit)], EPERM);
         }
     }
+    rules.deny("rename", "renameat2", &[Condition::bits(4, RENAME_WHITEOUT)], EPERM);
     for (call, mode) in MKNOD {
         for device in DEVICES {
             rules.deny("mknod", call, &[Condition::w32(mode, Op::MaskedEq(S_IFMT), device)], EPERM);

@@ -27,6 +27,8 @@ const PERSONALITIES: [u32; 4] = [0, 8, 0x0002_0000, 0x0002_0008];
 const F_SETOWN: u32 = 8;
 const F_SETSIG: u32 = 10;
 const F_SETOWN_EX: u32 = 15;
+/// Whoever opens the file for writing waits for the holder, up to a minute and more: a file that is only shown could be kept from its owner.
+const F_SETLEASE: u32 = 1024;
 
 pub(super) fn rules(rules: &mut Rules, ptrace: bool) {
     let option = |value| Condition::w32(0, Op::Eq, value);
@@ -60,7 +62,7 @@ pub(super) fn rules(rules: &mut Rules, ptrace: bool) {
     // Makes the kernel send a signal of choice to any process of the same user, and Landlock's signal scope came
     // only with ABI 6. Few programs ask (nginx's master does); fcntl's other commands pass.
     for call in ["fcntl", "fcntl64"] {
-        for command in [F_SETOWN, F_SETOWN_EX, F_SETSIG] {
+        for command in [F_SETOWN, F_SETOWN_EX, F_SETSIG, F_SETLEASE] {
             rules.deny("fcntl", call, &[Condition::w32(1, Op::Eq, command)], EPERM);
         }
     }

@@ -262,7 +262,7 @@ fn terminals_tasks_and_files() {
     for persona in [0x40_0000, 0x10_0000, 0x44_0000, 6] {
         probe.denied("personality", &[persona], EPERM);
     }
-    for command in [8, 15, 10] {
+    for command in [8, 15, 10, 1024] {
         probe.denied("fcntl", &[0, command], EPERM);
     }
     probe.allowed("fcntl", &[0, 1030]);
@@ -282,6 +282,12 @@ fn terminals_tasks_and_files() {
     probe.allowed("openat", &[0, 0, 0o101, 0o644]);
     probe.denied("mknod", &[0, 0o020_666], EPERM);
     probe.denied("mknodat", &[0, 0, 0o060_666], EPERM);
+    for flags in [4, 5, 4 | HIGH] {
+        probe.denied("renameat2", &[0, 0, 0, 0, flags], EPERM);
+    }
+    for flags in [0, 1, 2] {
+        probe.allowed("renameat2", &[0, 0, 0, 0, flags]);
+    }
     for kind in [0o010_644, 0o100_644, 0o140_755, 0o644] {
         probe.allowed("mknodat", &[0, 0, kind]);
     }

@@ -348,6 +348,16 @@ fn a_notified_call_is_explained_by_its_rule() {
     assert!(plan.explain(&foreign).kill);
 }
 
+/// core(5): a pipe in core_pattern is not kept by RLIMIT_CORE 0.
+#[test]
+fn a_dump_into_a_pipe_is_stopped_too() {
+    let core = |core_is_piped| {
+        let around = Surroundings { core_is_piped, ..around() };
+        lower(&preset("judge"), &KernelCaps::full(), &Table::machine(), &around).expect("lowers").limits.core
+    };
+    assert_eq!((core(false), core(true)), (0, 1));
+}
+
 #[test]
 fn limits_reach_the_summary() {
     let mut profile = preset("default");

@@ -14,6 +14,8 @@ pub(super) struct Due {
     pub idle: Option<u64>,
     pub wall: Option<u64>,
     pub hard_kill: Option<u64>,
+    /// Whoever cannot be ended is waited for no longer.
+    pub give_up: Option<u64>,
     pub signals: Option<u64>,
     /// Stops, and the share of a CPU.
     pub custody: Option<u64>,
@@ -31,6 +33,7 @@ impl Due {
             idle: None,
             wall: None,
             hard_kill: None,
+            give_up: None,
             signals: None,
             custody: None,
             timer,
@@ -45,11 +48,12 @@ impl Due {
 
     /// The earliest thing that is due.
     pub fn next(&self) -> Option<u64> {
-        let all = [self.cpu, self.memory, self.idle, self.wall, self.hard_kill, self.signals, self.custody];
-        all.into_iter().flatten().min()
+        let kill = [self.hard_kill, self.give_up];
+        let all = [self.cpu, self.memory, self.idle, self.wall, self.signals, self.custody].into_iter().chain(kill);
+        all.flatten().min()
     }
 
-    /// The box is being killed: only the second kill is waited for.
+    /// The box is being killed: only the second kill is waited for, and the end of patience.
     pub fn only_the_kill(&mut self) {
         (self.cpu, self.memory, self.idle, self.wall, self.custody) = (None, None, None, None, None);
     }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use tipstaff_abi::Arch;
 use tipstaff_policy::lower::{DeniedCall, ProcessesBy};
-use tipstaff_report::{Cause, Coverage, Ending, Event, Limit, Outcome, RunError};
+use tipstaff_report::{Cause, Coverage, Ending, Event, Level, Limit, Outcome, RunError};
 use tipstaff_sys::wait::Status;
 use tipstaff_sys::{clock, signal};
 
@@ -13,6 +13,9 @@ use super::Session;
 use crate::policy_fn::Restrict;
 use crate::relay::Moved;
 use crate::usage;
+
+/// The rule that says it, as lowering calls it.
+const SURVIVES: &str = "nothing survives the box";
 
 impl Session {
     pub(super) fn conclude(&mut self) -> Outcome {
@@ -40,6 +43,10 @@ impl Session {
         self.count_unknown_names();
         self.collected.output = self.options.count_output.then_some(self.counted_output);
         self.last_events();
+        let stuck = !self.keeper.is_empty() && !self.keeper.is_lost();
+        if stuck {
+            self.tell_of_the_stuck();
+        }
         let lost = self.keeper.is_lost();
         if let (None, Some(at)) = (self.cause, self.keeper.killed_ns())
             && self.keeper.ended_ns().is_none_or(|ended| at <= ended)
@@ -62,7 +69,9 @@ impl Session {
             RunError::new("supervise", None, "the box's keeper was killed from outside; its figures are incomplete")
         });
         let error = error.or_else(|| self.fault.take().map(|words| RunError::new("handler", None, words)));
-        if self.lingers && self.keeper.can_have_another() {
+        if stuck {
+            self.keeper.leave();
+        } else if self.lingers && self.keeper.can_have_another() {
             // It waits for whoever comes for it, or to be dropped.
         } else if self.lingers {
             self.keeper.release();
@@ -104,6 +113,16 @@ impl Session {
                 allow_with: Some(format!("--net tcp://{name}")),
             };
             self.answers().denials.count(call, [0; 6], None, times);
+        }
+    }
+
+    /// Tasks are left that have been killed and do not end.
+    fn tell_of_the_stuck(&mut self) {
+        let why = "tasks that have been killed are in a sleep that no signal ends (a file system whose server is silent); they run nothing any more, \
+                   and hold their files, memory and control groups until it answers";
+        let rule = self.rules.iter_mut().find(|rule| rule.rule == SURVIVES);
+        if let Some(rule) = rule {
+            (rule.level, rule.why) = (Level::Weakened, Some(why.into()));
         }
     }
 

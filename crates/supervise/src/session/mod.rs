@@ -28,6 +28,7 @@ use crate::memory::Sampler;
 use crate::policy_fn::{Restrict, Surface};
 use crate::procfs;
 use crate::relay::{Relay, Sink};
+use crate::tasks;
 use crate::usage::Collected;
 use answers::{Answers, Pace};
 pub use custody::{Attendant, Look, LookProcess};
@@ -74,6 +75,11 @@ mod token {
 const MS: u64 = 1_000_000;
 /// The kill of a keeper that does not answer, after this.
 const HARD_KILL_NS: u64 = 1000 * MS;
+/// After the kill, or after the end of the first process, tasks that are still there are in a sleep from which no signal wakes them (a network or FUSE file
+/// system whose server is silent). The end of a process with very much memory takes a second or two.
+const GIVE_UP_NS: u64 = 10_000 * MS;
+/// If they are not, it is looked again.
+const LOOK_AGAIN_NS: u64 = 1000 * MS;
 const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// One box under supervision.
@@ -259,6 +265,7 @@ impl Session {
         }
         self.keeper.kill();
         self.due.hard_kill.get_or_insert(now + HARD_KILL_NS);
+        self.due.give_up.get_or_insert(now + GIVE_UP_NS);
         self.due.only_the_kill();
     }
 
@@ -317,7 +324,7 @@ impl Session {
             attendant.turned(self);
             self.attendant = Some(attendant);
         }
-        if self.keeper.is_empty() || (ended && self.keeper.is_lost()) {
+        if self.is_stuck() || self.keeper.is_empty() || (ended && self.keeper.is_lost()) {
             let outcome = self.conclude();
             self.done = true;
             if let Some(attendant) = self.attendant.take() {
@@ -329,9 +336,24 @@ impl Session {
         Ok(None)
     }
 
+    /// Nothing but tasks that no signal ends are left. Whoever only waits for a CPU of a busy machine is waited for.
+    fn is_stuck(&mut self) -> bool {
+        let now = clock::monotonic_ns();
+        if self.due.give_up.is_none_or(|at| at > now) {
+            return false;
+        }
+        self.due.give_up = Some(now + LOOK_AGAIN_NS);
+        !self.keeper.is_empty() && tasks::none_wakes(self.keeper.pid())
+    }
+
     fn handle(&mut self, token: u64, flags: EventFlags) {
         match token {
-            token::CHANGED => self.keeper.acknowledge(),
+            token::CHANGED => {
+                self.keeper.acknowledge();
+                if self.keeper.status().is_some() && !self.keeper.is_empty() {
+                    self.due.give_up.get_or_insert(clock::monotonic_ns() + GIVE_UP_NS);
+                }
+            }
             token::TIMER => self.due.fired(),
             token::LISTENER if flags.contains(EventFlags::IN) => self.serve_listener(),
             // No task is left under the filter: nothing will ever come, and the event would stay.

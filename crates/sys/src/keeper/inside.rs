@@ -388,12 +388,19 @@ fn last_pid() -> i32 {
 fn signal_everybody(number: i32) -> Result<(), Errno> {
     if ids::pid() != 1 { Err(Errno::PERM) } else { signal::kill_raw(-1, number) }
 }
+/// Rounds of [`end_all`], of 2 ms at most, after which the supervisor is told that it takes long.
+const LONG: u32 = 500;
 
 /// Kills and reaps until nobody is left.
 fn end_all(context: &Context, subreaper: bool) {
+    let mut rounds = 0u32;
     loop {
         if !reap(context) {
             return;
+        }
+        rounds = rounds.saturating_add(1);
+        if rounds == LONG {
+            poke(CHANGED);
         }
         if subreaper {
             kill_children();

@@ -181,6 +181,8 @@ pub struct Keeper {
     pidfd: OwnedFd,
     pid: i32,
     reaped: bool,
+    /// Nobody waits for it: [`Keeper::leave`].
+    left: bool,
 }
 
 impl core::fmt::Debug for Keeper {
@@ -312,7 +314,7 @@ impl Keeper {
         // the rules of `shared`; stack 0 is the keeper's alone.
         let cloned = unsafe { clone_vm(&context.launch.keeper, &context.arena, 0, main, arg) };
         let (pid, pidfd) = cloned.map_err(|e| StartError::new(Stage::Clone, e, &context.launch))?;
-        let keeper = Self { context, round, _former: None, pidfd, pid, reaped: false };
+        let keeper = Self { context, round, _former: None, pidfd, pid, reaped: false, left: false };
         if let Some(prepared) = &keeper.context.launch.prepared {
             let answer = if prepare().is_ok() { GO } else { STAY };
             if !put(prepared, answer) {
@@ -475,9 +477,16 @@ impl Keeper {
         let _ = pidfd::send_signal(self.pidfd.as_fd(), libc::SIGKILL);
     }
 
+    /// Lets a box be whose last tasks cannot be ended now, since the kernel does not let them go (a dead network file system): they run no code of their
+    /// own any more. The keeper removes the leftovers when they are gone, if it lives; nobody waits for that.
+    pub fn leave(&mut self) {
+        self.release();
+        self.left = true;
+    }
+
     /// Lets an empty box go: the keeper removes the leftovers and ends. Waits for that.
     pub fn finish(&mut self) {
-        if self.reaped {
+        if self.reaped || self.left {
             return;
         }
         // Said again until it is heard: a keeper that missed the one poke would wait for ever, and we for it.

@@ -92,7 +92,7 @@ impl Keeper {
         let pidfd = self.pidfd.try_clone().ok()?;
         self.reaped = true;
         let (context, round) = (Arc::clone(&self.context), Arc::clone(&self.round));
-        Some(Idle(Self { context, round, _former: None, pidfd, pid: self.pid, reaped: false }))
+        Some(Idle(Self { context, round, _former: None, pidfd, pid: self.pid, reaped: false, left: false }))
     }
 
     /// Whether [`Keeper::hand_over`] may be of use.
