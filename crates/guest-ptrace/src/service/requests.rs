@@ -1,13 +1,14 @@
 //! What a guest's supervisor asks of its listener: the kernel answers, and what it tells of stand-ins is put right.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use tipstaff_abi::bpf::SeccompData;
-use tipstaff_sys::{Errno, pidfd, seccomp};
+use tipstaff_sys::{Errno, seccomp};
 use tipstaff_trace::seam::{Engine, Stopping};
 use tipstaff_trace::{Call, Resume, Stop as Real, Tracer};
 
 use super::{Service, Waiting};
+use crate::descriptor::copy_of;
 use crate::mediator::Mediator;
 use crate::moves::{read, write};
 
@@ -44,12 +45,6 @@ impl Service {
             self.anteroom.leave(ticket);
         }
     }
-}
-
-/// A copy of a guest's descriptor.
-fn copy_of(tid: i32, process: i32, fd: i32) -> Result<OwnedFd, Errno> {
-    let of = pidfd::for_files(tid, || process)?;
-    pidfd::get_fd(of.as_fd(), fd)
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
