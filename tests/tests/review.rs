@@ -1,6 +1,7 @@
 //! What reviews found, each with its positive control: it must stay found.
 use std::fs;
 use std::fs::File;
+use std::os::unix::fs::symlink;
 
 use tipstaff_testkit::{Run, Scratch, User, Without, find, plain, run};
 
@@ -107,6 +108,60 @@ both!(git_outside_runs_nothing_that_a_box_left_in_a_repository, |user| {
                 ["", "sub/"].into_iter().filter(|at| project.join(format!("{at}.git/commondir")).exists()).collect();
             ran.check(left.is_empty(), format_args!("placeholders are left in {left:?}"));
         }
+    }
+});
+
+both!(a_link_on_the_way_to_a_protected_name_is_kept, |user| {
+    const LINKS: [(&str, &str); 6] = [
+        (".git", "real"),
+        ("sub/.git/hooks", "../../shared"),
+        ("sub/.git/config", "../../settings"),
+        ("away/.git", "../../outside"),
+        (".envrc", "settings"),
+        (".vscode", "nowhere"),
+    ];
+    let names = LINKS.map(|(link, _)| link).join(" ");
+    let script =
+        format!("for link in {names}; do rm $link; mkdir $link; done; echo x > real/objects/x; ls real/objects");
+    for boxed in [true, false] {
+        let scratch = Scratch::new(user);
+        let project = scratch.dir("project");
+        for dir in ["real/objects", "real/refs", "sub/.git", "shared", "away"] {
+            scratch.dir(format!("project/{dir}"));
+        }
+        scratch.dir("outside");
+        for (name, text) in [("project/real/HEAD", "x"), ("project/settings", "precious")] {
+            scratch.file(name, text);
+        }
+        for (link, to) in LINKS {
+            symlink(to, project.join(link)).expect("a link");
+        }
+        let made =
+            if boxed { run(["/bin/sh", "-c", &script]).profile("agent") } else { plain(["/bin/sh", "-c", &script]) };
+        let ran = made.cwd(&project).env("HOME", scratch.dir("home")).as_user(user).go();
+        ran.expect_stdout("x\n");
+        for (link, _) in LINKS {
+            let kept = fs::symlink_metadata(project.join(link)).is_ok_and(|meta| meta.is_symlink());
+            ran.check(kept == boxed, format_args!("{link}, boxed: {boxed}"));
+        }
+        ran.check(!project.join("nowhere").exists(), "a placeholder was left");
+    }
+});
+
+both!(what_a_box_calls_git_holds_up_no_later_one, |user| {
+    let scratch = project(user);
+    let boxed = |script: &str| {
+        let made = run(["/bin/sh", "-c", script]).profile("agent").cwd(scratch.join("project"));
+        made.env("HOME", scratch.join("home")).as_user(user).go()
+    };
+    // A pipe that nobody writes to, what no memory holds, and names that lead nowhere or in a circle.
+    let script = "mkdir pipe big a a/.git b b/.git; mkfifo pipe/.git a/.git/commondir a/.git/config; truncate -s 1T big/.git || truncate -s 100G big/.git; \
+                  ln -s hooks b/.git/hooks; ln -s nowhere b/.git/config; ls";
+    boxed(script).expect_ok().expect_stdout("a\nb\nbig\npipe\n");
+    boxed("echo x > a/new && cat a/new").expect_ok().expect_stdout("x\n");
+    // They are kept like others.
+    for name in ["pipe/.git", "big/.git", "a/.git/commondir", "b/.git/hooks"] {
+        boxed(&format!("rm -f {name}")).check(fs::symlink_metadata(scratch.join("project").join(name)).is_ok(), name);
     }
 });
 

@@ -2,8 +2,9 @@
 //!
 //! Only what is there can be found. A repository that a box makes is not: the kernel has no rule for a name that may come up anywhere.
 
-use std::ffi::OsString;
-use std::path::{Component, Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use super::host::{Host, Kind};
 
@@ -13,6 +14,10 @@ const LED_BY: [&str; 4] = ["hooks", "config", "config.worktree", "commondir"];
 const MOST_DIRECTORIES: usize = 300_000;
 /// Each costs some mounts and placeholders.
 const MOST_REPOSITORIES: usize = 300;
+/// Each costs some mounts.
+const MOST_CLOSED: usize = 3_000;
+/// git's own limit for a `.git` that is a file.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// The walk through the directories.
 pub(super) struct Search<'a> {
@@ -22,23 +27,27 @@ pub(super) struct Search<'a> {
     names: Vec<PathBuf>,
     looked: usize,
     found: usize,
+    closed: usize,
 }
 
 impl<'a> Search<'a> {
     pub fn new(host: &'a dyn Host, skip: &'a dyn Fn(&Path) -> bool) -> Self {
-        Self { host, skip, names: Vec::new(), looked: 0, found: 0 }
+        Self { host, skip, names: Vec::new(), looked: 0, found: 0, closed: 0 }
     }
 
     /// What is to be protected in and below these directories; or why that cannot be said.
     pub fn below(mut self, roots: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
-        let mut todo = roots.to_vec();
-        while let Some(dir) = todo.pop() {
-            self.look(&dir, &mut todo);
+        let mut todo: Vec<(PathBuf, bool)> = roots.iter().map(|root| (root.clone(), false)).collect();
+        while let Some((dir, inside)) = todo.pop() {
+            self.look(&dir, inside, &mut todo);
             if self.looked > MOST_DIRECTORIES {
                 return Err(format!("more than {MOST_DIRECTORIES} directories to look for repositories in"));
             }
             if self.found > MOST_REPOSITORIES {
                 return Err(format!("more than {MOST_REPOSITORIES} repositories to protect"));
+            }
+            if self.closed > MOST_CLOSED {
+                return Err(format!("more than {MOST_CLOSED} directories that cannot be looked into"));
             }
         }
         Ok(self.names)
@@ -49,19 +58,23 @@ impl<'a> Search<'a> {
         self.names.extend(LED_BY.map(|name| dir.join(name)));
     }
 
-    fn look(&mut self, dir: &Path, todo: &mut Vec<PathBuf>) {
+    /// `inside`: below a repository's own directory.
+    fn look(&mut self, dir: &Path, inside: bool, todo: &mut Vec<(PathBuf, bool)>) {
         self.looked += 1;
         // What cannot be looked into is kept as it is, or a box would open it again.
-        let Some(below) = self.host.children(dir) else { return self.names.push(dir.to_path_buf()) };
+        let Some(below) = self.host.children(dir) else {
+            self.closed += 1;
+            return self.names.push(dir.to_path_buf());
+        };
         let has = |name: &str| below.iter().any(|(known, _)| known == name);
-        let git = Some(std::ffi::OsStr::new(".git"));
-        let inside = dir.ancestors().any(|above| above.file_name() == git);
+        let git = Some(OsStr::new(".git"));
+        let inside = inside || dir.ancestors().any(|above| above.file_name() == git);
         // What an earlier box was kept from removing still shows what this is; elsewhere git's own rule.
         let shown = dir.file_name() == git || inside && (has("config") || has("hooks"));
         if shown || has("HEAD") && has("objects") && has("refs") {
             self.repository(dir);
             // Those of submodules, which lie deeper where their names have slashes, and of further working trees.
-            todo.extend(["modules", "worktrees"].iter().filter(|name| has(name)).map(|name| dir.join(name)));
+            todo.extend(["modules", "worktrees"].iter().filter(|name| has(name)).map(|name| (dir.join(name), true)));
             return;
         }
         // Of a further working tree: it leads to the repository.
@@ -69,32 +82,32 @@ impl<'a> Search<'a> {
             self.names.extend(["commondir", "config.worktree"].map(|name| dir.join(name)));
             return;
         }
-        // Of a submodule, or of a further working tree.
-        let led = dir.join(".git");
-        if has(".git") && self.host.kind(&led) == Some(Kind::File) {
-            // It says where the repository is, whatever a box has made of that since.
-            let text = self.host.text(&led).unwrap_or_default();
-            if let Some(to) = text.strip_prefix("gitdir: ") {
-                self.repository(&plain(&dir.join(to.trim_end_matches(['\n', '\r']))));
-            }
-            self.names.push(led);
+        if has(".git") {
+            self.leads(dir, &dir.join(".git"));
         }
         let deeper = below.into_iter().filter(|(_, directory)| *directory).map(|(name, _)| dir.join(name));
-        todo.extend(deeper.filter(|path| !(self.skip)(path)));
+        todo.extend(deeper.filter(|path| !(self.skip)(path)).map(|path| (path, inside)));
     }
-}
 
-/// Without `.` and `..`, by the names alone.
-fn plain(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => drop(out.pop()),
-            other => out.push(other),
+    /// A `.git` of a submodule, of a further working tree, or one that is a link.
+    fn leads(&mut self, dir: &Path, led: &Path) {
+        let kind = self.host.kind(led);
+        if !matches!(kind, Some(Kind::File | Kind::Link(_))) {
+            return;
+        }
+        // It says where the repository is, whatever a box has made of that since.
+        let text = self.host.bytes(led, MOST_BYTES).unwrap_or_default();
+        if let Some(to) = text.strip_prefix(b"gitdir: ") {
+            let end = to.iter().position(|byte| *byte == 0).unwrap_or(to.len());
+            let last = to[..end].iter().rposition(|byte| !b"\n\r".contains(byte));
+            self.repository(&dir.join(OsStr::from_bytes(last.map_or(&[], |last| &to[..=last]))));
+        }
+        match kind {
+            // What it leads to is the repository, or such a file; that it leads there is kept with the names behind it.
+            Some(Kind::Link(_)) => self.repository(led),
+            _ => self.names.push(led.to_path_buf()),
         }
     }
-    out
 }
 
 /// By the two questions that every host answers.
