@@ -42,3 +42,25 @@ both!(a_pipe_that_is_called_as_a_file_of_proc_holds_up_nobody, |user| {
     let ran = emulated(&["attackgate", "fifo"]).wall("50s").as_user(user).go();
     ran.expect_ok().expect_stdout("opens\nopen OK\n");
 });
+
+both!(what_is_refused_is_refused_at_the_place_where_calls_are_held, |user| {
+    let scratch = Scratch::new(user);
+    for list in ["deny", "kill"] {
+        let toml = format!("extends = \"default\"\n[syscalls]\n{list} = [\"keyctl\"]\n");
+        let profile = scratch.file("p.toml", toml);
+        let ran = |way: &str| {
+            let made = emulated(&["attackgate", "place", way]).option("--guest-listener", "emulate").profile(&profile);
+            made.wall("50s").as_user(user).go()
+        };
+        for ran in [ran("there"), ran("here")] {
+            ran.check(ran.out().starts_with("found OK\n"), "the place is found");
+            let told =
+                ran.report["denials"].as_array().is_some_and(|all| all.iter().any(|one| one["syscall"] == "keyctl"));
+            ran.check(told, "it is told");
+            match list {
+                "kill" => ran.expect_verdict("policy_violation"),
+                _ => ran.expect_ok().expect_stdout("found OK\nkeyctl EPERM\n"),
+            };
+        }
+    }
+});

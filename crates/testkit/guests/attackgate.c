@@ -1,9 +1,10 @@
-/* attackgate install | script | exchange [FILE] | fifo: a program against who makes calls in its name.
+/* attackgate install | script | exchange [FILE] | fifo | place HOW: a program against who makes calls in its name.
  * A tracer that lets a thread make a call of its own has it execute an instruction of the program's; these have other ideas of what stands there, or of what came of it.
  * `install`: the instruction becomes a jump while a filter with a listener is being installed, and behind the jump the parent is read by process_vm_readv(2), which
  * whoever supervises may refuse. `script`: the same while a file of proc(5) is being exchanged, in a program with a listener. `exchange`: the memory file that is about
  * to be filled becomes FILE, which is opened with O_PATH alone; without FILE another memory file, the control: the text is in that. `fifo`: a pipe that is called as a
- * file of proc(5), and whose opening blocks. */
+ * file of proc(5), and whose opening blocks. `place there`: a call that the box refuses is made by a tracee at the instruction pointer at which our calls are held,
+ * which proc_pid_syscall(5) shows; `place here`: where it is, the control. */
 #include "guest.h"
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -11,7 +12,9 @@
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/uio.h>
+#include <sys/user.h>
 
 /* A busy machine needs more; a quiet one a few. */
 #define TRIES 2000
@@ -146,6 +149,63 @@ static void turned(void (*attack)(void)) {
   printf("turned %s\nread %s\n", got + refused ? "OK" : "never", got ? "OK" : "never");
 }
 
+/* Where a call that waits for a supervisor is held, as the kernel sees it. */
+static unsigned long held_place(void) {
+  int got[2];
+  if (pipe(got)) die(9, "pipe: %m");
+  pid_t pid = fork();
+  if (pid == 0) {
+    prepare(0, (const long[6]){0});
+    long listener = listen_through(SYS_getpgid);
+    if (listener < 0 || write(got[1], "x", 1) != 1) _exit(9);
+    syscall(SYS_getpgid, 0);
+    _exit(0);
+  }
+  char path[64], text[256] = "", byte;
+  if (read(got[0], &byte, 1) != 1) die(9, "no listener");
+  snprintf(path, sizeof path, "/proc/%d/syscall", (int)pid);
+  unsigned long place = 0;
+  for (int i = 0; i < 20000 && !place; i++) {
+    FILE *file = fopen(path, "r");
+    if (file && fgets(text, sizeof text, file) && atoi(text) == SYS_getpgid) place = strtoul(strrchr(text, ' '), NULL, 16);
+    if (file) fclose(file);
+    if (!(place >> 63)) place = 0;
+    usleep(1000);
+  }
+  kill(pid, SIGKILL);
+  waitpid(pid, NULL, 0);
+  return place;
+}
+static void place(int there) {
+  unsigned long at = there ? held_place() : 0;
+  printf("found %s\n", !there || at ? "OK" : "never");
+  fflush(stdout);
+  pid_t pid = fork();
+  if (pid == 0) {
+    ptrace(PTRACE_TRACEME, 0, 0, 0);
+    raise(SIGSTOP);
+    syscall(SYS_keyctl, 0, -3, 0, 0, 0);
+    _exit(0);
+  }
+  struct user_regs_struct was, now;
+  int status;
+  waitpid(pid, &status, 0);
+  do {
+    ptrace(PTRACE_SYSCALL, pid, 0, 0);
+    if (waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status)) die(9, "gone");
+    ptrace(PTRACE_GETREGS, pid, 0, &was);
+  } while (was.orig_rax != SYS_keyctl);
+  now = was;
+  if (at) now.rip = at;
+  ptrace(PTRACE_SETREGS, pid, 0, &now);
+  ptrace(PTRACE_SYSCALL, pid, 0, 0);
+  if (waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status)) die(9, "ended");
+  ptrace(PTRACE_GETREGS, pid, 0, &now);
+  errno = (int)-now.rax;
+  printf("keyctl %s\n", errname((long)now.rax));
+  kill(pid, SIGKILL);
+}
+
 int main(int argc, char **argv) {
   if (argc < 2) return 2;
   secret = 4242;
@@ -165,6 +225,7 @@ int main(int argc, char **argv) {
     puts("done");
     return 0;
   }
+  if (!strcmp(how, "place") && argc > 2) return place(!strcmp(argv[2], "there")), 0;
   if (!strcmp(how, "fifo")) {
     char path[64];
     snprintf(path, sizeof path, "/tmp/%d", (int)getpid());

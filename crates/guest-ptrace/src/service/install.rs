@@ -100,7 +100,7 @@ impl Mediator {
         if flags & NEW_LISTENER == 0 {
             let chain = service.chains.get(&tid)?.clone();
             service.syncing.insert(process, chain);
-            service.requests.insert(tid, Request::Sync);
+            service.requests.insert(tid, Request::Sync(process));
             self.interrupt_again(tid);
             return Some(Resume::ToSyscall);
         }

@@ -34,15 +34,17 @@ pub(super) enum Request {
     Receive(u64),
     /// SEND, of an answer to this ticket.
     Answer(u64),
-    /// seccomp(2) with SECCOMP_FILTER_FLAG_TSYNC.
-    Sync,
+    /// seccomp(2) with SECCOMP_FILTER_FLAG_TSYNC, of this process.
+    Sync(i32),
 }
 
 impl Service {
     /// The request of a thread that is gone.
     pub(super) fn unasked(&mut self, tid: i32) {
-        if let Some(Request::Answer(ticket)) = self.requests.remove(&tid) {
-            self.anteroom.leave(ticket);
+        match self.requests.remove(&tid) {
+            Some(Request::Answer(ticket)) => self.anteroom.leave(ticket),
+            Some(Request::Sync(process)) => drop(self.syncing.remove(&process)),
+            _ => {}
         }
     }
 }
@@ -175,7 +177,7 @@ impl Mediator {
                     self.kick(target);
                 }
             }
-            Some(Request::Sync) => self.synced(tid, process, value == 0),
+            Some(Request::Sync(_)) => self.synced(tid, process, value == 0),
             _ => {}
         }
     }
