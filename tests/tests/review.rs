@@ -111,6 +111,41 @@ both!(git_outside_runs_nothing_that_a_box_left_in_a_repository, |user| {
     }
 });
 
+// A configuration that nobody may write names files that somebody may.
+both!(what_a_configuration_of_git_names_is_kept, |user| {
+    if find("git").is_none() {
+        tipstaff_testkit::skip!("no git(1)");
+    }
+    let setup = "git init -q . && git config user.email a@b && git config user.name n && git config core.hooksPath .hooks && mkdir .hooks && \
+                 git config include.path ../one.inc && git config -f one.inc include.path two.inc && : > two.inc";
+    let attack = "printf '#!/bin/sh\ntouch $HOME/hook\n' > .hooks/pre-commit; chmod +x .hooks/pre-commit; rm -f one.inc two.inc; \
+                  printf '[core]\n\tfsmonitor = touch $HOME/one #\n' > one.inc; printf '[core]\n\tfsmonitor = touch $HOME/two #\n' > two.inc; \
+                  mv .hooks old; echo x > file && git add file && echo works";
+    let look = "git status; git commit -qm 1; ls $HOME";
+    for boxed in [false, true] {
+        let scratch = Scratch::new(user);
+        let (project, home) = (scratch.dir("project"), scratch.dir("home"));
+        let outside = |script: &str| {
+            let words = ["/usr/bin/env", &format!("HOME={}", home.display()), "/bin/sh", "-c", script];
+            plain(words).cwd(&project).as_user(user).go()
+        };
+        outside(setup).expect_exit(0);
+        if boxed {
+            let ran =
+                run(["/bin/sh", "-c", attack]).profile("agent").cwd(&project).env("HOME", &home).as_user(user).go();
+            ran.check(ran.out().ends_with("works\n"), "git does not work in the box");
+        } else {
+            outside(&attack.replace("mv .hooks old; ", ""));
+        }
+        let ran = outside(look);
+        ran.check(
+            ["hook", "one"].iter().any(|done| ran.out().contains(&format!("{done}\n"))) != boxed,
+            format_args!("boxed: {boxed}"),
+        );
+        ran.check(!(boxed && ran.out().contains("two\n")), "the configuration behind the first");
+    }
+});
+
 both!(a_link_on_the_way_to_a_protected_name_is_kept, |user| {
     const LINKS: [(&str, &str); 6] = [
         (".git", "real"),

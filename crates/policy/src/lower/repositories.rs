@@ -2,10 +2,12 @@
 //!
 //! Only what is there can be found. A repository that a box makes is not: the kernel has no rule for a name that may come up anywhere.
 
+use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
+use super::git_config;
 use super::host::{Host, Kind};
 
 /// Below a repository's own directory.
@@ -16,6 +18,8 @@ const MOST_DIRECTORIES: usize = 300_000;
 const MOST_REPOSITORIES: usize = 300;
 /// Each costs some mounts.
 const MOST_CLOSED: usize = 3_000;
+/// git's own limit for configurations that lead to others.
+const MOST_DEEP: usize = 10;
 /// git's own limit for a `.git` that is a file.
 const MOST_BYTES: u64 = 1 << 20;
 
@@ -56,6 +60,41 @@ impl<'a> Search<'a> {
     fn repository(&mut self, dir: &Path) {
         self.found += 1;
         self.names.extend(LED_BY.map(|name| dir.join(name)));
+        let tree = if dir.file_name() == Some(OsStr::new(".git")) { dir.parent() } else { None };
+        self.configured(dir, tree);
+    }
+
+    /// What the configuration of a repository names: further ones, and where hooks are, in its working tree.
+    fn configured(&mut self, dir: &Path, tree: Option<&Path>) {
+        let mut todo = VecDeque::from(["config", "config.worktree"].map(|name| (dir.join(name), 0)));
+        let mut seen = Vec::new();
+        let (mut hooks, mut trees) = (Vec::new(), Vec::from_iter(tree.map(Path::to_path_buf)));
+        while let Some((config, depth)) = todo.pop_front() {
+            if seen.contains(&config) || depth > MOST_DEEP || self.found > MOST_REPOSITORIES {
+                continue;
+            }
+            let led = git_config::led(&self.host.bytes(&config, MOST_BYTES).unwrap_or_default());
+            let beside = config.parent().unwrap_or(dir);
+            todo.extend(led.includes.iter().filter_map(|path| Some((below(beside, path)?, depth + 1))));
+            trees.extend(led.worktree.and_then(|path| below(dir, &path)));
+            hooks.extend(led.hooks);
+            // These two are protected anyway.
+            if seen.len() > 1 {
+                self.found += 1;
+                self.names.push(config.clone());
+            }
+            seen.push(config);
+        }
+        if trees.is_empty() {
+            trees.push(dir.to_path_buf());
+        }
+        for path in trees.iter().flat_map(|tree| hooks.iter().filter_map(|path| below(tree, path))) {
+            // A whole working tree that nobody may write would be no use.
+            if !plain(dir).starts_with(plain(&path)) {
+                self.found += 1;
+                self.names.push(path);
+            }
+        }
     }
 
     /// `inside`: below a repository's own directory.
@@ -99,8 +138,12 @@ impl<'a> Search<'a> {
         let text = self.host.bytes(led, MOST_BYTES).unwrap_or_default();
         if let Some(to) = text.strip_prefix(b"gitdir: ") {
             let end = to.iter().position(|byte| *byte == 0).unwrap_or(to.len());
-            let last = to[..end].iter().rposition(|byte| !b"\n\r".contains(byte));
-            self.repository(&dir.join(OsStr::from_bytes(last.map_or(&[], |last| &to[..=last]))));
+            let to = dir.join(line(&to[..end]));
+            self.repository(&to);
+            // Of a further working tree: the configuration is the first one's, and the hooks' place is in this one.
+            let common = self.host.bytes(&to.join("commondir"), MOST_BYTES);
+            let common = common.map_or_else(|| to.clone(), |text| to.join(line(&text)));
+            self.configured(&common, Some(dir));
         }
         match kind {
             // What it leads to is the repository, or such a file; that it leads there is kept with the names behind it.
@@ -108,6 +151,30 @@ impl<'a> Search<'a> {
             _ => self.names.push(led.to_path_buf()),
         }
     }
+}
+
+/// Without the end of its line.
+fn line(text: &[u8]) -> &OsStr {
+    let last = text.iter().rposition(|byte| !b"\n\r".contains(byte));
+    OsStr::from_bytes(last.map_or(&[], |last| &text[..=last]))
+}
+
+/// Without `.` and `..`, by the names alone.
+fn plain(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(out.pop()),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// None: nowhere, or in a home, which nobody knows here.
+fn below(dir: &Path, path: &[u8]) -> Option<PathBuf> {
+    (!path.is_empty() && !path.starts_with(b"~") && !path.contains(&0)).then(|| dir.join(OsStr::from_bytes(path)))
 }
 
 /// By the two questions that every host answers.

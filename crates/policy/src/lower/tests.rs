@@ -703,6 +703,9 @@ fn every_repository_that_may_be_written_is_protected() {
     link(&mut table, "/home/u/p/linked/.git", "../store");
     link(&mut table, "/home/u/p/hooked/.git/hooks", "../../nowhere");
     table.2.insert("/home/u/p/tree/.git".into(), "gitdir: ../store\n".into());
+    let config = "[core]\n\thooksPath = .githooks\n[include]\n\tpath = ../../one.inc\n";
+    table.2.insert("/home/u/p/sub/.git/config".into(), config.into());
+    table.2.insert("/home/u/p/sub/.git/../../one.inc".into(), "[include] path = two.inc\n".into());
     table.1.insert("/home/u/p/closed".into());
     table.0.insert("/home/u/p/closed".into(), Kind::Directory);
     let protected = |profile: &Profile| -> Vec<String> {
@@ -729,6 +732,9 @@ fn every_repository_that_may_be_written_is_protected() {
         "p/bare/worktrees/w/commondir",
         "p/store/hooks",
         "p/nowhere",
+        "p/sub/.githooks",
+        "p/one.inc",
+        "p/two.inc",
     ] {
         assert!(found.iter().any(|path| path == name), "{name} in {found:#?}");
     }
