@@ -14,6 +14,7 @@ mod guest_around;
 mod guest_native;
 mod guest_ptrace;
 mod hook;
+mod in_our_name;
 mod isolation;
 mod kill_drill;
 mod kit;

@@ -1,6 +1,7 @@
 //! What reviews found, each with its positive control: it must stay found.
 use std::fs;
 use std::fs::File;
+use std::os::unix::fs::symlink;
 
 use tipstaff_testkit::{Run, Scratch, User, Without, find, plain, run};
 
@@ -107,6 +108,95 @@ both!(git_outside_runs_nothing_that_a_box_left_in_a_repository, |user| {
                 ["", "sub/"].into_iter().filter(|at| project.join(format!("{at}.git/commondir")).exists()).collect();
             ran.check(left.is_empty(), format_args!("placeholders are left in {left:?}"));
         }
+    }
+});
+
+// A configuration that nobody may write names files that somebody may.
+both!(what_a_configuration_of_git_names_is_kept, |user| {
+    if find("git").is_none() {
+        tipstaff_testkit::skip!("no git(1)");
+    }
+    let setup = "git init -q . && git config user.email a@b && git config user.name n && git config core.hooksPath .hooks && mkdir .hooks && \
+                 git config include.path ../one.inc && git config -f one.inc include.path two.inc && : > two.inc";
+    let attack = "printf '#!/bin/sh\ntouch $HOME/hook\n' > .hooks/pre-commit; chmod +x .hooks/pre-commit; rm -f one.inc two.inc; \
+                  printf '[core]\n\tfsmonitor = touch $HOME/one #\n' > one.inc; printf '[core]\n\tfsmonitor = touch $HOME/two #\n' > two.inc; \
+                  mv .hooks old; echo x > file && git add file && echo works";
+    let look = "git status; git commit -qm 1; ls $HOME";
+    for boxed in [false, true] {
+        let scratch = Scratch::new(user);
+        let (project, home) = (scratch.dir("project"), scratch.dir("home"));
+        let outside = |script: &str| {
+            let words = ["/usr/bin/env", &format!("HOME={}", home.display()), "/bin/sh", "-c", script];
+            plain(words).cwd(&project).as_user(user).go()
+        };
+        outside(setup).expect_exit(0);
+        if boxed {
+            let ran =
+                run(["/bin/sh", "-c", attack]).profile("agent").cwd(&project).env("HOME", &home).as_user(user).go();
+            ran.check(ran.out().ends_with("works\n"), "git does not work in the box");
+        } else {
+            outside(&attack.replace("mv .hooks old; ", ""));
+        }
+        let ran = outside(look);
+        ran.check(
+            ["hook", "one"].iter().any(|done| ran.out().contains(&format!("{done}\n"))) != boxed,
+            format_args!("boxed: {boxed}"),
+        );
+        ran.check(!(boxed && ran.out().contains("two\n")), "the configuration behind the first");
+    }
+});
+
+both!(a_link_on_the_way_to_a_protected_name_is_kept, |user| {
+    const LINKS: [(&str, &str); 6] = [
+        (".git", "real"),
+        ("sub/.git/hooks", "../../shared"),
+        ("sub/.git/config", "../../settings"),
+        ("away/.git", "../../outside"),
+        (".envrc", "settings"),
+        (".vscode", "nowhere"),
+    ];
+    let names = LINKS.map(|(link, _)| link).join(" ");
+    let script =
+        format!("for link in {names}; do rm $link; mkdir $link; done; echo x > real/objects/x; ls real/objects");
+    for boxed in [true, false] {
+        let scratch = Scratch::new(user);
+        let project = scratch.dir("project");
+        for dir in ["real/objects", "real/refs", "sub/.git", "shared", "away"] {
+            scratch.dir(format!("project/{dir}"));
+        }
+        scratch.dir("outside");
+        for (name, text) in [("project/real/HEAD", "x"), ("project/settings", "precious")] {
+            scratch.file(name, text);
+        }
+        for (link, to) in LINKS {
+            symlink(to, project.join(link)).expect("a link");
+        }
+        let made =
+            if boxed { run(["/bin/sh", "-c", &script]).profile("agent") } else { plain(["/bin/sh", "-c", &script]) };
+        let ran = made.cwd(&project).env("HOME", scratch.dir("home")).as_user(user).go();
+        ran.expect_stdout("x\n");
+        for (link, _) in LINKS {
+            let kept = fs::symlink_metadata(project.join(link)).is_ok_and(|meta| meta.is_symlink());
+            ran.check(kept == boxed, format_args!("{link}, boxed: {boxed}"));
+        }
+        ran.check(!project.join("nowhere").exists(), "a placeholder was left");
+    }
+});
+
+both!(what_a_box_calls_git_holds_up_no_later_one, |user| {
+    let scratch = project(user);
+    let boxed = |script: &str| {
+        let made = run(["/bin/sh", "-c", script]).profile("agent").cwd(scratch.join("project"));
+        made.env("HOME", scratch.join("home")).as_user(user).go()
+    };
+    // A pipe that nobody writes to, what no memory holds, and names that lead nowhere or in a circle.
+    let script = "mkdir pipe big a a/.git b b/.git; mkfifo pipe/.git a/.git/commondir a/.git/config; truncate -s 1T big/.git || truncate -s 100G big/.git; \
+                  ln -s hooks b/.git/hooks; ln -s nowhere b/.git/config; ls";
+    boxed(script).expect_ok().expect_stdout("a\nb\nbig\npipe\n");
+    boxed("echo x > a/new && cat a/new").expect_ok().expect_stdout("x\n");
+    // They are kept like others.
+    for name in ["pipe/.git", "big/.git", "a/.git/commondir", "b/.git/hooks"] {
+        boxed(&format!("rm -f {name}")).check(fs::symlink_metadata(scratch.join("project").join(name)).is_ok(), name);
     }
 });
 

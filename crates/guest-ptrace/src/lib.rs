@@ -23,6 +23,7 @@
 
 mod access;
 mod calls;
+mod descriptor;
 pub mod machine;
 mod mediator;
 mod moves;

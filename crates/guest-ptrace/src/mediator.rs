@@ -321,6 +321,9 @@ impl Seam for Mediator {
     }
 
     fn asked(&mut self, stopping: Stopping<'_>, stop: &mut Real) -> Asked {
+        if let Real::Seccomp(seccomp) = &*stop {
+            self.keep_to_script(stopping.task.tid(), seccomp.call());
+        }
         self.asks_listener(stopping, stop)
     }
 

@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use tipstaff_policy::lower::{COMMONDIR, Host, Kind};
 use tipstaff_sys::Errno;
 use tipstaff_sys::child::PLACEHOLDER_MODE;
@@ -118,6 +119,18 @@ impl Host for RealHost {
         let entries = entries.or_else(|e| self.absent(path, e).ok_or(())).unwrap_or_default();
         let directory = |entry: &std::fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
         Some(entries.into_iter().map(|entry| (entry.file_name(), directory(&entry))).collect())
+    }
+
+    fn bytes(&self, path: &Path, most: u64) -> Option<Vec<u8>> {
+        // A pipe would be waited for.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+        if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        file.take(most + 1).read_to_end(&mut bytes).ok()?;
+        (bytes.len() as u64 <= most).then_some(bytes)
     }
 
     fn text(&self, path: &Path) -> Result<String, String> {

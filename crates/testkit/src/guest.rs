@@ -17,6 +17,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("attackentry", include_str!("../guests/attackentry.c")),
     ("attackfiles", include_str!("../guests/attackfiles.c")),
     ("attackfilter", include_str!("../guests/attackfilter.c")),
+    ("attackgate", include_str!("../guests/attackgate.c")),
     ("attackhogs", include_str!("../guests/attackhogs.c")),
     ("attackreach", include_str!("../guests/attackreach.c")),
     ("attacktasks", include_str!("../guests/attacktasks.c")),

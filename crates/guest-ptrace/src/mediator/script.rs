@@ -6,7 +6,7 @@
 use tipstaff_sys::ptrace::Go;
 use tipstaff_sys::ptrace_copy::{Fetch, Store, fetch, store};
 use tipstaff_trace::seam::Stopping;
-use tipstaff_trace::{Registers, Resume, Stop as Real};
+use tipstaff_trace::{Call, Registers, Resume, Stop as Real};
 
 use super::Mediator;
 use super::shown::Showing;
@@ -20,6 +20,8 @@ pub(crate) struct Script {
     saved: Registers,
     /// The instruction that makes calls.
     gate: u64,
+    /// The call that it is to make.
+    made: Option<(i32, [u64; 4])>,
     job: Job,
 }
 
@@ -47,7 +49,7 @@ impl Mediator {
         let mask = fetch(tid, Fetch::SigMask, 8).ok()?;
         store(tid, Store::SigMask, 8, &ALL).ok()?;
         let gate = saved.ip().wrapping_sub(2);
-        self.start(tid, stop, Script { saved, gate, job: Job::Show(Box::new(job), mask) }, number, args)
+        self.start(tid, stop, Script { saved, gate, made: None, job: Job::Show(Box::new(job), mask) }, number, args)
     }
 
     /// A thread makes a call first, and then what it was about to do.
@@ -55,22 +57,34 @@ impl Mediator {
         &mut self,
         tid: i32,
         stop: &Real,
-        script: Script,
+        mut script: Script,
         number: i32,
         args: [u64; 4],
     ) -> Option<Resume> {
-        self.make(stop, &script, number, args).ok()?;
+        self.make(stop, &mut script, number, args).ok()?;
         self.scripts.insert(tid, script);
         Some(Resume::ToSyscall)
     }
 
-    fn make(&self, stop: &Real, script: &Script, number: i32, args: [u64; 4]) -> Result<(), tipstaff_trace::Error> {
+    fn make(&self, stop: &Real, script: &mut Script, number: i32, args: [u64; 4]) -> Result<(), tipstaff_trace::Error> {
+        script.made = Some((number, args));
         let mut registers = script.saved;
         registers.call_at(script.gate, number);
         for (index, value) in args.into_iter().enumerate() {
             registers.set_arg(self.arch, index, value);
         }
         stop.set_registers(&registers)
+    }
+
+    /// The instruction is the guest's, and may be another one by now: a thread that makes another call than it was to make is on its guest's business, and
+    /// everybody is asked about that.
+    pub(crate) fn keep_to_script(&mut self, tid: i32, call: &Call) {
+        if let Some(script) = self.scripts.get(&tid)
+            && !script.makes(call)
+            && let Some(Script { job: Job::Show(_, mask), .. }) = self.scripts.remove(&tid)
+        {
+            let _ = store(tid, Store::SigMask, 8, &mask);
+        }
     }
 
     /// A stop of a thread that makes calls in our name. None: it is an ordinary one.
@@ -93,9 +107,9 @@ impl Mediator {
         };
         let mut script = self.scripts.remove(&tid)?;
         if let Job::Show(showing, _) = &mut script.job {
-            match self.showing(tid, showing, value) {
+            match self.showing((tid, stopping.task.process()), showing, value) {
                 Next::Call(number, args) => {
-                    if self.make(stop, &script, number, args).is_ok() {
+                    if self.make(stop, &mut script, number, args).is_ok() {
                         self.scripts.insert(tid, script);
                         return Some(Resume::ToSyscall);
                     }
@@ -124,6 +138,12 @@ impl Mediator {
 impl Script {
     /// A signal to itself, at any stop.
     pub(super) fn send(saved: Registers, gate: u64) -> Self {
-        Self { saved, gate, job: Job::Send }
+        Self { saved, gate, made: None, job: Job::Send }
+    }
+
+    fn makes(&self, call: &Call) -> bool {
+        self.made.is_some_and(|(number, args)| {
+            call.number.cast_signed() == number && call.args[..4] == args && call.ip.0 == self.gate.wrapping_add(2)
+        })
     }
 }

@@ -6,16 +6,18 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use rustix::fs::{PROC_SUPER_MAGIC, fstatfs};
+use rustix::fs::{PROC_SUPER_MAGIC, fcntl_get_seals, fstatfs};
 use tipstaff_sys::process_vm;
 use tipstaff_trace::seam::{Engine, Stopping};
 use tipstaff_trace::{Call, Resume, Tracer};
 
 use super::script::Next;
 use super::{Mediator, Todo};
+use crate::descriptor::copy_of;
 use crate::proc::{File, State};
 
 /// Documentation/admin-guide/LSM/Yama.rst.
@@ -153,14 +155,16 @@ impl Mediator {
     }
 
     fn look_at(&mut self, tid: i32, fd: i32, cloexec: bool, tracer: &Tracer) -> Option<Showing> {
-        let at = format!("/proc/{tid}/fd/{fd}");
+        // What it is comes first: to open a pipe of that name would wait for ever, and the descriptor may be another file's by then.
+        let theirs = copy_of(tid, tracer.tasks().get(tid)?.process(), fd).ok()?;
+        if fstatfs(&theirs).ok()?.f_type != PROC_SUPER_MAGIC {
+            return None;
+        }
+        let at = format!("/proc/self/fd/{}", theirs.as_raw_fd());
         let path = fs::read_link(&at).ok()?;
         let (file, number) = File::subject(path.as_os_str().as_bytes())?;
         let target = self.names.find(tid, number, tracer.tasks().iter().map(tipstaff_trace::Task::tid))?;
         let source = fs::File::open(&at).ok()?;
-        if fstatfs(&source).ok()?.f_type != PROC_SUPER_MAGIC {
-            return None;
-        }
         let text = self.text(tid, file, target, &source)?;
         Some(Showing { cloexec, text, instead: Some(Instead { fd, file, target, source }), step: Step::Made })
     }
@@ -188,16 +192,14 @@ impl Mediator {
     }
 
     /// The thread has made a call in our name.
-    pub(super) fn showing(&mut self, tid: i32, job: &mut Showing, value: i64) -> Next {
+    pub(super) fn showing(&mut self, (tid, process): (i32, i32), job: &mut Showing, value: i64) -> Next {
         let descriptor = i32::try_from(value).ok().filter(|value| *value >= 0);
         match (std::mem::replace(&mut job.step, Step::Closed), descriptor) {
             (Step::Made, Some(made)) => {
-                let at = format!("/proc/{tid}/fd/{made}");
-                let written = fs::OpenOptions::new().read(true).write(true).open(at).and_then(|copy| {
-                    copy.write_all_at(job.text.as_bytes(), 0)?;
-                    Ok(copy)
-                });
-                let Ok(copy) = written else { return self.close(made) };
+                // Another thread may have put another file there: the guest's own right to write is all there is, and only memory files are written to.
+                let copy = copy_of(tid, process, made).map(fs::File::from).ok();
+                let copy = copy.filter(|copy| is_memory(copy) && copy.write_all_at(job.text.as_bytes(), 0).is_ok());
+                let Some(copy) = copy else { return self.close(made) };
                 let Some(Instead { fd, file, target, source }) = job.instead.take() else {
                     return Next::Done(Some(value));
                 };
@@ -262,6 +264,12 @@ impl Mediator {
         }
         looks
     }
+}
+
+/// As memfd_create(2) makes them: nobody has a name for it.
+fn is_memory(file: &fs::File) -> bool {
+    let nameless = file.metadata().is_ok_and(|meta| meta.is_file() && meta.nlink() == 0);
+    nameless && fcntl_get_seals(file).is_ok()
 }
 
 /// A C string of a guest's.

@@ -58,7 +58,10 @@ impl Service {
     /// Whose call a supervisor has received.
     pub(super) fn received(&mut self, ticket: u64, id: u64) -> Option<(i32, SeccompData)> {
         if let Some(waiting) = self.waiting.get_mut(&ticket) {
-            waiting.id = Some(id);
+            // What was read is memory of the guest's: a call has one id, so that what it says of others is not kept.
+            if let Some(former) = waiting.id.replace(id) {
+                self.ids.remove(&former);
+            }
             self.ids.insert(id, ticket);
             return Some((waiting.tid, waiting.data));
         }

@@ -93,6 +93,12 @@ impl Held {
     pub fn asking(saved: Registers, ticket: u64) -> Self {
         Self { saved, mask: Mask::default(), what: What::Asks(ticket) }
     }
+
+    /// It was to make a call in our name, and makes another: the instruction is the guest's, who has exchanged it. So it is on its guest's business, and everybody
+    /// is asked about that.
+    pub fn strays(&self, call: &Call) -> bool {
+        matches!(&self.what, What::Installs(install) if !install.waits() && !install.is_made(call))
+    }
 }
 
 /// A thread whose call is made once more, since its supervisor has continued it.
@@ -184,6 +190,14 @@ impl Mediator {
                 None
             }
         }
+    }
+
+    /// A thread is not held any more, and goes on from where it is.
+    pub(super) fn lets_go(&mut self, tid: i32) {
+        if let Some(held) = self.service.as_ref().and_then(|service| service.held.get(&tid)) {
+            held.mask.unblock(tid);
+        }
+        self.unhold(tid);
     }
 
     /// A thread that is about to end is held no more, and waits for nobody.

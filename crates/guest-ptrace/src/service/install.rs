@@ -49,6 +49,8 @@ pub(super) struct Install {
     /// Words of the guest's own program: where, as they are, as they have to be.
     edits: Vec<(u64, u64, u64)>,
     longer: Option<Vec<Insn>>,
+    /// The call that it is to make: number and arguments, and the instruction.
+    made: Option<(u32, [u64; 6], u64)>,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,14 @@ impl Install {
     pub fn waits(&self) -> bool {
         matches!(self.step, Step::Waits | Step::Given(_) | Step::Failed(_))
     }
+
+    /// Whether a call is the one that the thread is to make in our name.
+    pub fn is_made(&self, call: &Call) -> bool {
+        let is = |(number, args, gate): (u32, _, u64)| {
+            (call.number, call.args, call.ip.0) == (number, args, gate.wrapping_add(2))
+        };
+        self.made.is_some_and(is)
+    }
 }
 
 impl Service {
@@ -90,7 +100,7 @@ impl Mediator {
         if flags & NEW_LISTENER == 0 {
             let chain = service.chains.get(&tid)?.clone();
             service.syncing.insert(process, chain);
-            service.requests.insert(tid, Request::Sync);
+            service.requests.insert(tid, Request::Sync(process));
             self.interrupt_again(tid);
             return Some(Resume::ToSyscall);
         }
@@ -149,7 +159,7 @@ impl Mediator {
         if flags & TSYNC != 0 {
             service.syncing.insert(process, [chain, vec![id]].concat());
         }
-        Ok(Install { step: Step::Waits, flags, listener: id, process, fd: Some(fd), edits, longer })
+        Ok(Install { step: Step::Waits, flags, listener: id, process, fd: Some(fd), edits, longer, made: None })
     }
 
     /// Threads that wait for their descriptor get it, when they are where they can.
@@ -192,7 +202,7 @@ impl Mediator {
                     let size = FPROG + (program.len() * INSN) as u64;
                     let args = [0, size, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, u64::MAX, 0];
                     install.step = Step::Maps(fd);
-                    let resume = self.makes(stop, saved, self.numbers.mmap, args);
+                    let resume = self.makes(stop, saved, &mut install, self.numbers.mmap, args);
                     return self.goes_on(tid, (saved, mask, install), resume);
                 }
                 None => {
@@ -200,7 +210,7 @@ impl Mediator {
                         let _ = poke(tid, Poke::Word, *at as usize, *now as usize);
                     }
                     install.step = Step::Installs(fd);
-                    let resume = self.installs_at(stop, saved, install.flags, saved.arg(self.arch, 2));
+                    let resume = self.installs_at(stop, saved, &mut install, saved.arg(self.arch, 2));
                     return self.goes_on(tid, (saved, mask, install), resume);
                 }
             },
@@ -215,7 +225,7 @@ impl Mediator {
                     return self.closes(stop, (saved, mask, install), (tid, fd, value));
                 }
                 install.step = Step::Installs(fd);
-                let resume = self.installs_at(stop, saved, install.flags, at);
+                let resume = self.installs_at(stop, saved, &mut install, at);
                 return self.goes_on(tid, (saved, mask, install), resume);
             }
             Step::Installs(fd) => {
@@ -243,9 +253,9 @@ impl Mediator {
         resume
     }
 
-    fn installs_at(&self, stop: &Real, saved: Registers, flags: u32, at: u64) -> Resume {
-        let flags = flags & !(NEW_LISTENER | WAIT_KILLABLE_RECV);
-        self.makes(stop, saved, self.numbers.seccomp, [SET_MODE_FILTER, flags.into(), at, 0, 0, 0])
+    fn installs_at(&self, stop: &Real, saved: Registers, install: &mut Install, at: u64) -> Resume {
+        let flags = install.flags & !(NEW_LISTENER | WAIT_KILLABLE_RECV);
+        self.makes(stop, saved, install, self.numbers.seccomp, [SET_MODE_FILTER, flags.into(), at, 0, 0, 0])
     }
 
     fn closes(
@@ -255,13 +265,21 @@ impl Mediator {
         (tid, fd, value): (i32, i64, i64),
     ) -> Resume {
         install.step = Step::Closes(value);
-        let resume = self.makes(stop, saved, self.numbers.close, [fd.cast_unsigned(), 0, 0, 0, 0, 0]);
+        let resume = self.makes(stop, saved, &mut install, self.numbers.close, [fd.cast_unsigned(), 0, 0, 0, 0, 0]);
         self.goes_on(tid, (saved, mask, install), resume)
     }
 
     /// At the return of a call: another one, by the same instruction.
-    fn makes(&self, stop: &Real, mut registers: Registers, number: u32, args: [u64; 6]) -> Resume {
+    fn makes(
+        &self,
+        stop: &Real,
+        mut registers: Registers,
+        install: &mut Install,
+        number: u32,
+        args: [u64; 6],
+    ) -> Resume {
         let gate = registers.ip().wrapping_sub(2);
+        install.made = Some((number, args, gate));
         registers.call_at(gate, number.cast_signed());
         for (index, value) in args.into_iter().enumerate() {
             registers.set_arg(self.arch, index, value);

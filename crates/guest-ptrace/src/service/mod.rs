@@ -195,6 +195,10 @@ impl Mediator {
         let own = self.scripts.contains_key(&tid);
         let (Some(service), Real::Seccomp(seccomp)) = (&mut self.service, stop) else { return Asked::No };
         let call = *seccomp.call();
+        if service.held.get(&tid).is_some_and(|held| held.strays(&call)) {
+            self.lets_go(tid);
+            return self.asks_listener(stopping, stop);
+        }
         if service.held.contains_key(&tid) {
             return Asked::Takes(self.held_again(tid, stop));
         }

@@ -1,13 +1,14 @@
 //! What a guest's supervisor asks of its listener: the kernel answers, and what it tells of stand-ins is put right.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use tipstaff_abi::bpf::SeccompData;
-use tipstaff_sys::{Errno, pidfd, seccomp};
+use tipstaff_sys::{Errno, seccomp};
 use tipstaff_trace::seam::{Engine, Stopping};
 use tipstaff_trace::{Call, Resume, Stop as Real, Tracer};
 
 use super::{Service, Waiting};
+use crate::descriptor::copy_of;
 use crate::mediator::Mediator;
 use crate::moves::{read, write};
 
@@ -33,23 +34,19 @@ pub(super) enum Request {
     Receive(u64),
     /// SEND, of an answer to this ticket.
     Answer(u64),
-    /// seccomp(2) with SECCOMP_FILTER_FLAG_TSYNC.
-    Sync,
+    /// seccomp(2) with SECCOMP_FILTER_FLAG_TSYNC, of this process.
+    Sync(i32),
 }
 
 impl Service {
     /// The request of a thread that is gone.
     pub(super) fn unasked(&mut self, tid: i32) {
-        if let Some(Request::Answer(ticket)) = self.requests.remove(&tid) {
-            self.anteroom.leave(ticket);
+        match self.requests.remove(&tid) {
+            Some(Request::Answer(ticket)) => self.anteroom.leave(ticket),
+            Some(Request::Sync(process)) => drop(self.syncing.remove(&process)),
+            _ => {}
         }
     }
-}
-
-/// A copy of a guest's descriptor.
-fn copy_of(tid: i32, process: i32, fd: i32) -> Result<OwnedFd, Errno> {
-    let of = pidfd::for_files(tid, || process)?;
-    pidfd::get_fd(of.as_fd(), fd)
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
@@ -180,7 +177,7 @@ impl Mediator {
                     self.kick(target);
                 }
             }
-            Some(Request::Sync) => self.synced(tid, process, value == 0),
+            Some(Request::Sync(_)) => self.synced(tid, process, value == 0),
             _ => {}
         }
     }

@@ -14,7 +14,7 @@ use super::namespaces::NamespacePlan;
 use super::network::{self, Net, NetworkPlan};
 use super::plan::Cost;
 use super::sink::{Refusal, Sink};
-use super::stops::Stops;
+use super::stops::{Stops, passes};
 use crate::base::{self, Stock};
 use crate::profile::{self, ArgCondition, Base, CompareOp, Denials, Profile, RuleAction, SyscallRule};
 
@@ -228,6 +228,11 @@ impl FilterPlan {
         let data = SeccompData { nr: number.0.cast_signed(), arch: self.arch.audit_arch(), ..SeccompData::default() };
         let handled = self.stops.as_ref().is_some_and(|stops| stops.asks_about(number));
         !handled && matches!(self.spec().decide(&data), Action::Allow | Action::Log)
+    }
+
+    /// Whether the profile refuses a call.
+    pub fn refuses(&self, data: &SeccompData) -> bool {
+        !passes(self.spec().decide(data))
     }
 
     /// The specification: what each call is answered.

@@ -28,6 +28,11 @@ pub trait Host {
     fn children(&self, path: &Path) -> Option<Vec<(OsString, bool)>> {
         super::repositories::children(self, path)
     }
+    /// What a regular file of at most so many bytes says, links followed. None: it is something else, or cannot be read. A guest may have made it, so nothing is
+    /// waited for.
+    fn bytes(&self, path: &Path, most: u64) -> Option<Vec<u8>> {
+        self.text(path).ok().map(String::into_bytes).filter(|bytes| bytes.len() as u64 <= most)
+    }
     /// The text of a file that the profile names (an OCI seccomp profile).
     fn text(&self, path: &Path) -> Result<String, String>;
 }

@@ -14,6 +14,7 @@
 mod account;
 mod engine;
 mod filter;
+mod git_config;
 mod host;
 mod ids;
 mod landlock;

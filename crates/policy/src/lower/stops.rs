@@ -142,7 +142,7 @@ impl Stops {
     }
 }
 
-fn passes(action: Action) -> bool {
+pub(super) fn passes(action: Action) -> bool {
     matches!(action, Action::Allow | Action::Log)
 }
 

@@ -14,7 +14,8 @@ use tipstaff_seccomp::Action;
 
 use super::*;
 use crate::profile::{
-    Denials, Engine, GuestListener, GuestPtrace, Loader, Namespaces, PathRule, PtraceScope, RuleAction, SyscallRule,
+    CwdAccess, Denials, Engine, GuestListener, GuestPtrace, Loader, Namespaces, PathRule, PtraceScope, RuleAction,
+    SyscallRule,
 };
 use crate::value::Setting;
 
@@ -686,6 +687,11 @@ fn every_repository_that_may_be_written_is_protected() {
         "/home/u/p/bare",
         "/home/u/p/bare/objects",
         "/home/u/p/bare/refs",
+        "/home/u/p/bare/worktrees",
+        "/home/u/p/bare/worktrees/w",
+        "/home/u/p/linked",
+        "/home/u/p/hooked",
+        "/home/u/p/hooked/.git",
         "/home/u/p/plain",
         "/home/u/p/store",
         "/home/u/other",
@@ -693,12 +699,23 @@ fn every_repository_that_may_be_written_is_protected() {
     ];
     directories.iter().for_each(|dir| drop(table.0.insert(dir.into(), Kind::Directory)));
     // HEAD is the box's to write, so that it is missing says nothing of what is called `.git`.
-    for file in
-        ["sub/.git/modules/a/b/config", "sub/.git/worktrees/w/commondir", "tree/.git", "bare/HEAD", "plain/config"]
-    {
+    for file in [
+        "sub/.git/modules/a/b/config",
+        "sub/.git/worktrees/w/commondir",
+        "tree/.git",
+        "bare/HEAD",
+        "bare/worktrees/w/commondir",
+        "plain/config",
+    ] {
         table.add(&format!("/home/u/p/{file}"));
     }
+    let link = |table: &mut Table, at: &str, to: &str| table.0.insert(at.into(), Kind::Link(to.into()));
+    link(&mut table, "/home/u/p/linked/.git", "../store");
+    link(&mut table, "/home/u/p/hooked/.git/hooks", "../../nowhere");
     table.2.insert("/home/u/p/tree/.git".into(), "gitdir: ../store\n".into());
+    let config = "[core]\n\thooksPath = .githooks\n[include]\n\tpath = ../../one.inc\n";
+    table.2.insert("/home/u/p/sub/.git/config".into(), config.into());
+    table.2.insert("/home/u/p/sub/.git/../../one.inc".into(), "[include] path = two.inc\n".into());
     table.1.insert("/home/u/p/closed".into());
     table.0.insert("/home/u/p/closed".into(), Kind::Directory);
     let protected = |profile: &Profile| -> Vec<String> {
@@ -722,6 +739,12 @@ fn every_repository_that_may_be_written_is_protected() {
         "p/bare/config",
         "p/store/config",
         "p/closed",
+        "p/bare/worktrees/w/commondir",
+        "p/store/hooks",
+        "p/nowhere",
+        "p/sub/.githooks",
+        "p/one.inc",
+        "p/two.inc",
     ] {
         assert!(found.iter().any(|path| path == name), "{name} in {found:#?}");
     }
@@ -729,8 +752,25 @@ fn every_repository_that_may_be_written_is_protected() {
     // The file that protects is no configuration of another place.
     let plan = lower(&agent, &KernelCaps::full(), &table, &around()).expect("plan");
     assert!(plan.view.ops.contains(&ViewOp::Placeholder("/home/u/p/sub/.git/commondir".into(), Some(".\n"))));
+    // A link on the way would be replaced.
+    for link in ["/home/u/p/linked/.git", "/home/u/p/hooked/.git/hooks"] {
+        assert!(plan.view.ops.contains(&ViewOp::Pin(link.into())), "{link} in {:#?}", plan.view.ops);
+    }
     agent.filesystem.protect_git = Some(false);
     assert!(!protected(&agent).iter().any(|path| path.starts_with("p/sub")), "positive control");
+}
+
+#[test]
+fn repositories_that_cannot_be_kept_refuse_the_run() {
+    let caps = KernelCaps { namespaces: false, user_namespace: false, ..KernelCaps::full() };
+    let mut profile = preset("default");
+    profile.filesystem.cwd = Some(CwdAccess::Write);
+    assert!(plan(&profile, &caps).is_ok(), "positive control");
+    profile.filesystem.protect_git = Some(true);
+    let refusal = plan(&profile, &caps).expect_err("a name can only be kept by a mount");
+    assert!(refusal.message.contains("protect_git"), "{refusal}");
+    profile.filesystem.cwd = Some(CwdAccess::Read);
+    assert!(plan(&profile, &caps).is_ok(), "where nothing can be written there is nothing to keep");
 }
 
 #[test]

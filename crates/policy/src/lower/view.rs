@@ -105,6 +105,15 @@ enum Node {
     Link(PathBuf),
 }
 
+/// Where a path leads.
+struct Trail {
+    /// What is there, without links.
+    real: PathBuf,
+    kind: Kind,
+    /// And what is not: names below it.
+    missing: Vec<OsString>,
+}
+
 struct Builder<'a> {
     host: &'a dyn Host,
     root: Option<&'a Path>,
@@ -163,9 +172,12 @@ pub(super) fn lower(
         if fs.tmp != Some(Tmp::Host) {
             sink.full_but("private /tmp", "landlock", "no mount namespace: there is no /tmp at all", Cost::Free);
         }
+        let why = "a name inside a writable directory can only be kept by a mount";
+        let cure = "run where namespaces can be had, or make the directory read-only";
         if protected.iter().any(|path| builder.writable(path)) {
-            let why = "a name inside a writable directory can only be kept by a mount";
-            sink.refuse("filesystem.protect", why, "run where namespaces can be had, or make the directory read-only");
+            sink.refuse("filesystem.protect", why, cure);
+        } else if fs.protect_git == Some(true) && !builder.writable_directories().is_empty() {
+            sink.refuse("filesystem.protect_git", why, cure);
         }
     }
     Ok(view)
@@ -274,6 +286,12 @@ impl Builder<'_> {
     /// Follows symbolic links as the kernel would; the links passed are remembered so that the box has them too.
     /// None when something on the way does not exist.
     fn walk(&self, path: &Path, links: &mut Vec<(PathBuf, PathBuf)>) -> Option<(PathBuf, Kind)> {
+        let Trail { real, kind, missing } = self.trail(path, links)?;
+        missing.is_empty().then_some((real, kind))
+    }
+
+    /// The same, as far as there is something. None: links lead in a circle (ELOOP), or up from what does not exist.
+    fn trail(&self, path: &Path, links: &mut Vec<(PathBuf, PathBuf)>) -> Option<Trail> {
         let mut rest: VecDeque<OsString> = parts(path);
         let mut at = PathBuf::from("/");
         let mut kind = Kind::Directory;
@@ -285,7 +303,12 @@ impl Builder<'_> {
                 continue;
             }
             let next = at.join(&name);
-            match self.kind(&next)? {
+            let Some(found) = self.kind(&next) else {
+                rest.push_front(name);
+                let missing: Vec<OsString> = rest.into();
+                return (!missing.iter().any(|name| name == "..")).then_some(Trail { real: at, kind, missing });
+            };
+            match found {
                 Kind::Link(to) => {
                     hops += 1;
                     // ELOOP (path_resolution(7)).
@@ -306,7 +329,7 @@ impl Builder<'_> {
                 }
             }
         }
-        Some((at, kind))
+        Some(Trail { real: at, kind, missing: Vec::new() })
     }
 
     fn resolve(&self, path: &Path) -> Option<(PathBuf, Kind)> {
@@ -509,32 +532,29 @@ impl Builder<'_> {
 
     /// A protected name is a read-only mount. Each directory between it and the writable tree becomes a mount too, since
     /// a mount point can be neither renamed nor removed: else a guest would move `.git` away, mounts and all, and make
-    /// a new one.
+    /// a new one. So does each link on the way, which would be replaced otherwise: a mount on the link itself.
     fn protect(&self, tree: &mut Tree, protected: &[PathBuf]) {
         let mut pins = BTreeSet::new();
         let mut placeholders = BTreeMap::new();
         let mut names = BTreeSet::new();
         for path in protected {
-            let mut missing = Vec::new();
-            let mut at = path.as_path();
-            // Down to what exists; the rest becomes placeholders.
-            let (real, kind) = loop {
-                if let Some(found) = self.resolve(at) {
-                    break found;
+            let mut links = Vec::new();
+            let trail = self.trail(path, &mut links);
+            for (link, _) in links {
+                if let Some(tree_root) = self.writable_root(&link) {
+                    pins.extend(link.ancestors().take_while(|a| *a != tree_root).map(Path::to_path_buf));
                 }
-                let (Some(parent), Some(name)) = (at.parent(), at.file_name()) else {
-                    break ("/".into(), Kind::Directory);
-                };
-                missing.push(name.to_owned());
-                at = parent;
-            };
+            }
+            // Down to what exists; the rest becomes placeholders.
+            let Some(Trail { real, kind, missing }) = trail else { continue };
             let Some(tree_root) = self.writable_root(&real).map(Path::to_path_buf) else { continue };
             let mut full = real;
             // A file stands where a directory would have to: then it is the file that leads on (git's `gitdir:`).
             if kind == Kind::Directory {
-                for name in missing.into_iter().rev() {
+                let last = missing.len();
+                for (at, name) in (1..).zip(missing) {
                     full.push(&name);
-                    let text = (name == COMMONDIR.0 && full == *path).then_some(COMMONDIR.1);
+                    let text = (name == COMMONDIR.0 && at == last).then_some(COMMONDIR.1);
                     placeholders.insert(full.clone(), text);
                 }
             }
@@ -548,12 +568,16 @@ impl Builder<'_> {
 
     /// What is to be protected in the repositories that may be written.
     fn repositories(&self) -> Result<Vec<PathBuf>, String> {
-        let roots = self.nodes.iter().filter_map(|(path, node)| match node {
+        let skip = |path: &Path| self.denied.contains(path) || self.nodes.contains_key(path);
+        Search::new(self.host, &skip).below(&self.writable_directories())
+    }
+
+    fn writable_directories(&self) -> Vec<PathBuf> {
+        let writable = |(path, node): (&PathBuf, &Node)| match node {
             Node::Bind { write: true, directory: true, .. } => Some(path.clone()),
             _ => None,
-        });
-        let skip = |path: &Path| self.denied.contains(path) || self.nodes.contains_key(path);
-        Search::new(self.host, &skip).below(&roots.collect::<Vec<_>>())
+        };
+        self.nodes.iter().filter_map(writable).collect()
     }
 
     // ---- without one -------------------------------------------------------------------------------------------

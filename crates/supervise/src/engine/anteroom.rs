@@ -151,17 +151,18 @@ impl Anteroom {
         self.ends.as_fd()
     }
 
-    /// A call has been received at our instruction pointer. Whoever was not expected gets ENOSYS.
-    pub(crate) fn arrive(&self, call: Notification) {
-        let Some(tid) = call.pid().map(u32::cast_signed) else { return };
+    /// A call has been received at our instruction pointer. Some: of somebody who was not expected.
+    pub(crate) fn arrive(&self, call: Notification) -> Option<Notification> {
+        let tid = call.pid()?.cast_signed();
         let mut state = self.state();
         if !state.expected.contains(&tid) {
-            return;
+            return Some(call);
         }
         state.calls.insert(tid, call);
         if state.awaited.remove(&tid) {
             state.tell();
         }
+        None
     }
 
     /// Stand-ins have ended.

@@ -44,8 +44,13 @@ impl Answers {
             Engine::Ptrace(ptrace)
                 if let Some(anteroom) = ptrace.anteroom().filter(|anteroom| anteroom.held_at() == call.data().ip) =>
             {
-                anteroom.arrive(call);
-                Answered::Done
+                match anteroom.arrive(call) {
+                    // A guest's tracer has found the place, and sent its tracee there: what the profile refuses it refuses there too.
+                    Some(stranger) if stranger.is_waiting() && filter.refuses(stranger.data()) => {
+                        self.denials.refuse(stranger, filter)
+                    }
+                    _ => Answered::Done,
+                }
             }
             Engine::Notify(notify) if filter.is_asked(call.data()) => notify.serve(call, &mut self.denials),
             _ => self.denials.refuse(call, filter),
