@@ -183,7 +183,7 @@ fn counted(ran: &Ran) -> u64 {
     ran.out().lines().filter_map(|line| line.strip_prefix("calls ")?.parse().ok()).next_back().unwrap_or(0)
 }
 
-/// This way's and user's share of the calls, in every preset.
+/// This way's and user's share of the calls: boxes of every preset, side by side.
 fn drill(share: &Share, user: User) {
     let among = crate::users().count() as u64 * PRESETS.len() as u64;
     let beyond = calls().saturating_sub(SMALLEST) * share.hundredths / 100;
@@ -191,34 +191,51 @@ fn drill(share: &Share, user: User) {
     let schema = schema();
     let look = Look::now(user);
     let scratch = Scratch::new(user);
-    let mut seed = seed();
-    for preset in PRESETS {
-        let begun = Instant::now();
-        let profile = if share.silent {
-            let text = format!("extends = \"{preset}\"\n[isolation]\ndenials = \"silent\"\n");
-            scratch.file(format!("{preset}.toml"), text).display().to_string()
-        } else {
-            preset.to_owned()
-        };
-        let (mut made, mut boxes) = (0, 0);
-        while made < wanted {
-            seed = seed.wrapping_add(1);
-            let mark = marker();
-            let words = [seed.to_string(), (wanted - made).min(share.a_box).to_string(), mark.clone()];
-            let ran = boxed(&words, &profile, share.way, user).go();
-            sound(&ran, &schema);
-            let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
-            ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
-            made += counted(&ran);
-            boxes += 1;
-            ran.check(ran.report["clock"] != "idle", format_args!("{preset}, seed {seed}: stands still"));
-            // A call can end a box early; but not each box at once.
-            ran.check(boxes < 20 + wanted / 20, format_args!("{made} calls in {boxes} boxes"));
+    let seed = seed();
+    std::thread::scope(|scope| {
+        for (at, preset) in (0..).zip(PRESETS) {
+            let (schema, scratch) = (&schema, &scratch);
+            // Far from the others' seeds.
+            scope.spawn(move || boxes(share, user, preset, wanted, seed.wrapping_add(at << 32), schema, scratch));
         }
-        println!("{}, {preset}: {made} calls in {boxes} boxes, {:.1?}", share.name, begun.elapsed());
-        println!("figure calls, {} {made}", share.name);
-    }
+    });
     look.same();
+}
+
+/// Boxes of one preset, until so many calls have been made.
+fn boxes(
+    share: &Share,
+    user: User,
+    preset: &str,
+    wanted: u64,
+    mut seed: u64,
+    schema: &jsonschema::Validator,
+    scratch: &Scratch,
+) {
+    let begun = Instant::now();
+    let profile = if share.silent {
+        let text = format!("extends = \"{preset}\"\n[isolation]\ndenials = \"silent\"\n");
+        scratch.file(format!("{preset}.toml"), text).display().to_string()
+    } else {
+        preset.to_owned()
+    };
+    let (mut made, mut boxes) = (0, 0);
+    while made < wanted {
+        seed = seed.wrapping_add(1);
+        let mark = marker();
+        let words = [seed.to_string(), (wanted - made).min(share.a_box).to_string(), mark.clone()];
+        let ran = boxed(&words, &profile, share.way, user).go();
+        sound(&ran, schema);
+        let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
+        ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
+        made += counted(&ran);
+        boxes += 1;
+        ran.check(ran.report["clock"] != "idle", format_args!("{preset}, seed {seed}: stands still"));
+        // A call can end a box early; but not each box at once.
+        ran.check(boxes < 20 + wanted / 20, format_args!("{made} calls in {boxes} boxes"));
+    }
+    println!("{}, {preset}: {made} calls in {boxes} boxes, {:.1?}", share.name, begun.elapsed());
+    println!("figure calls, {} {made}", share.name);
 }
 
 both!(the_kernel_alone, |user| drill(&SHARES[0], user));
