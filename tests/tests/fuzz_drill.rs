@@ -8,13 +8,15 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tipstaff_testkit::{Ran, Run, Signal, Traces, User, await_no_survivor, find, guest, marker, plain, run, skip};
+use tipstaff_testkit::{
+    Ran, Run, Scratch, Signal, Traces, User, await_no_survivor, find, guest, marker, plain, run, skip,
+};
 
 use crate::both;
 
 const PRESETS: [&str; 7] = ["default", "judge", "strict", "python", "node", "build", "agent"];
 
-/// How calls are decided on.
+/// How calls are decided on: options of the command.
 type Way = &'static [(&'static str, &'static str)];
 
 const NATIVE: Way = &[("--engine", "native")];
@@ -24,7 +26,30 @@ const HANDLED: Way =
     &[("--engine", "notify"), ("--net", "tcp://127.0.0.1:9"), ("--bind", "8000-8010"), ("--memory-account", "exact")];
 const PTRACE: Way = &[("--engine", "ptrace"), ("--guest-ptrace", "native")];
 const EMULATED: Way = &[("--engine", "ptrace"), ("--guest-ptrace", "emulate")];
-const WAYS: u64 = 5;
+
+/// One of them, its share of the calls, and how many a box is to make.
+struct Share {
+    name: &'static str,
+    way: Way,
+    /// Nothing is asked about refused calls, so that the kernel alone decides.
+    silent: bool,
+    /// Of what is beyond the smallest size, in hundredths: a call that only the kernel sees costs a tenth of a notified one, and less of a traced one. Of the smallest
+    /// size all have as much.
+    hundredths: u64,
+    /// Fewer where they are slow, so that a box ends within its time.
+    a_box: u64,
+}
+
+const SHARES: [Share; 6] = [
+    Share { name: "the kernel alone", way: NATIVE, silent: true, hundredths: 60, a_box: 100_000 },
+    Share { name: "native", way: NATIVE, silent: false, hundredths: 20, a_box: 50_000 },
+    Share { name: "notify", way: NOTIFY, silent: false, hundredths: 8, a_box: 50_000 },
+    Share { name: "notify with handlers", way: HANDLED, silent: false, hundredths: 4, a_box: 20_000 },
+    Share { name: "ptrace", way: PTRACE, silent: false, hundredths: 4, a_box: 20_000 },
+    Share { name: "ptrace that plays the kernel", way: EMULATED, silent: false, hundredths: 4, a_box: 20_000 },
+];
+/// The smallest size.
+const SMALLEST: u64 = 100_000;
 
 /// The program polls, never waits for one alone and lets nobody stop it, so a box none of whose tasks uses CPU for so long stands still by a fault of ours.
 const STALL: &str = "5s";
@@ -35,7 +60,7 @@ const PATIENCE: Duration = Duration::from_secs(150);
 /// How many calls all ways and users make together.
 fn calls() -> u64 {
     let asked = std::env::var("TIPSTAFF_DRILL_CALLS").ok().and_then(|text| text.parse().ok());
-    asked.unwrap_or(if crate::full_drill() { 100_000_000 } else { 100_000 })
+    asked.unwrap_or(if crate::full_drill() { 100_000_000 } else { SMALLEST })
 }
 
 fn seed() -> u64 {
@@ -106,10 +131,11 @@ fn in_use(what: &str) -> bool {
     pid.is_some_and(|pid| Path::new("/proc").join(pid).exists())
 }
 
-fn boxed(words: &[String], preset: &str, way: Way, user: User) -> Run {
+/// `profile` is a preset or a file that is named after the preset that it extends.
+fn boxed(words: &[String], profile: &str, way: Way, user: User) -> Run {
     let words = std::iter::once("callfuzz").chain(words.iter().map(String::as_str));
     let mut run = run(words)
-        .profile(preset)
+        .profile(profile)
         .memory("256MiB")
         .wall(WALL)
         .idle(STALL)
@@ -117,7 +143,7 @@ fn boxed(words: &[String], preset: &str, way: Way, user: User) -> Run {
         .as_user(user)
         .patience(PATIENCE);
     // One process is all that strict allows.
-    if preset != "strict" {
+    if Path::new(profile).file_stem().is_none_or(|preset| preset != "strict") {
         run = run.processes(40);
     }
     for (option, value) in way {
@@ -157,39 +183,73 @@ fn counted(ran: &Ran) -> u64 {
     ran.out().lines().filter_map(|line| line.strip_prefix("calls ")?.parse().ok()).next_back().unwrap_or(0)
 }
 
-/// This way's and user's share of the calls, in every preset.
-fn drill(way: Way, user: User) {
+/// This way's and user's share of the calls: boxes of every preset, side by side.
+fn drill(share: &Share, user: User) {
+    let among = crate::users().count() as u64 * PRESETS.len() as u64;
+    let beyond = calls().saturating_sub(SMALLEST) * share.hundredths / 100;
+    let wanted = (calls().min(SMALLEST) / SHARES.len() as u64 + beyond).div_ceil(among);
     let schema = schema();
-    let share = calls() / WAYS / crate::users().count() as u64 / PRESETS.len() as u64;
     let look = Look::now(user);
-    let mut seed = seed();
-    for preset in PRESETS {
-        let (mut made, mut boxes) = (0, 0);
-        while made < share {
-            seed = seed.wrapping_add(1);
-            let mark = marker();
-            let words = [seed.to_string(), (share - made).min(20_000).to_string(), mark.clone()];
-            let ran = boxed(&words, preset, way, user).go();
-            sound(&ran, &schema);
-            let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
-            ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
-            made += counted(&ran);
-            boxes += 1;
-            ran.check(ran.report["clock"] != "idle", format_args!("{preset}, seed {seed}: stands still"));
-            // A call can end a box early; but not each box at once.
-            ran.check(boxes < 20 + share / 20, format_args!("{made} calls in {boxes} boxes"));
+    let scratch = Scratch::new(user);
+    let seed = seed();
+    std::thread::scope(|scope| {
+        for (at, preset) in (0..).zip(PRESETS) {
+            let (schema, scratch) = (&schema, &scratch);
+            // Far from the others' seeds.
+            scope.spawn(move || boxes(share, user, preset, wanted, seed.wrapping_add(at << 32), schema, scratch));
         }
-        println!("{preset}: {made} calls in {boxes} boxes");
-        println!("figure calls {made}");
-    }
+    });
     look.same();
 }
 
-both!(native, |user| drill(NATIVE, user));
-both!(notify, |user| drill(NOTIFY, user));
-both!(notify_with_handlers, |user| drill(HANDLED, user));
-both!(ptrace, |user| drill(PTRACE, user));
-both!(ptrace_that_plays_the_kernel, |user| drill(EMULATED, user));
+/// Boxes of one preset, until so many calls have been made.
+fn boxes(
+    share: &Share,
+    user: User,
+    preset: &str,
+    wanted: u64,
+    mut seed: u64,
+    schema: &jsonschema::Validator,
+    scratch: &Scratch,
+) {
+    let begun = Instant::now();
+    let profile = if share.silent {
+        let text = format!("extends = \"{preset}\"\n[isolation]\ndenials = \"silent\"\n");
+        scratch.file(format!("{preset}.toml"), text).display().to_string()
+    } else {
+        preset.to_owned()
+    };
+    let (mut made, mut boxes) = (0, 0);
+    while made < wanted {
+        seed = seed.wrapping_add(1);
+        let mark = marker();
+        let words = [seed.to_string(), (wanted - made).min(share.a_box).to_string(), mark.clone()];
+        let ran = boxed(&words, &profile, share.way, user).go();
+        sound(&ran, schema);
+        let left = await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
+        ran.check(left.is_empty(), format_args!("survivors: {left:?}"));
+        made += counted(&ran);
+        boxes += 1;
+        ran.check(ran.report["clock"] != "idle", format_args!("{preset}, seed {seed}: stands still"));
+        // A call can end a box early; but not each box at once.
+        ran.check(boxes < 20 + wanted / 20, format_args!("{made} calls in {boxes} boxes"));
+    }
+    println!("{}, {preset}: {made} calls in {boxes} boxes, {:.1?}", share.name, begun.elapsed());
+    println!("figure calls, {} {made}", share.name);
+}
+
+both!(the_kernel_alone, |user| drill(&SHARES[0], user));
+both!(native, |user| drill(&SHARES[1], user));
+both!(notify, |user| drill(&SHARES[2], user));
+both!(notify_with_handlers, |user| drill(&SHARES[3], user));
+both!(ptrace, |user| drill(&SHARES[4], user));
+both!(ptrace_that_plays_the_kernel, |user| drill(&SHARES[5], user));
+
+/// The shares are whole.
+#[test]
+fn every_call_is_somebodys() {
+    assert_eq!(SHARES.iter().map(|share| share.hundredths).sum::<u64>(), 100);
+}
 
 // The other two tables of x86 end a box at the first call, whichever it is.
 both!(a_call_of_another_table_ends_the_box, |user| {

@@ -1,11 +1,13 @@
 /* callfuzz SEED CALLS [int80|x32 NR]: system calls as a fuzzer makes them: any number, with arguments that look right: live descriptors, pointers into memory
- * that is mapped, missing or at an edge, paths, structures, flags. Workers are made, four at a time, each with three threads and a share of the calls;
- * who hangs is killed, who breaks is replaced; where no process can be made, the calls are this one's own. The same seed gives each worker the same calls. Prints "calls N" whenever four have ended, and "done" at
- * the end. A last call goes through the 32-bit gate, or has x32's bit: these end a box, so there is one to a run, with the arguments of the stream. */
+ * that is mapped, missing or at an edge, paths, structures, flags. Workers are made, six at a time, each with three threads and a share of the calls;
+ * a thread that stands still is interrupted, a worker that nothing gets on is killed, whoever has ended is replaced; where no process can be made, the calls are
+ * this one's own. The same seed gives each worker the same calls. Prints "calls N" now and then, and "done" at the end. A last call goes through the 32-bit
+ * gate, or has x32's bit: these end a box, so there is one to a run, with the arguments of the stream. */
 #include "guest.h"
 #include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/epoll.h>
@@ -16,7 +18,13 @@
 #include <sys/un.h>
 #include <netinet/in.h>
 
-enum { SHARE = 400, THREADS = 3, LANES = 4, PATIENCE_MS = 120, AREA = 1 << 16 };
+enum { SHARE = 400, THREADS = 3, LANES = 6, NUDGE_MS = 3, NUDGES = 16, SWEEP_MS = 20, OUT = 100, AREA = 1 << 16 };
+
+/* What a thread shows the manager: its calls, and who is to be interrupted when there are no more of them. */
+struct shown {
+  volatile long made;
+  volatile pid_t tid;
+};
 
 static uint64_t next(uint64_t *state) {
   uint64_t z = (*state += 0x9e3779b97f4a7c15UL);
@@ -175,7 +183,12 @@ static uint64_t argument(char kind, uint64_t *s, char *at) {
     case 'u': return below(s, 2) ? below(s, 3) : (uint64_t)(uint32_t)-1;
     case 's': return below(s, 70);
     case 'g': return (uint64_t)(int64_t)whom(s);
-    case 'a': return below(s, 4) ? (uint64_t)area + 4096 * below(s, 16) : pointer(s) & ~4095UL;
+    case 'a': {
+      extern char end[];
+      uint64_t page = below(s, 4) ? (uint64_t)area + 4096 * below(s, 16) : pointer(s) & ~4095UL;
+      /* The program itself, without which nobody goes on. */
+      return by_itself && page < (uint64_t)end ? (uint64_t)area : page;
+    }
     case 'l': return below(s, 8) ? 4096 * below(s, 17) : next(s);
     case 'P': return below(s, 8);
     case 'M': return below(s, 2) ? 0x22 : below(s, 1 << 20);
@@ -221,7 +234,7 @@ static uint64_t argument(char kind, uint64_t *s, char *at) {
 
 struct stream {
   uint64_t state;
-  volatile long *made;
+  struct shown *shown;
   char *place;
 };
 
@@ -241,8 +254,10 @@ static void call(struct stream *stream) {
     /* What begins with bit 30 is x32's, and ends a box: that is for the last call. */
     nr = (long)below(s, below(s, 2) ? 2000 : 0x40000000);
   }
-  /* Sleeps end by a signal; these two only end the worker early. */
-  if ((nr == SYS_exit_group || nr == SYS_exit) && below(s, 50)) nr = SYS_getppid;
+  /* Sleeps end by a signal; these only end the worker early, or the box. */
+  if ((nr == SYS_exit_group || nr == SYS_exit) && below(s, by_itself ? 1000 : 50)) nr = SYS_getppid;
+  if (nr == SYS_rt_sigreturn && by_itself && below(s, 100)) nr = SYS_getppid;
+  if ((nr == SYS_execve || nr == SYS_execveat) && by_itself && below(s, 20)) nr = SYS_getppid;
   if (nr == SYS_pause || nr == SYS_rt_sigsuspend) nr = SYS_sched_yield;
   size_t known = strlen(kinds);
   for (size_t i = 0; i < 6; i++) {
@@ -253,11 +268,17 @@ static void call(struct stream *stream) {
   /* Whoever may be stopped by this goes on by nobody: the manager least of all. */
   if (nr == SYS_kill || nr == SYS_tkill || nr == SYS_tgkill || nr == SYS_rt_sigqueueinfo || nr == SYS_rt_tgsigqueueinfo || nr == SYS_pidfd_send_signal)
     for (int i = 0; i < 3; i++)
-      if ((int)args[i] == SIGSTOP) args[i] = SIGCONT;
+      if ((int)args[i] == SIGSTOP || ((int)args[i] == SIGKILL && by_itself && below(s, 50))) args[i] = SIGCONT;
+#if defined(__x86_64__)
+  /* Without its own memory at hand the library can do nothing at all. */
+  if (nr == SYS_arch_prctl && by_itself && (unsigned)args[0] == 0x1002 && below(s, 50)) args[0] = 0x1003;
+#endif
+  /* Who counts is told by this one. */
+  if (nr == SYS_close_range && by_itself && (unsigned)args[1] >= OUT) args[1] = OUT - 1;
   /* A mask for the time of the call would keep the timer's signal away. */
   if (by_itself && (nr == SYS_ppoll || nr == SYS_pselect6 || nr == SYS_epoll_pwait || nr == SYS_epoll_pwait2)) args[nr == SYS_ppoll ? 3 : nr == SYS_pselect6 ? 5 : 4] = 0;
   if (nr == SYS_ptrace && (pid_t)args[1] == manager) args[1] = (uint64_t)me;
-  (*stream->made)++;
+  stream->shown->made++;
   syscall(nr, args[0], args[1], args[2], args[3], args[4], args[5]);
   /* A child of a fork goes its own way for a little while. */
   if (syscall(SYS_getpid) != me) {
@@ -268,16 +289,35 @@ static void call(struct stream *stream) {
   }
 }
 
-static void *work(void *stream) {
+static void *work(void *of) {
+  struct stream *stream = of;
+  stream->shown->tid = (pid_t)syscall(SYS_gettid);
   for (int i = 0; i < SHARE / THREADS; i++) call(stream);
+  stream->shown->tid = 0;
   return NULL;
 }
 
 static void interrupted(int signal) { (void)signal; }
 
+/* What a process that makes the calls by itself goes back to, whatever a call has broken. */
+static sigjmp_buf again;
+static void broken(int signal) { siglongjmp(again, signal); }
+
+/* By the kernel's own call: the C library keeps two of the signals for itself. */
+static void ignore(int signal) {
+  const struct { void (*handler)(int); unsigned long flags; void (*restorer)(void); unsigned long mask; } nothing = {.handler = SIG_IGN};
+  syscall(SYS_rt_sigaction, signal, &nothing, NULL, 8);
+}
+
+static void survive(void) {
+  struct sigaction act = {.sa_handler = interrupted};
+  for (int signal = 1; signal < 32; signal++)
+    if (signal != SIGSEGV && signal != SIGBUS && signal != SIGILL) sigaction(signal, &act, NULL);
+}
+
 /* A signal that comes often, so that no call lasts. */
-static void keep_awake(void) {
-  struct itimerval often = {{0, 5000}, {0, 5000}};
+static void keep_awake(long micros) {
+  struct itimerval often = {{0, micros}, {0, micros}};
   sigset_t none;
   sigaction(SIGALRM, &(struct sigaction){.sa_handler = interrupted}, NULL);
   sigemptyset(&none);
@@ -309,20 +349,18 @@ static char *prepare(uint64_t *seed) {
   open(".", O_PATH);
   open("/proc/self", O_RDONLY | O_DIRECTORY);
   memfd_create("m", 0);
-  struct sigaction act = {.sa_handler = interrupted};
-  for (int signal = 1; signal < 32; signal++)
-    if (signal != SIGSEGV && signal != SIGBUS && signal != SIGILL) sigaction(signal, &act, NULL);
-  keep_awake();
+  survive();
+  keep_awake(5000);
   return places;
 }
 
-static void worker(uint64_t seed, volatile long *made) {
+static void worker(uint64_t seed, struct shown *shown) {
   static struct stream streams[THREADS];
   setpgid(0, 0);
   close_range(3, ~0U, 0);
   char *places = prepare(&seed);
   pthread_t threads[THREADS];
-  for (int i = 0; i < THREADS; i++) streams[i] = (struct stream){next(&seed), made + i, places + 8192 * i};
+  for (int i = 0; i < THREADS; i++) streams[i] = (struct stream){next(&seed), shown + i, places + 8192 * i};
   for (int i = 1; i < THREADS; i++)
     if (pthread_create(&threads[i], NULL, work, &streams[i])) streams[i].place = NULL;
   work(&streams[0]);
@@ -332,81 +370,156 @@ static void worker(uint64_t seed, volatile long *made) {
 }
 
 /* Where no child can be made: the calls are made here, as far as they let us. Nobody would end one that never returns, so each begins with the timer, which an earlier
- * one may have taken away. */
+ * one may have taken away; nor would anybody go on, so what faults is left behind. */
 static void alone(uint64_t seed, long wanted, int out) {
-  static volatile long made;
-  struct stream stream = {seed, &made, prepare(&seed)};
+  enum { FAULTS = 1000, FIRST_OF_TIME = 32 };
+  static const int DEADLY[] = {SIGSEGV, SIGBUS, SIGILL};
+  static struct shown shown;
+  static struct stream stream;
+  static volatile int faults;
+  struct sigaction act = {.sa_handler = broken, .sa_flags = SA_NODEFER};
+  stream = (struct stream){seed, &shown, prepare(&seed)};
   by_itself = 1;
-  while (made < wanted) {
-    keep_awake();
+  for (int signal = FIRST_OF_TIME; signal <= 64; signal++) ignore(signal);
+  if (sigsetjmp(again, 0)) faults++;
+  while (shown.made < wanted && faults < FAULTS) {
+    for (unsigned i = 0; i < sizeof DEADLY / sizeof *DEADLY; i++) sigaction(DEADLY[i], &act, NULL);
+    keep_awake(500);
     call(&stream);
-    if (made % 50 == 0 || made >= wanted) dprintf(out, "calls %ld\n", made);
+    if (shown.made % 50 && shown.made < wanted) continue;
+    survive();
+    if (dprintf(out, "calls %ld\n", shown.made) < 0) break;
   }
+  act.sa_handler = SIG_DFL;
+  for (unsigned i = 0; i < sizeof DEADLY / sizeof *DEADLY; i++) sigaction(DEADLY[i], &act, NULL);
 }
 
-/* All that descends from us, but for us. Whoever comes first is waited for, never one alone: a thread that has called PTRACE_TRACEME has us for a tracer, and its
- * process cannot be waited for before it. */
-static void sweep(void) {
-  for (int round = 0; round < 50; round++) {
-    char name[64], text[4096];
-    snprintf(name, sizeof name, "/proc/self/task/%d/children", getpid());
-    int fd = open(name, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
-    if (fd >= 0) close(fd);
-    text[n > 0 ? n : 0] = 0;
-    char *at = text;
-    for (long pid; (pid = strtol(at, &at, 10)) > 1;) kill((pid_t)pid, SIGKILL);
-    pid_t gone;
-    while ((gone = waitpid(-1, NULL, WNOHANG)) > 0) {
+/* A worker, as the manager sees it. */
+static struct lane {
+  pid_t pid;
+  struct shown *shown; /* of its threads */
+  struct {
+    long made, moved_ms;
+    int nudges;
+  } seen[THREADS];
+} lanes[LANES];
+
+static long calls_of(const struct lane *lane) {
+  long calls = 0;
+  for (int i = 0; i < THREADS; i++) {
+    long made = lane->shown[i].made;
+    /* Whatever writes anywhere may have written here. */
+    calls += made > 0 && made < 100 * SHARE ? made : 0;
+  }
+  return calls;
+}
+
+/* A signal of the process goes to its first thread, so each that stands still gets one of its own: what blocks signals, or waits for somebody, is not helped, and in
+ * the end nothing of the worker moves. */
+static void urge(struct lane *lane, long now) {
+  int moving = 0;
+  for (int i = 0; i < THREADS; i++) {
+    long made = lane->shown[i].made;
+    pid_t tid = lane->shown[i].tid;
+    if (made != lane->seen[i].made) {
+      lane->seen[i].made = made;
+      lane->seen[i].moved_ms = now;
+      lane->seen[i].nudges = 0;
+    } else if (now - lane->seen[i].moved_ms > NUDGE_MS * (lane->seen[i].nudges + 1)) {
+      lane->seen[i].nudges++;
+      if (tid > 0) syscall(SYS_tgkill, lane->pid, tid, SIGALRM);
     }
-    if (gone < 0 || n <= 0) return;
-    usleep(1000);
+    moving += lane->seen[i].nudges < NUDGES;
   }
+  if (moving) return;
+  kill(-lane->pid, SIGKILL);
+  kill(lane->pid, SIGKILL);
 }
 
-static int ended(pid_t pid) {
-  siginfo_t info = {0};
-  return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == pid;
+/* The calls of workers that have ended. Whoever comes first is waited for, never one alone: a thread that has called PTRACE_TRACEME has us for a tracer, and its
+ * process cannot be waited for before it. */
+static long reap(void) {
+  long calls = 0;
+  for (pid_t gone; (gone = waitpid(-1, NULL, WNOHANG)) > 0;)
+    for (int i = 0; i < LANES; i++)
+      if (lanes[i].pid == gone) {
+        calls += calls_of(&lanes[i]);
+        lanes[i].pid = 0;
+      }
+  return calls;
+}
+
+/* Ends what workers left. */
+static void sweep(void) {
+  char name[64], text[4096];
+  snprintf(name, sizeof name, "/proc/self/task/%d/children", getpid());
+  int fd = open(name, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+  if (fd >= 0) close(fd);
+  text[n > 0 ? n : 0] = 0;
+  char *at = text;
+  for (long pid; (pid = strtol(at, &at, 10)) > 1;) {
+    int works = 0;
+    for (int i = 0; i < LANES; i++) works |= lanes[i].pid == pid;
+    if (!works) kill((pid_t)pid, SIGKILL);
+  }
 }
 
 int main(int argc, char **argv) {
   uint64_t seed = (uint64_t)number(argc, argv, 1, 1);
-  long wanted = number(argc, argv, 2, 10000), calls = 0;
-  long *made = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (made == MAP_FAILED) die(5, "memory: %s", errname(-1));
+  long wanted = number(argc, argv, 2, 10000), calls = 0, said = 0, swept = 0;
+  struct shown *shown = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shown == MAP_FAILED) die(5, "memory: %s", errname(-1));
   manager = getpid();
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   prctl(PR_SET_DUMPABLE, 0);
   /* Else a worker ends the box soon; it still can, by SIGKILL. */
   for (int signal = 1; signal <= SIGRTMAX; signal++)
-    if (signal != SIGCHLD) sigaction(signal, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+    if (signal != SIGCHLD) ignore(signal);
   /* What workers do to our streams is no matter of ours. */
-  int out = fcntl(1, F_DUPFD_CLOEXEC, 100);
-  for (uint64_t round = 0; calls < wanted && round < 4 * (uint64_t)wanted / SHARE + 16; round += LANES) {
-    memset(made, 0, 4096);
-    pid_t lanes[LANES] = {0};
-    for (unsigned lane = 0; lane < LANES; lane++) {
-      uint64_t state = seed * 1000003 + round + lane;
-      uint64_t own = next(&state);
-      pid_t pid = fork();
-      if (pid < 0 && (errno == EPERM || round + lane == 0)) {
-        alone(own, wanted, out);
-        goto last;
+  int out = fcntl(1, F_DUPFD_CLOEXEC, OUT);
+  uint64_t workers = 0, most = (uint64_t)wanted / 10 + 64;
+  for (int alive = 1; alive || calls < wanted;) {
+    long now = clock_ms(CLOCK_MONOTONIC), running = 0;
+    calls += reap();
+    alive = 0;
+    for (int i = 0; i < LANES; i++) {
+      struct lane *lane = &lanes[i];
+      lane->shown = shown + i * THREADS;
+      if (lane->pid == 0 && calls < wanted && workers < most) {
+        uint64_t state = seed * 1000003 + workers;
+        uint64_t own = next(&state);
+        memset(lane->shown, 0, THREADS * sizeof *lane->shown);
+        for (int j = 0; j < THREADS; j++) {
+          lane->seen[j].made = lane->seen[j].nudges = 0;
+          lane->seen[j].moved_ms = now;
+        }
+        pid_t pid = fork();
+        if (pid < 0 && (errno == EPERM || workers == 0)) {
+          alone(own, wanted, out);
+          goto last;
+        }
+        /* EAGAIN: what others left is not yet gone. */
+        if (pid < 0 && errno != EAGAIN) die(6, "fork: %s", errname(-1));
+        if (pid == 0) worker(own, lane->shown);
+        workers += pid > 0;
+        lane->pid = pid > 0 ? pid : 0;
       }
-      /* EAGAIN: what the last ones left is not yet gone. */
-      if (pid < 0 && errno != EAGAIN) die(6, "fork: %s", errname(-1));
-      if (pid == 0) worker(own, made + lane * THREADS);
-      lanes[lane] = pid;
+      if (lane->pid == 0) continue;
+      alive = 1;
+      running += calls_of(lane);
+      if (calls >= wanted) kill(lane->pid, SIGKILL);
+      else urge(lane, now);
     }
-    long begun = clock_ms(CLOCK_MONOTONIC);
-    for (unsigned lane = 0; lane < LANES; lane++)
-      while (lanes[lane] > 0 && !ended(lanes[lane]) && clock_ms(CLOCK_MONOTONIC) - begun <= PATIENCE_MS) usleep(1000);
-    for (unsigned lane = 0; lane < LANES; lane++)
-      if (lanes[lane] > 0) kill(-lanes[lane], SIGKILL);
-    sweep();
-    for (unsigned i = 0; i < LANES * THREADS; i++) calls += made[i] > 0 && made[i] < 100 * SHARE ? made[i] : 0;
-    dprintf(out, "calls %ld\n", calls);
+    if (now - swept >= SWEEP_MS) {
+      sweep();
+      swept = now;
+      if (calls + running > said) dprintf(out, "calls %ld\n", said = calls + running);
+    }
+    if (!alive && workers >= most) break;
+    usleep(1000);
   }
+  dprintf(out, "calls %ld\n", calls);
 last:
   if (argc > 4) {
     long nr = number(argc, argv, 4, 20), result = -1;

@@ -1,14 +1,32 @@
 //! Drills whose body is a test: run by the test runner, in the size that is asked for.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
 use super::{Sheet, Size};
+use crate::system;
 
 /// What a test says of itself on a line of its own: `figure NAME NUMBER`.
 const FIGURE: &str = "figure ";
+
+/// All that the runner says, on standard error; what takes hours says how far it is.
+fn told(command: &mut Command, size: Size) -> std::io::Result<String> {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let mut text = String::new();
+    for line in child.stderr.take().into_iter().flat_map(|pipe| BufReader::new(pipe).split(b'\n')) {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        if size == Size::Full && ["PASS [", FIGURE].iter().any(|word| line.trim_start().starts_with(word)) {
+            println!("{}", line.trim());
+        }
+        text += &line;
+        text.push('\n');
+    }
+    child.wait()?;
+    Ok(text)
+}
 
 /// Runs the tests of a filter (the runner's own language); `what` is the line of the table. Figures that the tests print are summed.
 pub fn tests(what: &str, filter: &str, size: Size, env: &[(&str, String)], sheet: &mut Sheet) -> anyhow::Result<()> {
@@ -17,9 +35,9 @@ pub fn tests(what: &str, filter: &str, size: Size, env: &[(&str, String)], sheet
     command.args(["nextest", "run", "--package", "tipstaff-tests", "-E", filter]);
     command.args([
         "--success-output",
-        "final",
+        "immediate",
         "--failure-output",
-        "final",
+        "immediate",
         "--show-progress",
         "none",
         "--color",
@@ -27,14 +45,13 @@ pub fn tests(what: &str, filter: &str, size: Size, env: &[(&str, String)], sheet
         "--no-fail-fast",
     ]);
     command.current_dir(&root).stdin(Stdio::null()).envs(env.iter().map(|(name, value)| (*name, value)));
-    // A full drill may take hours, and says itself what hangs.
+    // A full drill may take hours, says itself what hangs, and is of the command beside this one.
     if size == Size::Full {
-        command.env("TIPSTAFF_DRILL", "full");
+        command.env("TIPSTAFF_DRILL", "full").env("TIPSTAFF_BIN", system::tipstaff()?);
         command.args(["--profile", "drill"]);
     }
-    let output =
-        command.output().context("cargo nextest: cargo install cargo-nextest, and run this in the repository")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text = told(&mut command, size)
+        .context("cargo nextest: cargo install cargo-nextest, and run this in the repository")?;
     let summary = text.lines().rev().find(|line| line.trim_start().starts_with("Summary ["));
     let Some(summary) = summary else { anyhow::bail!("the tests of {what} did not run:\n{text}") };
     let count = |word: &str| {
