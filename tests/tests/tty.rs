@@ -134,6 +134,7 @@ both!(nothing_is_typed_on_the_callers_terminal, |user| {
         let pty = Pty::new(user);
         let started = run(["sysprobe", number, "0", request, "@x"]).on_pty(&pty).as_user(user).start();
         let ran = started.finish();
+        pty.expect("\n", SOON);
         let screen = pty.screen();
         ran.check(screen.contains("-1 E"), format_args!("ioctl {request} was not refused: {screen:?}"));
     }
