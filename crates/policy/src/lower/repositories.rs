@@ -18,6 +18,8 @@ const MOST_DIRECTORIES: usize = 300_000;
 const MOST_REPOSITORIES: usize = 300;
 /// Each costs some mounts.
 const MOST_CLOSED: usize = 3_000;
+/// PATH_MAX, and room for the names that are protected there.
+const LONGEST: usize = 4000;
 /// git's own limit for configurations that lead to others.
 const MOST_DEEP: usize = 10;
 /// git's own limit for a `.git` that is a file.
@@ -52,6 +54,11 @@ impl<'a> Search<'a> {
             }
             if self.closed > MOST_CLOSED {
                 return Err(format!("more than {MOST_CLOSED} directories that cannot be looked into"));
+            }
+            // Nobody can mount there, and who is inside still gets there step by step.
+            if let Some(root) = roots.iter().find(|root| dir.starts_with(root) && dir.as_os_str().len() > LONGEST) {
+                let top: PathBuf = dir.components().take(root.components().count() + 1).collect();
+                return Err(format!("a path of more than {LONGEST} bytes below {top:?}"));
             }
         }
         Ok(self.names)

@@ -761,6 +761,22 @@ fn every_repository_that_may_be_written_is_protected() {
 }
 
 #[test]
+fn what_is_too_deep_to_protect_refuses_the_run_in_words() {
+    let mut table = Table::machine();
+    let mut path = PathBuf::from("/home/u/p");
+    let mut deep = |most: usize| {
+        while path.as_os_str().len() < most {
+            path.push("d".repeat(200));
+            table.0.insert(path.clone(), Kind::Directory);
+        }
+        lower(&preset("agent"), &KernelCaps::full(), &table, &around())
+    };
+    assert!(deep(3700).is_ok(), "positive control");
+    let refusal = deep(4100).expect_err("too deep");
+    assert!(refusal.message.contains("4000 bytes") && refusal.message.len() < 600, "{refusal}");
+}
+
+#[test]
 fn repositories_that_cannot_be_kept_refuse_the_run() {
     let caps = KernelCaps { namespaces: false, user_namespace: false, ..KernelCaps::full() };
     let mut profile = preset("default");
