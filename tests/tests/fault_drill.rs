@@ -15,6 +15,9 @@ const EMFILE: (i32, &str) = (24, "EMFILE");
 const ENOMEM: (i32, &str) = (12, "ENOMEM");
 const ESRCH: (i32, &str) = (3, "ESRCH");
 
+/// What takes longer hangs: nothing in these programs does, beside whatever load.
+const HANGS: Duration = Duration::from_secs(60);
+
 /// Points of one drill: four errnos, two programs, two users.
 const POINTS: u64 = 60;
 
@@ -62,9 +65,8 @@ fn drill(drill: &Drill, (errno, name): (i32, &str), user: User) {
     let mut n = 1 + errno as u64 % step;
     while n <= calls {
         let mark = marker();
-        let started =
-            (drill.program)(&mark).as_user(user).inject(n, errno, &record).patience(Duration::from_secs(10)).start();
-        let hangs = !started.ends(Duration::from_secs(10));
+        let started = (drill.program)(&mark).as_user(user).inject(n, errno, &record).patience(HANGS).start();
+        let hangs = !started.ends(HANGS);
         let met = read(&record);
         let mut bad = |what: String| failures.push(format!("{name} at call {n} ({met:?}): {what}"));
         if hangs {
