@@ -116,7 +116,7 @@ impl Session {
         self.custody.freezer.begin(self.cgroup.as_ref());
         self.custody.due_freeze = Some(clock::monotonic_ns());
         self.look_at_custody(clock::monotonic_ns());
-        self.due.arm();
+        self.arm();
     }
 
     /// Stops every task and returns when all of them stand still: how many are still in the kernel and stop before they run on. Err: the box
@@ -158,7 +158,7 @@ impl Session {
             self.thaw();
         }
         self.due.custody = self.custody.due();
-        self.due.arm();
+        self.arm();
     }
 
     /// How far a pause is. Err: it was given up, and why; the box runs.

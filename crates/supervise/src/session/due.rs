@@ -65,18 +65,35 @@ impl Due {
         self.armed = 0;
     }
 
-    /// Sets the timer for the earliest thing that is due, if it is another than before.
-    pub fn arm(&mut self) {
+    /// Sets the timer for the earliest thing that is due, if it is another than before. Err: after several tries; nothing would wake the loop.
+    pub fn arm(&mut self) -> io::Result<()> {
         // Zero disarms; a moment in the past fires at once.
         let at = self.next().map_or(0, |at| at.max(1));
         if at == self.armed {
-            return;
+            return Ok(());
         }
         let value = Timespec { tv_sec: (at / 1_000_000_000) as i64, tv_nsec: (at % 1_000_000_000) as i64 };
         let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
         let spec = Itimerspec { it_interval: zero, it_value: value };
-        if timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec).is_ok() {
-            self.armed = at;
-        }
+        let set = || timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec);
+        set().or_else(|_| set()).or_else(|_| set())?;
+        self.armed = at;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_that_cannot_be_set_is_told_each_time() {
+        let mut due = Due { wall: Some(1), ..Due::new().expect("a timer") };
+        due.arm().expect("set");
+        let mut due = Due { timer: std::fs::File::open("/dev/null").expect("no timer").into(), ..due };
+        due.arm().expect("set before");
+        due.wall = Some(2);
+        assert!(due.arm().is_err());
+        assert!(due.arm().is_err(), "it is not taken for set");
     }
 }

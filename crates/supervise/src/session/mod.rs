@@ -195,7 +195,7 @@ impl Session {
         }
         session.register()?;
         session.first_deadlines(started);
-        session.due.arm();
+        session.arm();
         Ok(session)
     }
 
@@ -269,6 +269,14 @@ impl Session {
         self.due.only_the_kill();
     }
 
+    /// Sets the timer. No limit would be kept without it, so a box whose timer cannot be set is ended.
+    fn arm(&mut self) {
+        if let Err(error) = self.due.arm() {
+            self.fault.get_or_insert(format!("the timer cannot be set: {error}"));
+            self.kill(Cause::SupervisorFault);
+        }
+    }
+
     /// Sends a signal to the guest's process group.
     pub fn signal(&self, number: i32) {
         self.keeper.remote().signal(number);
@@ -332,7 +340,7 @@ impl Session {
             }
             return Ok(Some(outcome));
         }
-        self.due.arm();
+        self.arm();
         Ok(None)
     }
 
