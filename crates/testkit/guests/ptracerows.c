@@ -1200,6 +1200,11 @@ static void o2_an_interrupted_clone(int skipped) {
     SAY("goes on", REQ(PTRACE_CONT, pid, 0, 0));
   }
   next(pid);
+  /* Left alone, who was made would stand still with its SIGSTOP, and hold our standard output. */
+  unsigned long made = 0;
+  SAY("who", REQ(PTRACE_GETEVENTMSG, pid, 0, &made));
+  kill((pid_t)made, SIGKILL);
+  SAY("who ends", waitpid((pid_t)made, &status, __WALL) == (pid_t)made ? 0 : -1);
   kill(pid, SIGKILL);
   next(pid);
 }
