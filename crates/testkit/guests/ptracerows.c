@@ -1202,9 +1202,10 @@ static void o2_an_interrupted_clone(int skipped) {
   next(pid);
   /* Left alone, who was made would stand still with its SIGSTOP, and hold our standard output. */
   unsigned long made = 0;
-  SAY("who", REQ(PTRACE_GETEVENTMSG, pid, 0, &made));
-  kill((pid_t)made, SIGKILL);
-  SAY("who ends", waitpid((pid_t)made, &status, __WALL) == (pid_t)made ? 0 : -1);
+  if (skipped && REQ(PTRACE_GETEVENTMSG, pid, 0, &made) == 0 && made > 0) {
+    kill((pid_t)made, SIGKILL);
+    printf("made, and ends %d\n", waitpid((pid_t)made, NULL, __WALL) == (pid_t)made);
+  }
   kill(pid, SIGKILL);
   next(pid);
 }
