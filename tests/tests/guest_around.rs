@@ -63,7 +63,8 @@ both!(our_tracer_is_not_seen_where_there_is_no_pid_namespace, |user| {
         let outer = run(words).option("--engine", "native").as_user(user);
         dirs.iter().fold(outer, |outer, dir| outer.option("--exec", dir).option("--read", dir)).go().out()
     };
-    for row in ["p_nobody_traces", "p_traceme", "p_states", "p_stopped", "p_read_again", "p_roads"] {
+    for row in ["p_nobody_traces", "p_traceme", "p_states", "p_stopped", "p_read_again", "p_read_after_many", "p_roads"]
+    {
         assert_eq!(inside("emulate", row), plain(["ptraceshown", row]).as_user(user).go().out(), "{row}");
     }
     // The control: files are not looked at, and tell.

@@ -230,7 +230,7 @@ shown! {
     p_traceme
     p_states
     p_stopped
-    p_read_again
+    p_read_again p_read_after_many
     p_roads
     s_sigwait_first
     s_sigwait_last

@@ -157,6 +157,22 @@ static void p_read_again(void) {
   kill(pid, SIGKILL);
   next(pid);
 }
+static void p_read_after_many(void) {
+  pid_t pid = running(stops_and_holds);
+  next(pid);
+  int fd = file(pid, "status");
+  for (int i = 0; i < 200; i++) close(file(pid, "status"));
+  REQ(PTRACE_CONT, pid, 0, 0);
+  sleeps(pid);
+  kill(pid, SIGUSR1);
+  next(pid);
+  take(fd);
+  who("at a signal");
+  state("at a signal");
+  close(fd);
+  kill(pid, SIGKILL);
+  next(pid);
+}
 static void road(const char *name, int fd) {
   take(fd);
   who(name);
@@ -467,7 +483,8 @@ static void s_thread_executes(void) {
 }
 
 static const struct row rows[] = {
-    ROW(p_nobody_traces), ROW(p_traceme), ROW(p_states), ROW(p_stopped), ROW(p_read_again), ROW(p_roads),
+    ROW(p_nobody_traces), ROW(p_traceme), ROW(p_states), ROW(p_stopped), ROW(p_read_again), ROW(p_read_after_many),
+    ROW(p_roads),
     ROW(s_sigwait_first), ROW(s_sigwait_last), ROW(s_sigwait_of_no_child), ROW(s_one_is_pending), ROW(s_pending), ROW(s_not_blocked),
     ROW(s_handled_later), ROW(s_ignored_but_blocked), ROW(s_a_thread_takes_it), ROW(s_signalfd), ROW(s_signalfd_first), ROW(s_signalfd_polled),
     ROW(s_leader_leaves_first), ROW(s_thread_executes),

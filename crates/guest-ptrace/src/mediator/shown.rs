@@ -204,6 +204,9 @@ impl Mediator {
                     return Next::Done(Some(value));
                 };
                 if self.windows.len() == WINDOWS {
+                    self.windows.retain(Window::is_open);
+                }
+                if self.windows.len() == WINDOWS {
                     self.windows.pop_front();
                 }
                 self.windows.push_back(Window { file, target, viewer: (tid, fd), source, copy });
@@ -227,13 +230,8 @@ impl Mediator {
             return;
         }
         for window in std::mem::take(&mut self.windows) {
-            let (viewer, fd) = window.viewer;
             if window.target == target {
-                let there = fs::metadata(format!("/proc/{viewer}/fd/{fd}"));
-                let same = |there: fs::Metadata| {
-                    window.copy.metadata().is_ok_and(|copy| (copy.dev(), copy.ino()) == (there.dev(), there.ino()))
-                };
-                if !there.is_ok_and(same) {
+                if !window.is_open() {
                     continue;
                 }
                 self.rewrite(&window);
@@ -263,6 +261,17 @@ impl Mediator {
             self.todo.push_back(Todo::Opened(tid, value, opening));
         }
         looks
+    }
+}
+
+impl Window {
+    /// Whether its viewer has it still, at that number.
+    fn is_open(&self) -> bool {
+        let (viewer, fd) = self.viewer;
+        let is = |there: fs::Metadata| {
+            self.copy.metadata().is_ok_and(|copy| (copy.dev(), copy.ino()) == (there.dev(), there.ino()))
+        };
+        fs::metadata(format!("/proc/{viewer}/fd/{fd}")).is_ok_and(is)
     }
 }
 
