@@ -230,11 +230,11 @@ impl Remote {
 impl Context {
     fn order(&self, round: &Round, command: u32) {
         round.command.fetch_or(command, SeqCst);
-        poke(self.command_fd.as_raw_fd());
+        put(&self.command_fd, 1);
     }
 }
 
-/// Writes to an eventfd of ours, whose reader waits for nothing else: a write that fails is tried again. False when it was of no use.
+/// Writes to an eventfd of ours, whose reader may wait for nothing else: a write that fails is tried again. False when it was of no use.
 fn put(eventfd: &OwnedFd, value: u64) -> bool {
     // SAFETY: eight bytes of a local.
     let write = || unsafe { call_retry(libc::SYS_write, [word(eventfd.as_raw_fd()), addr(&value), 8, 0, 0, 0]) };
