@@ -129,13 +129,8 @@ static void p_stopped(void) {
   kill(pid, SIGKILL);
   next(pid);
 }
-static void p_read_again(void) {
-  pid_t pid = running(stops_and_holds);
-  next(pid);
-  int fd = file(pid, "status");
-  take(fd);
-  who("first");
-  state("first");
+/* What was opened earlier tells in the stop that comes next. */
+static void at_a_signal(pid_t pid, int fd) {
   REQ(PTRACE_CONT, pid, 0, 0);
   sleeps(pid);
   kill(pid, SIGUSR1);
@@ -143,6 +138,15 @@ static void p_read_again(void) {
   take(fd);
   who("at a signal");
   state("at a signal");
+}
+static void p_read_again(void) {
+  pid_t pid = running(stops_and_holds);
+  next(pid);
+  int fd = file(pid, "status");
+  take(fd);
+  who("first");
+  state("first");
+  at_a_signal(pid, fd);
   REQ(PTRACE_DETACH, pid, 0, 0);
   sleeps(pid);
   take(fd);
@@ -162,13 +166,7 @@ static void p_read_after_many(void) {
   next(pid);
   int fd = file(pid, "status");
   for (int i = 0; i < 200; i++) close(file(pid, "status"));
-  REQ(PTRACE_CONT, pid, 0, 0);
-  sleeps(pid);
-  kill(pid, SIGUSR1);
-  next(pid);
-  take(fd);
-  who("at a signal");
-  state("at a signal");
+  at_a_signal(pid, fd);
   close(fd);
   kill(pid, SIGKILL);
   next(pid);
