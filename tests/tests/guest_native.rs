@@ -142,10 +142,7 @@ both!(strace_attaches_and_lets_go, |user| {
     if !installed("strace") {
         skip!("strace is not installed (apt-get install strace)");
     }
-    // It is attached when the file of what it says is there, and has let go when it has ended.
-    let script = "sleep 100 & p=$!; strace -o /tmp/said -p $p 2>/tmp/err & s=$!; \
-                  until grep -q attached /tmp/err; do sleep 0.05; done; kill $s; wait $s; \
-                  kill -0 $p && echo lives; kill $p; wait $p; echo ended $?; cat /tmp/said";
+    let script = crate::STRACE_LETS_GO;
     for engine in ENGINES {
         let ran = run(["sh", "-c", script]).option("--engine", engine).as_user(user).go();
         ran.expect_exit(0);

@@ -277,9 +277,7 @@ both!(strace_attaches_and_lets_go, |user| {
     if !installed("strace") {
         skip!("strace is not installed (apt-get install strace)");
     }
-    let script = "sleep 100 & p=$!; sleep 0.2; strace -p $p 2>&1 & s=$!; sleep 0.5; kill $s; wait $s; \
-                  kill -0 $p && echo lives; kill $p; wait $p; echo ended $?";
-    let ran = emulated(run(["sh", "-c", script])).as_user(user).go();
+    let ran = emulated(run(["sh", "-c", crate::STRACE_LETS_GO])).as_user(user).go();
     ran.expect_exit(0);
     let out = ran.out();
     ran.check(

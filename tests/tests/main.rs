@@ -83,6 +83,11 @@ fn users() -> impl Iterator<Item = User> {
 
 pub(crate) use tipstaff_testkit::full_drill;
 
+/// strace is attached to a program and killed: it says "<detached ...>" only where it has begun to print a call, and writes that at once.
+pub(crate) const STRACE_LETS_GO: &str = "said=$(mktemp); sleep 1000 & p=$!; strace -o $said -p $p 2>/dev/null & s=$!; \
+     until grep -qE 'nanosleep|restart_syscall' $said; do kill -0 $s || break; sleep 0.05; done; \
+     kill $s; wait $s; kill -0 $p && echo lives; kill $p; wait $p; echo ended $?; cat $said; rm $said";
+
 #[test]
 fn no_file_is_forgotten() {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");

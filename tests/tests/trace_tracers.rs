@@ -167,17 +167,7 @@ both!(strace_works_as_outside, |user| {
         let value = run(&["-qq", "-e", "trace=getppid", "-e", "inject=getppid:retval=42"], "echo $PPID");
         value.expect_exit(0).check(value.out() == "42\n" && value.err().contains("(INJECTED)"), "another result");
         run(&["-D", "-e", "trace=exit_group"], "exit 3").expect_exit(3);
-        let attached = unseen(
-            user,
-            way,
-            &[
-                "sh",
-                "-c",
-                "sleep 100 & p=$!; sleep 0.2; strace -p $p 2>&1 & s=$!; sleep 0.5; \
-             kill $s; wait $s; kill -0 $p && echo lives; kill $p; wait $p; echo ended $?",
-            ],
-        )
-        .go();
+        let attached = unseen(user, way, &["sh", "-c", crate::STRACE_LETS_GO]).go();
         let out = attached.out();
         attached.check(
             out.contains("<detached ...>") && out.contains("lives") && out.contains("ended 143"),
