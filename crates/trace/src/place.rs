@@ -93,14 +93,17 @@ struct Pair {
     /// Turns until they are looked for, and at the last time.
     left: u32,
     pause: u32,
+    /// There was one in this window.
+    turned: bool,
 }
 
 impl Pair {
     /// Another turn. True: time to look where they are.
     fn turn(&mut self, goes: i32, stopped: i32) -> bool {
         if self.tids != (goes, stopped) {
-            *self = Self { tids: (goes, stopped), left: 1, pause: 1 };
+            *self = Self { tids: (goes, stopped), left: 1, pause: 1, turned: false };
         }
+        self.turned = true;
         self.left = self.left.saturating_sub(1);
         self.left == 0
     }
@@ -115,6 +118,13 @@ impl Pair {
     fn slow(&mut self) {
         if self.pause == 0 {
             self.left = 0;
+        }
+    }
+
+    /// A window is over: who took no turn in it is a task like others.
+    fn window(&mut self) {
+        if !std::mem::take(&mut self.turned) {
+            *self = Self::default();
         }
     }
 
@@ -237,6 +247,7 @@ impl Place {
             }
         }
         if self.stops >= WINDOW {
+            self.pair.window();
             self.look(tid, now.duration_since(self.since) > RARE * WINDOW);
         } else if self.close && self.stops == FEW && now.duration_since(self.since) > SLOW * FEW {
             // As slow as wake-ups across CPUs: it may have been moved.
@@ -365,5 +376,15 @@ mod tests {
         // What has just failed is no sooner tried again for being slow.
         pair.slow();
         assert!(!pair.turn(1, 2));
+    }
+
+    #[test]
+    fn a_pair_that_takes_no_more_turns_is_forgotten() {
+        let mut pair = Pair::default();
+        pair.turn(1, 2);
+        pair.window();
+        assert!(pair.has(1) && pair.has(2));
+        pair.window();
+        assert!(!pair.has(1) && !pair.has(2));
     }
 }

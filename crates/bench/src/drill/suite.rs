@@ -43,6 +43,9 @@ pub fn tests(what: &str, filter: &str, size: Size, env: &[(&str, String)], sheet
         "--color",
         "never",
         "--no-fail-fast",
+        // A drill has no second go.
+        "--retries",
+        "0",
     ]);
     command.current_dir(&root).stdin(Stdio::null()).envs(env.iter().map(|(name, value)| (*name, value)));
     // A full drill may take hours, says itself what hangs, and is of the command beside this one.
