@@ -6,6 +6,7 @@ use tipstaff_seccomp::{Action, Condition, Op, Rule};
 
 use super::filter::{Named, RuleName};
 use super::namespaces::NamespacePlan;
+use super::namespaces::SURVIVES;
 use super::network::Net;
 use super::plan::Cost;
 use super::sink::Sink;
@@ -15,7 +16,6 @@ use crate::value::Setting;
 /// The rule that keeps a box from making unix sockets, by name.
 pub(super) const UNIX: &str = "network = none, unix sockets of the host";
 const SOCKET: &str = "network = none";
-const OUTLIVE: &str = "nothing survives the box";
 const PRIVATE: &str = "private System V IPC";
 const SAMPLED: &str = "limits.memory, sampled";
 const EXACT: &str = "limits.memory_account = \"exact\"";
@@ -119,17 +119,17 @@ impl Missing {
             // The keeper has the guest's user id and nothing more: how it is run must not be a guest's to say. The first
             // argument is a task; 0 is the caller.
             for call in ["sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"] {
-                deny(OUTLIVE, call, vec![Condition::w32(0, Op::Ne, 0)], errno::EPERM);
+                deny(SURVIVES, call, vec![Condition::w32(0, Op::Ne, 0)], errno::EPERM);
             }
             for call in ["setpriority", "ioprio_set"] {
-                deny(OUTLIVE, call, vec![Condition::w32(1, Op::Ne, 0)], errno::EPERM);
+                deny(SURVIVES, call, vec![Condition::w32(1, Op::Ne, 0)], errno::EPERM);
             }
             // Dying with the keeper is the second line of "nothing survives".
             const PR_SET_PDEATHSIG: u32 = 1;
             const SIGKILL: u32 = 9;
             // To die by the same signal takes nothing away: a box in the box has the same line.
             let another = vec![Condition::w32(0, Op::Eq, PR_SET_PDEATHSIG), Condition::w32(1, Op::Ne, SIGKILL)];
-            deny(OUTLIVE, "prctl", another, errno::EPERM);
+            deny(SURVIVES, "prctl", another, errno::EPERM);
         }
         let (families, why): (&[&str], _) = match self.objects {
             Objects::None => (&[], ""),
@@ -174,7 +174,7 @@ impl Missing {
 
     /// The words in which a rule of [`Missing::rules`] is told; None for a family of the base.
     pub(super) fn words(name: &'static str) -> Option<&'static str> {
-        [UNIX, SOCKET, OUTLIVE, PRIVATE, SAMPLED, EXACT, SET_ID].contains(&name).then_some(name)
+        [UNIX, SOCKET, SURVIVES, PRIVATE, SAMPLED, EXACT, SET_ID].contains(&name).then_some(name)
     }
 }
 

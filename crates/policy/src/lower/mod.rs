@@ -43,7 +43,7 @@ pub use ids::IdPlan;
 pub use landlock::{LandlockPlan, Rights};
 pub use limits::{LimitPlan, MemoryBy, ProcessesBy, ThrottleBy};
 pub(crate) use missing::{Missing, Objects, Sockets};
-pub use namespaces::NamespacePlan;
+pub use namespaces::{NamespacePlan, SURVIVES};
 pub use network::{Ask, NetworkPlan, OutOfReach, Peer, Reach, meant};
 pub use plan::{Cost, Plan, PlanRule};
 pub use sink::Refusal;
@@ -59,7 +59,7 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
     let mut sink = Sink::new(profile.isolation.best_effort == Some(true));
     let (net, mut network) = network::lower(profile, caps, around, &mut sink)?;
     if !caps.pidfd {
-        sink.refuse("nothing survives the box", "the kernel has no pidfd_open (Linux 5.3)", "use Linux 5.3 or later");
+        sink.refuse(SURVIVES, "the kernel has no pidfd_open (Linux 5.3)", "use Linux 5.3 or later");
     }
     let namespaces = namespaces::lower(profile, caps, net, &mut sink);
     let ids = ids::lower(profile, caps, &namespaces, &mut sink);

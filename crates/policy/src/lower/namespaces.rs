@@ -90,16 +90,18 @@ fn exactly(set: &std::collections::BTreeSet<Namespace>, caps: &KernelCaps, net: 
     plan
 }
 
-/// Rule 4: nothing survives the box. A PID namespace, or a reaper that no guest can signal or trace: Landlock's signal
+/// Rule 4, as plan and report name it.
+pub const SURVIVES: &str = "nothing survives the box";
+
+/// A PID namespace, or a reaper that no guest can signal or trace: Landlock's signal
 /// scope (ABI 6) and its ptrace rule.
 fn survivors(plan: &NamespacePlan, caps: &KernelCaps, sink: &mut Sink) {
-    const RULE: &str = "nothing survives the box";
     if plan.pid {
-        sink.full(RULE, "pid namespace", Cost::Free);
+        sink.full(SURVIVES, "pid namespace", Cost::Free);
     } else if caps.landlock_abi >= 6 {
-        sink.full(RULE, "subreaper, guarded by landlock's signal scope", Cost::Free);
+        sink.full(SURVIVES, "subreaper, guarded by landlock's signal scope", Cost::Free);
     } else {
         let why = "neither a PID namespace nor Landlock's signal scope (ABI 6, Linux 6.12) can be had";
-        sink.impossible(RULE, why, CURE);
+        sink.impossible(SURVIVES, why, CURE);
     }
 }

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use tipstaff_abi::Arch;
-use tipstaff_policy::lower::{DeniedCall, ProcessesBy};
+use tipstaff_policy::lower::{DeniedCall, ProcessesBy, SURVIVES};
 use tipstaff_report::{Cause, Coverage, Ending, Event, Level, Limit, Outcome, RunError};
 use tipstaff_sys::wait::Status;
 use tipstaff_sys::{clock, signal};
@@ -13,9 +13,6 @@ use super::Session;
 use crate::policy_fn::Restrict;
 use crate::relay::Moved;
 use crate::usage;
-
-/// The rule that says it, as lowering calls it.
-const SURVIVES: &str = "nothing survives the box";
 
 impl Session {
     pub(super) fn conclude(&mut self) -> Outcome {
