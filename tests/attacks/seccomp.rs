@@ -275,7 +275,7 @@ fn terminals(case: &Case) {
     let typed = |run: Run, pty: &Pty| {
         run.on_pty(pty).start().finish();
         // What was written is read by somebody else: its line may still be on its way.
-        pty.expect("\n", Duration::from_secs(20));
+        pty.expect("\n", Duration::from_secs(60));
         pty.screen()
     };
     for request in ["0x5412", "0x100005412"] {

@@ -271,7 +271,8 @@ fn endless_sleep(case: &Case) {
     let mark = marker();
     let report = scratch.join("report.json");
     let run = case.free(["deadfs"]).arg(&dir).arg(tipstaff_testkit::tipstaff());
-    let run = ["run", "--quiet", "--engine", case.engine, "--wall", "300ms"].iter().fold(run, Run::arg);
+    // Long enough for him to ask before it, beside whatever load.
+    let run = ["run", "--quiet", "--engine", case.engine, "--wall", "3s"].iter().fold(run, Run::arg);
     let run = run.arg("--report").arg(&report).arg("--read").arg(&dir).arg("--").arg("/bin/cat");
     let ran = run.arg(dir.join(&mark)).go();
     ran.expect_exit(124);

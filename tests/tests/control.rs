@@ -79,7 +79,7 @@ fn ready(run: Run) -> Started {
 fn await_that(what: &str, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -226,7 +226,8 @@ both!(a_pause_stops_every_task_and_a_resume_lets_them_go_on, |user| {
 
 both!(a_wall_limit_ends_a_paused_box_and_an_idle_limit_waits, |user| {
     let desk = Desk::new(user);
-    let started = ready(desk.run("wall", &["custody", "busy", "1"]).idle("300ms").wall("2s"));
+    // Paused long before the one, and longer than the other, on a busy machine as well.
+    let started = ready(desk.run("wall", &["custody", "busy", "1"]).idle("1s").wall("8s"));
     desk.fine(&["pause", "wall"]);
     let ran = started.finish();
     ran.expect_verdict("time_limit").expect_exit(124);
@@ -459,21 +460,30 @@ both!(a_box_gets_the_share_of_a_cpu_that_was_asked_for, |user| {
         for burners in ["0", "4"] {
             let start = || run(["custody", "busy", burners]).as_user(user).on(machine).wall("2s");
             let used = |ran: &Ran| ran.report["cpu_ns"]["total"].as_u64().expect("a number") as f64 / 1e9;
-            let free = start().go();
-            if used(&free) < 1.0 {
+            // A machine that others use may give less, though never nearly nothing, and may wake late who looks after the share: several times in a row it does not.
+            let mut shares = Vec::new();
+            let held = (0..4).any(|_| {
+                if used(&start().go()) < 1.0 {
+                    return false;
+                }
+                let ran = start().option("--cpu-percent", "20").go();
+                ran.expect_exit(124);
+                shares.push(used(&ran));
+                (0.4 * 0.4..=0.4 * 1.25).contains(&used(&ran))
+            });
+            if shares.is_empty() {
                 tipstaff_testkit::note_skip("the machine is too busy to show what a share of a CPU is");
                 continue;
             }
-            let ran = start().option("--cpu-percent", "20").go();
-            ran.expect_exit(124);
-            ran.check(used(&ran) <= 0.4 * 1.25, format_args!("{machine:?}, {burners}: {} s of 0.4", used(&ran)));
-            // A machine that others use may give less; never nearly nothing.
-            ran.check(used(&ran) >= 0.4 * 0.4, format_args!("{machine:?}, {burners}: {} s of 0.4", used(&ran)));
+            assert!(held, "{machine:?}, {burners}: {shares:?} s of 0.4");
         }
         // A program that sleeps is not slowed.
-        let ran = run(["/bin/sleep", "1"]).as_user(user).on(machine).option("--cpu-percent", "5").go();
-        ran.expect_ok();
-        ran.check(ran.report["wall_ns"].as_u64().expect("a number") < 2_000_000_000, "it slept a second");
+        let slept = (0..4).any(|_| {
+            let ran = run(["/bin/sleep", "1"]).as_user(user).on(machine).option("--cpu-percent", "5").go();
+            ran.expect_ok();
+            ran.report["wall_ns"].as_u64().expect("a number") < 2_000_000_000
+        });
+        assert!(slept, "{machine:?}: it slept a second");
     }
 });
 

@@ -88,6 +88,11 @@ pub(crate) const STRACE_LETS_GO: &str = "said=$(mktemp); sleep 1000 & p=$!; stra
      until grep -qE 'nanosleep|restart_syscall' $said; do kill -0 $s || break; sleep 0.05; done; \
      kill $s; wait $s; kill -0 $p && echo lives; kill $p; wait $p; echo ended $?; cat $said; rm $said";
 
+/// strace tells that a process has stopped, and it is continued only then: before, a SIGCONT would be one too early, and nobody would send another.
+pub(crate) const STRACE_TELLS_A_STOP: &str = "said=$(mktemp); strace -f -o $said -e trace=none sh -c \"\
+     (kill -STOP \\$(exec sh -c 'echo \\$PPID'); echo on) & p=\\$!; \
+     until grep -q 'stopped by SIGSTOP' $said; do sleep 0.05; done; kill -CONT \\$p; wait \\$p\"; cat $said; rm $said";
+
 #[test]
 fn no_file_is_forgotten() {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");

@@ -388,7 +388,7 @@ fn between_two_namespaces() {
         while ! [ -e made ]; do sleep 0.05; done
         ip link add tsta type veth peer name tstb && ip link set tstb netns $server || { kill $server; exit 77; }
         ip link set lo up; ip addr add 192.0.2.10/24 dev tsta; ip link set tsta up; touch wired
-        n=0; while ! [ -e up ] && [ $n -lt 200 ]; do sleep 0.05; n=$((n+1)); done
+        n=0; while ! [ -e up ] && [ $n -lt 1200 ]; do sleep 0.05; n=$((n+1)); done
         \"$@\"; code=$?; kill $server; exit $code";
     let serve = "import socket, threading, time
 s = socket.create_server(('0.0.0.0', 8000))

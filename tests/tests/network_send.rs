@@ -7,9 +7,12 @@ use tipstaff_testkit::{Machine, User, Without, guest, plain, run, skip};
 use crate::both;
 
 both!(what_waits_is_held_within_a_budget, |user| {
-    let words = ["netsend", "hold"].map(str::to_owned);
-    let outside = plain(&words).as_user(user).go().json();
-    let ran = run(&words).option("--net", "udp://127.0.0.1:9").as_user(user).go();
+    let outside = plain(["netsend", "hold"]).as_user(user).go().json();
+    let ran = run(["netsend", "refused"])
+        .patience(std::time::Duration::from_secs(100))
+        .option("--net", "udp://127.0.0.1:9")
+        .as_user(user)
+        .go();
     ran.expect_ok();
     let inside = ran.json();
     // The control: one message with as many descriptors as one can carry, and again and again.

@@ -345,10 +345,8 @@ both!(a_running_program_is_recorded_and_left_running, |user| {
             ["--backend", backend, "--recording", file.to_str().expect("text"), "--flush", "100ms", "-p", &pids];
         let recorder = record(&options, &[]).as_user(user).start();
         // Flushed while it goes on.
-        let waited = std::time::Instant::now();
-        while !file.exists() && waited.elapsed() < Duration::from_secs(20) {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let count = |run: &Value| call(run, "clock_nanosleep")["seen"][0]["count"].as_u64().unwrap_or(0);
+        until("what all threads do is in the file", || file.exists() && count(&read(&file)) > 8);
         let flushed = read(&file);
         recorder.signal(Signal::INT);
         let ran = recorder.finish();
@@ -361,7 +359,6 @@ both!(a_running_program_is_recorded_and_left_running, |user| {
             assert!(reasons.contains(&reason.to_owned()), "{backend}: {reasons:?}");
         }
         assert!(names(&run).contains("x86_64:clock_nanosleep"), "{backend}: {:?}", names(&run));
-        let count = |run: &Value| call(run, "clock_nanosleep")["seen"][0]["count"].as_u64().unwrap_or(0);
         assert!(count(&run) > 8, "{backend}: all threads: {}", count(&run));
         target.signal(Signal::KILL);
         target.finish_anyhow();
@@ -538,21 +535,35 @@ both!(what_a_command_leaves_behind_does_not_hold_the_recorder, |user| {
         let place = Scratch::new(user);
         let file = place.join("seen.rec");
         let options = ["-q", "--backend", backend, "--recording", file.to_str().expect("text")];
-        let left = record(&options, &["sh", "-c", "trap '' TERM; sleep 1000 & echo $!; exit 3"]).as_user(user).start();
+        let script = "trap '' TERM; sleep 1000 & echo $! $$; exit 3";
+        let left = record(&options, &["sh", "-c", script]).as_user(user).start();
         left.await_output("\n", 1);
-        // It has ended a moment later; nobody else tells when.
-        std::thread::sleep(Duration::from_millis(500));
+        // Only when its parent has waited for it nobody has its number any more.
+        until("the command has ended", || {
+            let below = tipstaff_testkit::descendants(left.pid());
+            !below.iter().any(|process| left.said(&format!(" {}\n", process.pid)))
+        });
         left.signal(Signal::TERM);
-        assert!(left.ends(Duration::from_secs(20)), "{backend}: asked to stop");
+        assert!(left.ends(Duration::from_secs(60)), "{backend}: asked to stop");
         let ran = left.finish_anyhow();
         ran.expect_exit(3);
         assert_eq!(reasons(&read(&file)), ["still_running"], "{backend}");
-        let sleeper: i32 = ran.out().trim().parse().expect("a process id");
+        let sleeper: i32 = ran.out().split(' ').next().and_then(|pid| pid.parse().ok()).expect("a process id");
         if let Some(pid) = rustix::process::Pid::from_raw(sleeper) {
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
     }
 });
+
+/// Waits until something holds, with the patience of a busy machine.
+#[track_caller]
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
 
 /// A control group of a test, removed at its end.
 struct Group(std::path::PathBuf);
@@ -591,24 +602,25 @@ fn a_control_group_is_recorded_and_who_joins_it() {
         let join = format!("echo $$ >{}/cgroup.procs", group.0.display());
         let mut first =
             Command::new("sh").args(["-c", &format!("{join}; while :; do sleep 0.02; done")]).spawn().expect("sh");
-        std::thread::sleep(Duration::from_millis(200));
+        until("it has joined", || fs::read_to_string(group.0.join("cgroup.procs")).is_ok_and(|list| !list.is_empty()));
         let path = group.0.to_str().expect("text").to_owned();
         let options =
             ["--backend", backend, "--recording", file.to_str().expect("text"), "--flush", "100ms", "--cgroup", &path];
         let recorder = record(&options, &[]).start();
-        let waited = std::time::Instant::now();
-        while !file.exists() && waited.elapsed() < Duration::from_secs(20) {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let joiner = format!("{join}; mkdir {0}/d; rmdir {0}/d; sleep 0.7", place.path().display());
+        until("who was there is in the file", || {
+            file.exists() && names(&read(&file)).contains("x86_64:clock_nanosleep")
+        });
+        // It stays as long as it is looked at.
+        let joiner = format!("{join}; mkdir {0}/d; rmdir {0}/d; : >{0}/made; exec sleep 1000", place.path().display());
         let mut second = Command::new("sh").args(["-c", &joiner]).spawn().expect("sh");
-        std::thread::sleep(Duration::from_millis(400));
+        until("it has joined and made something", || place.join("made").exists());
         recorder.signal(Signal::TERM);
         recorder.finish().expect_exit(0);
         let run = read(&file);
-        first.kill().expect("kill");
-        first.wait().expect("wait");
-        second.wait().expect("wait");
+        for child in [&mut first, &mut second] {
+            child.kill().expect("kill");
+            child.wait().expect("wait");
+        }
         assert_eq!(run["target"]["path"], path.as_str());
         assert!(names(&run).contains("x86_64:clock_nanosleep"), "{backend}: who was there: {:?}", names(&run));
         let joined = names(&run).contains("x86_64:mkdir");

@@ -61,7 +61,7 @@ both!(a_report_is_written_after_a_signal, |user| {
     let started = run(["sleeper"]).as_user(user).start();
     let work = started.work();
     // The guest is up when the launcher has children: no output says so.
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
     while tipstaff_testkit::descendants(started.pid()).is_empty() {
         assert!(std::time::Instant::now() < deadline, "no guest under {}", work.display());
         std::thread::yield_now();

@@ -8,7 +8,7 @@ use crate::both;
 
 fn trace(options: &[&str], program: &[&str]) -> Run {
     let words = ["trace"].iter().chain(options).chain(&["--"]).chain(program);
-    tipstaff_command(words).patience(Duration::from_secs(150))
+    tipstaff_command(words).patience(Duration::from_secs(550))
 }
 
 fn path(name: &str) -> String {
@@ -70,7 +70,7 @@ both!(a_killed_tracer_leaves_what_it_was_attached_to, |user| {
         tipstaff_testkit::skip!("Yama forbids to attach");
     }
     let script = "i=0; while [ $i -lt 1000 ]; do /bin/true || exit 9; i=$((i+1)); done; exit 6";
-    let target = plain(["/bin/sh", "-c", script]).as_user(user).patience(Duration::from_secs(150)).start();
+    let target = plain(["/bin/sh", "-c", script]).as_user(user).patience(Duration::from_secs(550)).start();
     let mut attached = 0;
     for point in 0..8 {
         let pid = target.pid().to_string();

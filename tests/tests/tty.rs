@@ -5,7 +5,7 @@ use tipstaff_testkit::{Pty, Started, User, plain, run, skip};
 
 use crate::both;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 fn there_is_bash() -> bool {
     std::path::Path::new("/bin/bash").exists()

@@ -41,7 +41,7 @@ fn a_frozen_group_stands_still_and_can_be_killed() {
     let until = |what: &str, holds: &dyn Fn() -> bool| {
         let begun = Instant::now();
         while !holds() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+            assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
             std::thread::sleep(Duration::from_millis(2));
         }
     };

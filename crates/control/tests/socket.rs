@@ -35,7 +35,7 @@ fn talk(
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
             _ => return got,
         }
-        assert!(begun.elapsed() < Duration::from_secs(20), "neither an answer nor an end");
+        assert!(begun.elapsed() < Duration::from_secs(60), "neither an answer nor an end");
     }
 }
 
@@ -91,7 +91,7 @@ fn an_answer_may_come_later_and_longer_than_a_socket_holds() {
             held = Some(ticket);
             None
         });
-        assert!(begun.elapsed() < Duration::from_secs(20), "nobody asked");
+        assert!(begun.elapsed() < Duration::from_secs(60), "nobody asked");
     }
     let long = "x".repeat(4 << 20);
     server.reply(held.expect("asked"), &Reply::Done { note: Some(long.clone()) });

@@ -84,7 +84,7 @@ pub(crate) mod tests {
             std::thread::park();
         });
         let tid = receiver.recv().expect("told");
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_secs(60);
         while !is_done(tid, CALLS, Arch::X86_64) && Instant::now() < until {
             std::thread::sleep(AGAIN);
         }
@@ -98,7 +98,7 @@ pub(crate) mod tests {
         let me = rustix::thread::gettid().as_raw_nonzero().get();
         let mut since = None;
         assert!(!has_run_on(me, &mut since));
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + Duration::from_secs(60);
         while !has_run_on(me, &mut since) && Instant::now() < until {
             std::hint::black_box((0..100_000u64).sum::<u64>());
         }

@@ -26,7 +26,8 @@ int main(int argc, char **argv) {
   char byte;
   long held = 0;
   while (held < n && read(ready[0], &byte, 1) == 1) held++;
-  usleep(100000);
+  /* Long enough for whoever samples on a busy machine. */
+  usleep(1000000);
   close(go[1]);
   int status, lost = 0;
   while (wait(&status) > 0)

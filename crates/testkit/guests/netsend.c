@@ -1,5 +1,5 @@
-/* netsend hold | netsend part PORT | netsend bomb PROGRAM [ARG...]: messages that wait. hold: 24 threads that each send 64 messages of 253 descriptors and 1 MiB to who does not read; then single messages
- * on one's own. part: 4 MiB of numbers to PORT, a signal while nobody reads, then a second connection, then the rest. bomb: a process does that without
+/* netsend hold | netsend refused | netsend part PORT | netsend bomb PROGRAM [ARG...]: messages that wait. hold: 24 threads that each send 64 messages of 253 descriptors and 1 MiB to who does not read; then single messages
+ * on one's own. refused: the same, and a minute at most until 22 of them have been refused. part: 4 MiB of numbers to PORT, a signal while nobody reads, then a second connection, then the rest. bomb: a process does that without
  * end, while this one becomes PROGRAM. Prints what came of it. Proves N8, N13. */
 #include "guest.h"
 #include <arpa/inet.h>
@@ -97,6 +97,8 @@ int main(int argc, char **argv) {
   for (int i = 0; i < 24; i++) pthread_create(&thread, NULL, hold, NULL);
   struct timespec some = {1, 0};
   nanosleep(&some, NULL);
+  for (int i = 0; i < 60 && argc > 1 && !strcmp(argv[1], "refused") && __atomic_load_n(&left_fast, __ATOMIC_SEQ_CST) < 22; i++)
+    nanosleep(&some, NULL);
   printf("{\"alone\":%ld,\"refused\":%d}\n", alone, left_fast);
   fflush(stdout);
   _exit(0);

@@ -22,8 +22,8 @@ int main(int argc, char **argv) {
   open_ = local(number(argc, argv, 2, 0));
   struct sigaction act = {.sa_handler = nothing};
   sigaction(SIGALRM, &act, NULL);
-  alarm(1);
   long start = clock_ms(CLOCK_MONOTONIC);
+  alarm(1);
   int fd = socket(AF_INET, SOCK_STREAM, 0);
   long done = connect(fd, (void *)&full, sizeof full);
   printf("{\"alarm\":\"%s\",\"alarm_ms\":%ld,", errname(done), clock_ms(CLOCK_MONOTONIC) - start);

@@ -60,7 +60,9 @@ static void *answers(void *unused) {
   }
 }
 static void trapped(int sig) { (void)sig; }
+static volatile pid_t refused_tid;
 static void *refused(void *unused) {
+  refused_tid = (pid_t)syscall(SYS_gettid);
   syscall(SYS_getuid);
   return unused;
 }
@@ -142,8 +144,8 @@ int main(int argc, char **argv) {
       filter(SECCOMP_RET_KILL_THREAD, 0);
       pthread_t id;
       pthread_create(&id, NULL, refused, NULL);
-      /* A thread that was killed cannot be joined: nobody wakes its joiner with a result. */
-      usleep(100000);
+      /* A thread that was killed cannot be joined: nobody wakes its joiner with a result. Its number is nobody's when it has gone. */
+      while (!refused_tid || !syscall(SYS_tgkill, getpid(), refused_tid, 0)) usleep(1000);
     } else if (!strcmp(word, "notify")) {
       pthread_t id;
       int pair[2];

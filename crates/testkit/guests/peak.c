@@ -5,7 +5,8 @@ int main(int argc, char **argv) {
   char *p = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) return 3;
   touch(p, length);
-  usleep(50000);
+  /* Whoever looks now and then, on a busy machine, sees it. */
+  usleep(300000);
   munmap(p, length);
   usleep(50000);
   return 0;

@@ -15,7 +15,7 @@ static void arm(int flags) {
   sigaction(SIGALRM, &act, NULL);
   count = 0;
   if (pipe(ends)) _exit(6);
-  struct itimerval every = {{0, 20000}, {0, 20000}};
+  struct itimerval every = {{0, 50000}, {0, 50000}};
   setitimer(ITIMER_REAL, &every, NULL);
 }
 static void disarm(void) {

@@ -91,7 +91,7 @@ impl Run {
             stdin: Input::Null,
             terminal: None,
             inject: None,
-            patience: Duration::from_secs(60),
+            patience: Duration::from_secs(120),
         }
     }
 
@@ -234,7 +234,7 @@ impl Run {
         self
     }
 
-    /// How long the command may take before the test calls it a hang. Default: a minute.
+    /// How long the command may take before the test calls it a hang. Default: two minutes.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self

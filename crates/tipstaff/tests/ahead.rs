@@ -112,7 +112,7 @@ fn a_box_that_nobody_wants_goes_by_itself() {
         until_ready(&mut || drop(said(&mut command)));
         let begun = Instant::now();
         while preparers() + children().len() > 0 {
-            assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", children());
+            assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", children());
             std::thread::sleep(Duration::from_millis(20));
         }
         assert!(said(&mut command).is_empty(), "and the next box is started without it");
@@ -194,7 +194,7 @@ fn a_box_that_stands_holds_no_pipe_of_the_host_open() {
         let dir = tempfile::tempdir().expect("dir");
         let mut command = sh("cat", &profile, dir.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut ready = 0;
+        let (mut ready, mut late) = (0, 0);
         for round in 0..30 {
             let mut child = command.spawn().expect("spawn");
             let mut to = child.stdin.take().expect("stdin");
@@ -203,7 +203,8 @@ fn a_box_that_stands_holds_no_pipe_of_the_host_open() {
                 break;
             }
             // The keeper and cat.
-            ready += u32::from(round > 0 && is_ready_beside(2));
+            let stands = round > 0 && is_ready_beside(2);
+            let standing = children();
             let text = format!("round {round}");
             to.write_all(text.as_bytes()).expect("write");
             let begun = Instant::now();
@@ -212,10 +213,15 @@ fn a_box_that_stands_holds_no_pipe_of_the_host_open() {
             let mut back = String::new();
             from.read_to_string(&mut back).expect("read");
             assert_eq!(back, text);
+            // Not only when the next box has given up: it still stands, or so little time has gone. A machine that is busy for all of its second proves nothing.
             assert_eq!(child.wait().expect("wait").verdict, Verdict::Ok);
-            assert!(begun.elapsed() < Duration::from_millis(900), "not only when the next box has given up");
+            let both = standing.iter().filter(|process| process.lives()).count() >= 2;
+            let soon = begun.elapsed() < Duration::from_millis(900);
+            ready += u32::from(stands && (both || soon));
+            late += u32::from(!both && !soon);
         }
-        assert!(ready > 0, "no box was prepared");
+        assert!(ready > 0, "no box was prepared, or its pipe is held");
+        assert!(late <= 3, "{late} times the end came only when the next box had given up");
     }
 }
 
@@ -325,7 +331,7 @@ fn drill(user: User, machine: Machine, points: u64) {
         assert!(left.is_empty(), "{user:?}, {machine:?}, point {point}: {left:#?}");
         let begun = Instant::now();
         while groups(Path::new("/sys/fs/cgroup"), &name) > 0 {
-            assert!(begun.elapsed() < Duration::from_secs(10), "{name}: groups are left");
+            assert!(begun.elapsed() < Duration::from_secs(60), "{name}: groups are left");
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -67,7 +67,7 @@ fn any_thread_can_kill() {
     let report = child.wait().expect("wait");
     thread.join().expect("join");
     assert_eq!(report.verdict, Verdict::Signaled);
-    assert!(started.elapsed() < Duration::from_secs(20), "the kill was heard");
+    assert!(started.elapsed() < Duration::from_secs(60), "the kill was heard");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_box_is_paused_and_goes_on() {
     let grows = |child: &mut tipstaff::Child| {
         let (begun, before) = (Instant::now(), used(child));
         while used(child) <= before + 5_000_000 {
-            assert!(begun.elapsed() < Duration::from_secs(20), "no CPU is used");
+            assert!(begun.elapsed() < Duration::from_secs(60), "no CPU is used");
             thread::sleep(Duration::from_millis(5));
         }
     };

@@ -110,7 +110,7 @@ mod tests {
         guard.returned(&task, child);
         assert_eq!(maker.wait().expect("wait").signal(), Some(9));
         // It dies on its own CPU, a moment later.
-        for _ in 0..1000 {
+        for _ in 0..12_000 {
             if matches!(proc::state(child), None | Some('Z' | 'X')) {
                 return;
             }

@@ -24,7 +24,7 @@ fn configure(dir: &Path, port: u16) {
     let temporary =
         ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {at}/{kind};"));
     let text = format!(
-        "worker_processes 2; user root; pid {at}/pid; error_log {at}/error.log; daemon off; events {{}}
+        "worker_processes 2; user root; pid {at}/pid; error_log {at}/error.log notice; daemon off; events {{}}
          http {{ access_log {at}/access.log; {} server {{ listen 127.0.0.1:{port}; root {at}/www; }} }}",
         temporary.concat()
     );
@@ -37,7 +37,7 @@ fn get(port: u16, path: &str) -> (u16, String) {
     let mut stream = loop {
         match TcpStream::connect(("127.0.0.1", port)) {
             Ok(stream) => break stream,
-            Err(e) => assert!(begun.elapsed() < Duration::from_secs(20), "nobody listens: {e}"),
+            Err(e) => assert!(begun.elapsed() < Duration::from_secs(60), "nobody listens: {e}"),
         }
         std::thread::sleep(Duration::from_millis(10));
     };
@@ -57,11 +57,17 @@ fn use_it(dir: &Path, port: u16, server: Child) {
     assert_eq!(get(port, "/"), (200, "hello\n".to_owned()));
     assert_eq!(get(port, "/nothing").0, 404);
     signal("-HUP");
-    std::thread::sleep(Duration::from_millis(500));
+    let log = || fs::read_to_string(dir.join("error.log")).unwrap_or_default();
+    let begun = Instant::now();
+    // The two workers of before.
+    while log().matches("exited with code 0").count() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the old workers do not end\n{}", log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
     assert_eq!(get(port, "/"), (200, "hello\n".to_owned()));
     signal("-QUIT");
     let output = server.wait_with_output().expect("wait");
-    let log = fs::read_to_string(dir.join("error.log")).unwrap_or_default();
+    let log = log();
     assert!(output.status.success(), "{}\n{}\n{log}", output.status, String::from_utf8_lossy(&output.stderr));
 }
 

@@ -82,7 +82,7 @@ impl Hook {
     fn expect_nothing_left(&self) {
         let begun = Instant::now();
         while self.collector().is_some() {
-            assert!(begun.elapsed() < Duration::from_secs(10), "a collector lives on\n{}", self.log());
+            assert!(begun.elapsed() < Duration::from_secs(60), "a collector lives on\n{}", self.log());
             std::thread::sleep(Duration::from_millis(5));
         }
         let left: Vec<_> = fs::read_dir(self.run_dir()).expect("run").flatten().map(|e| e.file_name()).collect();

@@ -193,7 +193,7 @@ pub fn program(observed: &Observed, call: &Call) -> String {
 }
 
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..2000 {
+    for _ in 0..12_000 {
         if holds() {
             return;
         }

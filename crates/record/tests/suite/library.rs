@@ -2,7 +2,7 @@
 
 use std::process::{Command as Std, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tipstaff_record::{Backend, Command, Error, Event, Options, Recorder, Target};
 use tipstaff_recording::{Exit, Reason};
@@ -35,7 +35,7 @@ fn start(target: &Target, options: Options) -> Option<(Recorder, mpsc::Receiver<
 fn a_command_tells_its_end_and_then_that_nothing_is_left() {
     for backend in Backend::ALL {
         let Some((recorder, told)) = start(&command("sh", &["-c", "exit 3"]), only(backend)) else { continue };
-        let wait = Duration::from_secs(30);
+        let wait = Duration::from_secs(60);
         assert_eq!(told.recv_timeout(wait), Ok(Event::Ended(Some(Exit::Code(3)))), "{backend:?}");
         assert_eq!(told.recv_timeout(wait), Ok(Event::Empty), "{backend:?}");
         let run = recorder.stop();
@@ -60,16 +60,21 @@ fn snapshots_grow_and_a_stop_leaves_the_target_running() {
             continue;
         };
         let count = |run: &tipstaff_recording::Run| run.calls.iter().map(|call| call.count()).sum::<u64>();
-        std::thread::sleep(Duration::from_millis(200));
-        let first = recorder.snapshot();
-        std::thread::sleep(Duration::from_millis(300));
+        let later_than = |seen: u64| {
+            let begun = Instant::now();
+            loop {
+                let run = recorder.snapshot();
+                if count(&run) > seen {
+                    return run;
+                }
+                assert!(begun.elapsed() < Duration::from_secs(60), "{backend:?}: no more than {seen}");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        };
+        let first = later_than(0);
+        let second = later_than(count(&first));
         let run = recorder.stop();
-        assert!(
-            count(&first) > 0 && count(&run) > count(&first),
-            "{backend:?}: {} then {}",
-            count(&first),
-            count(&run)
-        );
+        assert!(count(&run) >= count(&second), "{backend:?}: {} then {}", count(&second), count(&run));
         assert_eq!(first.id, run.id);
         let has = |reason| run.completeness.shortfalls().any(|s| s.reason == reason);
         assert!(has(Reason::AttachedRunning) && has(Reason::StillRunning), "{backend:?}: {:?}", run.completeness);
@@ -85,12 +90,13 @@ fn a_dropped_recorder_leaves_nobody_of_a_command() {
         let mark = tipstaff_testkit::marker();
         let target = command("sh", &["-c", &format!("sh -c ': {mark}; sleep 1000; :' & : {mark}; wait")]);
         let Some((recorder, _told)) = start(&target, only(backend)) else { continue };
-        std::thread::sleep(Duration::from_millis(100));
-        assert!(tipstaff_testkit::survivors(&mark).len() >= 2, "{backend:?}: it runs");
+        let begun = Instant::now();
+        while tipstaff_testkit::survivors(&mark).len() < 2 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{backend:?}: it runs");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         drop(recorder);
-        std::thread::sleep(Duration::from_millis(300));
-        let left: Vec<_> =
-            tipstaff_testkit::survivors(&mark).into_iter().filter(|process| process.state != 'Z').collect();
+        let left = tipstaff_testkit::await_no_survivor(&mark, &[], tipstaff_testkit::GONE);
         assert!(left.is_empty(), "{backend:?}: {left:?}");
     }
 }
@@ -109,7 +115,7 @@ fn who_is_not_there_is_told_once_and_by_nobody_else() {
             Err(Error::Exec { .. }) => {}
             Err(Error::NoBackend(_)) if backend == Backend::Ebpf => {}
             Ok(_recorder) => {
-                let event = told.recv_timeout(Duration::from_secs(30)).expect("an event");
+                let event = told.recv_timeout(Duration::from_secs(60)).expect("an event");
                 assert!(matches!(event, Event::NotExecuted(_)), "{backend:?}: {event:?}");
             }
             Err(e) => panic!("{backend:?}: {e}"),
@@ -126,7 +132,7 @@ fn recordings_of_one_process_side_by_side_keep_apart() {
     let second = start(&command("sh", &["-c", "sleep 0.1; rmdir /nowhere/x 2>/dev/null; true"]), Options::default());
     let (Some((first, told_first)), Some((second, told_second))) = (first, second) else { skip!("no backend") };
     for told in [told_first, told_second] {
-        while told.recv_timeout(Duration::from_secs(30)).expect("an end") != Event::Empty {}
+        while told.recv_timeout(Duration::from_secs(60)).expect("an end") != Event::Empty {}
     }
     let (first, second) = (first.stop(), second.stop());
     let has = |run: &tipstaff_recording::Run, name: &str| run.calls.iter().any(|call| call.name == name);

@@ -112,7 +112,7 @@ fn a_kill_ends_a_box_that_waits_for_a_decision() {
     let took = begun.elapsed();
     gate.open();
     assert_eq!(report.verdict, Verdict::Signaled);
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(took < LONG / 10, "{took:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use tipstaff::Action;
-use tipstaff_testkit::{Machine, User, Without, await_no_survivor, marker, note_skip, survivors, this_program};
+use tipstaff_testkit::{GONE, Machine, User, Without, await_no_survivor, marker, note_skip, survivors, this_program};
 
 use crate::guests::{boxed, closure, text};
 
@@ -39,7 +39,7 @@ fn killed(user: User, machine: Machine) {
         assert!(!before.is_empty(), "there is somebody to survive");
         victim.kill().expect("kill");
         victim.wait().expect("wait");
-        let left = await_no_survivor(&mark, &before, Duration::from_secs(20));
+        let left = await_no_survivor(&mark, &before, GONE);
         assert!(left.is_empty(), "{left:?}");
     }
 }
@@ -66,10 +66,18 @@ fn a_dropped_child_is_a_dead_box() {
     let mut command = boxed("tree", &[&mark]);
     command.handler(|| closure(&["setsid"], |_| Action::Pass));
     let child = command.stdout(tipstaff::Stdio::null()).spawn().expect("spawn");
-    let before = survivors(&mark);
-    assert!(!before.is_empty(), "there is somebody to survive");
+    let start = Instant::now();
+    // Its arguments are to be seen a moment after its exec.
+    let before = loop {
+        let before = survivors(&mark);
+        if !before.is_empty() {
+            break before;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "there is somebody to survive");
+        std::thread::sleep(Duration::from_millis(1));
+    };
     drop(child);
-    assert_eq!(await_no_survivor(&mark, &before, Duration::from_secs(20)), []);
+    assert_eq!(await_no_survivor(&mark, &before, GONE), []);
 }
 
 #[test]
@@ -87,7 +95,7 @@ fn nothing_is_left_in_the_host() {
     // Threads that have nothing to wait for any more end soon, not at once.
     let start = Instant::now();
     let grown = || picture().0 > before.0 || picture().1 > before.1;
-    while grown() && start.elapsed() < Duration::from_secs(20) {
+    while grown() && start.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(!grown(), "descriptors and threads: {before:?} before, {:?} after", picture());

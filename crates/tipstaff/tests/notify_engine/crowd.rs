@@ -11,7 +11,7 @@ use crate::guests::{boxed, closure};
 
 const PROCESSES: &str = "64";
 /// A machine that does a hundred other things meets it too; the bench has the goal, 10 ms and 100 ms.
-const GENEROUS: Duration = Duration::from_secs(10);
+const GENEROUS: Duration = Duration::from_secs(60);
 
 fn start(guest: &str, args: &[&str]) -> Child {
     let mut command = boxed(guest, args);
@@ -75,7 +75,7 @@ fn boxes_with_handlers_leave_nothing() {
             assert_eq!((text(child).as_str(), ended(child)), ("begun\ncalls 40, wrong 0\n", Verdict::Ok));
         }
     };
-    // Threads and what they share stay.
+    // Threads and what they share stay. What one box still has for a moment here is less than what forty leave.
     eight();
     let (before, threads) = (descriptors(), std::fs::read_dir("/proc/self/task").expect("proc").count());
     for _ in 0..5 {
@@ -83,9 +83,10 @@ fn boxes_with_handlers_leave_nothing() {
     }
     // The thread for all boxes lets go of a box a moment after it has said that it has ended.
     let there = || (descriptors(), children(), std::fs::read_dir("/proc/self/task").expect("proc").count());
+    let grown = |(fds, children, tasks): (usize, usize, usize)| fds > before || children > 0 || tasks > threads;
     let begun = Instant::now();
-    while there() != (before, 0, threads) && begun.elapsed() < GENEROUS {
+    while grown(there()) && begun.elapsed() < GENEROUS {
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert_eq!(there(), (before, 0, threads));
+    assert!(!grown(there()), "{:?} after {before} descriptors and {threads} threads", there());
 }

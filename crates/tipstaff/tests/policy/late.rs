@@ -36,13 +36,14 @@ fn hangs(command: &mut Command, gate: &Gate, deadline: Duration) {
 fn a_late_decision_is_a_refusal_and_is_told() {
     let gate = Gate::default();
     let mut command = shell("/bin/sleep 0; echo $?; /bin/echo on");
-    hangs(&mut command, &gate, Duration::from_millis(200));
+    // Who is not held up decides within it, on a busy machine as well.
+    hangs(&mut command, &gate, Duration::from_secs(3));
     let output = command.output().expect("run");
     gate.open();
     assert_eq!(text(&output), "126\non\n", "{output:?}");
     assert_eq!(output.report.verdict, Verdict::InternalError, "{output:?}");
     let words = output.report.error.expect("told").message.to_string();
-    assert!(words.starts_with("handler policy: no decision about exec /") && words.contains("within 200ms"), "{words}");
+    assert!(words.starts_with("handler policy: no decision about exec /") && words.contains("within 3s"), "{words}");
     let mut command = shell("/bin/sleep 0; echo $?; /bin/echo on");
     let open = Gate::default();
     open.open();
@@ -94,7 +95,7 @@ fn a_function_that_hangs_does_not_hold_up_the_kill() {
     let took = begun.elapsed();
     gate.open();
     assert_eq!(verdict, Verdict::Signaled);
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < LONG / 10, "{took:?}");
 }
 
 #[test]

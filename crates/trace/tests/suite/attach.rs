@@ -58,7 +58,7 @@ impl Other {
 
     /// Waits until /proc shows this state.
     fn await_state(&self, state: char) {
-        for _ in 0..5000 {
+        for _ in 0..30_000 {
             if self.state() == state {
                 return;
             }
@@ -68,54 +68,88 @@ impl Other {
     }
 }
 
-/// Handles changes until something was seen.
-fn until(tracer: &mut Tracer, seen: &mut Recorder, wanted: impl Fn(&What) -> bool) {
+/// Handles changes until something was seen; false if the last tracee has ended before.
+fn until(tracer: &mut Tracer, seen: &mut Recorder, wanted: impl Fn(&What) -> bool) -> bool {
     while seen.count(&wanted) == 0 {
-        assert_eq!(tracer.step(seen), Ok(Turn::Handled));
+        match tracer.step(seen) {
+            Ok(Turn::Handled) => {}
+            other => {
+                assert_eq!(other, Ok(Turn::Empty));
+                return false;
+            }
+        }
     }
+    true
+}
+
+/// Attaches, unless it has ended already.
+fn attach(tracer: &mut Tracer, seen: &mut Recorder, pid: i32) -> bool {
+    match tracer.attach(pid, seen) {
+        Err(AttachError::Gone(_)) => false,
+        other => {
+            other.expect("attach");
+            true
+        }
+    }
+}
+
+/// Plays with a nap of so many milliseconds, and with a longer one where the machine is slower than that: then the first is over too early.
+fn amid_a_nap(ms: u64, play: impl Fn(&Other) -> bool) {
+    let amid = [ms, 20 * ms, 200 * ms].into_iter().any(|ms| {
+        let other = Other::start("napper", &[&ms.to_string()]);
+        let amid = play(&other);
+        let (status, output) = other.end();
+        assert_eq!((status, output.as_str()), (0, "ready\nOK long\n"));
+        amid
+    });
+    assert!(amid, "it is always over already");
 }
 
 #[test]
 fn a_sleeping_program_sleeps_on_through_attach_and_detach() {
-    let other = Other::start("napper", &["600"]);
-    other.await_state('S');
-    for _ in 0..5 {
-        let mut tracer = Tracer::new(Config::default());
-        let mut seen = Recorder::default();
-        tracer.attach(other.pid, &mut seen).expect("attach");
-        until(&mut tracer, &mut seen, |what| *what == What::Interrupted(Reason::Attached));
-        assert_eq!(seen.0[0].what, What::Attached);
-        tracer.detach(&mut seen).expect("detach");
-        assert!(tracer.tasks().is_empty());
-        assert_eq!(seen.end(other.pid), Some(tipstaff_trace::End::Detached));
-    }
-    let (status, output) = other.end();
-    assert_eq!(status, 0, "{output}");
-    assert_eq!(output, "ready\nOK long\n");
+    amid_a_nap(300, |other| {
+        (0..5).all(|_| {
+            let mut tracer = Tracer::new(Config::default());
+            let mut seen = Recorder::default();
+            if !attach(&mut tracer, &mut seen, other.pid)
+                || !until(&mut tracer, &mut seen, |what| *what == What::Interrupted(Reason::Attached))
+            {
+                return false;
+            }
+            assert_eq!(seen.0[0].what, What::Attached);
+            tracer.detach(&mut seen).expect("detach");
+            assert!(tracer.tasks().is_empty());
+            seen.end(other.pid) == Some(tipstaff_trace::End::Detached)
+        })
+    });
 }
 
 #[test]
 fn calls_are_seen_after_an_attach() {
-    let other = Other::start("napper", &["200"]);
-    let mut tracer = Tracer::new(Config::default());
-    let mut seen = Recorder::default();
-    tracer.attach(other.pid, &mut seen).expect("attach");
-    assert_eq!(tracer.run(&mut seen), Ok(Turn::Empty));
-    assert_eq!(seen.end(other.pid), Some(tipstaff_trace::End::Exited(0)));
-    // The rest of the sleep is a call of its own: nanosleep(2) on restarts.
-    assert_eq!(seen.count(|what| matches!(what, What::Entered("restart_syscall" | "nanosleep"))), 1, "{seen:#?}");
-    assert_eq!(other.end().1, "ready\nOK long\n");
+    amid_a_nap(200, |other| {
+        let mut tracer = Tracer::new(Config::default());
+        let mut seen = Recorder::default();
+        if !attach(&mut tracer, &mut seen, other.pid) {
+            return false;
+        }
+        assert_eq!(tracer.run(&mut seen), Ok(Turn::Empty));
+        assert_eq!(seen.end(other.pid), Some(tipstaff_trace::End::Exited(0)));
+        // The rest of the sleep is a call of its own: nanosleep(2) on restarts.
+        let naps = seen.count(|what| matches!(what, What::Entered("restart_syscall" | "nanosleep")));
+        assert!(naps <= 1, "{seen:#?}");
+        naps == 1
+    });
 }
 
 #[test]
 fn a_stopped_program_stays_stopped() {
-    let other = Other::start("napper", &["50"]);
+    let other = Other::start("napper", &["3000"]);
     other.kill(Signal::STOP);
     other.await_state('T');
     let mut tracer = Tracer::new(Config::default());
     let mut seen = Recorder::default();
     tracer.attach(other.pid, &mut seen).expect("attach");
-    until(&mut tracer, &mut seen, |what| matches!(what, What::Group(19)));
+    assert!(until(&mut tracer, &mut seen, |what| matches!(what, What::Group(19))));
     tracer.detach(&mut seen).expect("detach");
     other.await_state('T');
     other.kill(Signal::CONT);
@@ -145,7 +179,7 @@ fn every_thread_is_attached_and_let_go() {
 #[test]
 fn a_signal_on_its_way_is_not_lost() {
     for _ in 0..20 {
-        let other = Other::start("napper", &["2000"]);
+        let other = Other::start("napper", &["60000"]);
         let mut tracer = Tracer::new(Config::default());
         let mut seen = Recorder::default();
         tracer.attach(other.pid, &mut seen).expect("attach");
@@ -161,7 +195,7 @@ fn refusals_say_why() {
     let mut seen = Recorder::default();
     let me = std::process::id() as i32;
     assert_eq!(tracer.attach(me, &mut seen), Err(AttachError::Itself(me)));
-    let other = Other::start("napper", &["300"]);
+    let other = Other::start("napper", &["60000"]);
     {
         let (pid, (tell, told)) = (other.pid, mpsc::channel());
         let (go, wait) = mpsc::channel::<()>();
@@ -182,6 +216,7 @@ fn refusals_say_why() {
         second.join().expect("join");
     }
     let pid = other.pid;
+    other.kill(Signal::TERM);
     other.end();
     assert_eq!(tracer.attach(pid, &mut seen), Err(AttachError::Gone(pid)));
     // An ordinary user may not trace the first process of the system; root may, unless it is outside.

@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tipstaff_testkit::Signal;
 use tipstaff_trace::{Config, End, Observer, Resume, Stop, Task, Tracer, Turn};
@@ -115,6 +115,12 @@ fn a_killed_tracer_leaves_nothing_that_it_launched() {
     for round in 0..20 {
         let mark = tipstaff_testkit::marker();
         let mut tracer = victim().env("TRACE_MARK", &mark).spawn().expect("tracer");
+        // Half of them at any moment from the start on, the others when somebody is there.
+        let begun = Instant::now();
+        while round % 2 == 0 && tipstaff_testkit::survivors(&mark).is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "nobody is launched");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         std::thread::sleep(Duration::from_millis(20) + random_pause(round, 60));
         lived += tipstaff_testkit::survivors(&mark).len();
         tracer.kill().expect("kill");
