@@ -3,7 +3,7 @@ use std::fs;
 use std::fs::File;
 use std::os::unix::fs::symlink;
 
-use tipstaff_testkit::{Run, Scratch, User, Without, find, plain, run};
+use tipstaff_testkit::{Run, Scratch, Started, User, Without, find, plain, run};
 
 use crate::both;
 
@@ -53,6 +53,34 @@ both!(two_agents_in_one_directory_protect_each_other, |user| {
     let ran = second.finish();
     ran.check(ran.code() != 0, "the second box lost its protection with the first");
     assert!(!fs::exists(scratch.join("project/.vscode")).expect("look"), "a placeholder was left");
+});
+
+// Each of them looks at what those before it have made there, and the last to go removes it.
+both!(agents_one_after_the_other_in_one_directory_know_each_others_names, |user| {
+    let scratch = Scratch::new(user);
+    let (project, home) = (scratch.dir("project"), scratch.dir("home"));
+    let boxed = |script: &str| {
+        let made = run(["/bin/sh", "-c", script]).profile("agent").cwd(&project).env("HOME", &home);
+        made.as_user(user).silent_stdin().start()
+    };
+    let up = |script: &str| {
+        let started = boxed(script);
+        started.await_output("up", 1);
+        started
+    };
+    let end = |started: Started| {
+        started.signal(tipstaff_testkit::Signal::TERM);
+        started.finish_anyhow();
+    };
+    let first = up("echo up; read line");
+    let second = up("echo up; read line");
+    assert!(project.join(".git/commondir").exists(), "the second has found a repository in what the first has made");
+    let third = up("echo up; read line");
+    end(first);
+    end(second);
+    assert!(project.join(".git").exists(), "what the third protects is there");
+    end(third);
+    assert!(!project.join(".git").exists(), "a placeholder was left");
 });
 
 both!(a_worktrees_git_file_is_protected, |user| {

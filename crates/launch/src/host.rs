@@ -45,15 +45,24 @@ impl RealHost {
     }
 }
 
-/// A directory that a box made to protect its name, with nothing but such directories in it.
+/// A directory that a box made to protect its name, with nothing in it but what boxes made. A box that ends meanwhile removes them: what has gone is
+/// as absent as a placeholder.
 fn is_placeholder(path: &Path, meta: &std::fs::Metadata, depth: u32) -> bool {
-    if meta.permissions().mode() & 0o7777 != PLACEHOLDER_MODE || depth == 0 {
+    // Sticky, and less whatever the umask of its maker takes away.
+    if meta.permissions().mode() & 0o7022 != PLACEHOLDER_MODE & 0o7022 || depth == 0 {
         return false;
     }
-    let Ok(entries) = std::fs::read_dir(path) else { return false };
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(e) => return e.kind() == io::ErrorKind::NotFound,
+    };
     entries.flatten().all(|entry| {
         let path = entry.path();
-        std::fs::symlink_metadata(&path).is_ok_and(|m| m.is_dir() && is_placeholder(&path, &m, depth - 1))
+        match std::fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_dir() => is_placeholder(&path, &meta, depth - 1),
+            Ok(meta) => meta.is_file() && is_placeholder_text(&path, &meta),
+            Err(e) => e.kind() == io::ErrorKind::NotFound,
+        }
     })
 }
 
@@ -62,7 +71,8 @@ fn is_placeholder_text(path: &Path, meta: &std::fs::Metadata) -> bool {
     path.file_name().is_some_and(|name| name == COMMONDIR.0)
         && (meta.len() == 0
             || meta.len() == COMMONDIR.1.len() as u64
-                && std::fs::read(path).is_ok_and(|text| text == COMMONDIR.1.as_bytes()))
+                && std::fs::read(path)
+                    .map_or_else(|e| e.kind() == io::ErrorKind::NotFound, |text| text == COMMONDIR.1.as_bytes()))
 }
 
 impl RealHost {

@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::fs::{FlockOperation, Mode, OFlags, chmod, flock, mkdir, open};
 use tipstaff_sys::child::PLACEHOLDER_MODE;
 use tipstaff_sys::keeper::Leftover;
 
@@ -31,9 +30,12 @@ pub(crate) fn leftovers(
     for (path, text) in placeholders {
         let parent = path.parent().unwrap_or(Path::new("/"));
         if !parents.contains_key(parent) {
-            if placeholders.iter().any(|(p, _)| p == parent) && std::fs::create_dir(parent).is_ok() {
-                let mode = std::fs::Permissions::from_mode(PLACEHOLDER_MODE);
-                let _ = std::fs::set_permissions(parent, mode);
+            if placeholders.iter().any(|(p, _)| p == parent) {
+                // With its mode from the first moment: another box that looks now must not take it for somebody's.
+                let mode = Mode::from_raw_mode(PLACEHOLDER_MODE);
+                if mkdir(parent, mode).is_ok() {
+                    let _ = chmod(parent, mode);
+                }
             }
             parents.insert(parent, raise(lock(parent)?)?);
         }
