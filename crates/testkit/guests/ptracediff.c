@@ -62,16 +62,22 @@ static struct made {
     volatile char thread, held;
     // A thread that does nothing more than end, beside whoever has waited for it.
     volatile char leaving;
+    // The tracer has it, and has been told of its end.
+    volatile char traced, told;
     // The tracer has seen its end.
     char over;
 } *made, *mine;
 static volatile int *nmade;
+// What a thread's maker does while that thread ends, and whether the thread's end is told before, is left to time. In every eighth program; else the maker
+// waits, as one tracee runs at a time.
+static volatile int *loose;
 
 static void share(void) {
     void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, SHARED_FD, 0);
     if (page == MAP_FAILED)
         _exit(99);
     nmade = page;
+    loose = nmade + 1;
     made = (struct made *)((char *)page + 64);
 }
 
@@ -84,7 +90,6 @@ static struct made *new_made(int thread) {
 
 // ---------------------------------------------------------------- the tracee
 
-static volatile int busy;
 static volatile sig_atomic_t handled[65];
 
 static void handler(int sig) { handled[sig]++; }
@@ -95,14 +100,16 @@ struct job {
     struct made *made;
     unsigned count;
     int depth;
-    uint64_t seed;
+    // Until it has ended. Its own: the kernel clears it at its end, when there can be another thread to wait for.
+    volatile int busy;
 };
 
 static int child_main(void *arg) {
     struct job *job = arg;
     ops(job->count, job->depth, 1);
     job->made->leaving = 1;
-    busy = 0;
+    if (*loose)
+        job->busy = 0;
     syscall(SYS_exit, 3);
     return 0;
 }
@@ -117,7 +124,7 @@ static void clone_thread(int depth) {
     job->count = rnd(3);
     job->depth = depth + 1;
     job->made = new_made(1);
-    busy = 1;
+    job->busy = 1;
     char *top = stacks[used++] + 65536 - 64;
     int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
     if (rnd(15) == 0)
@@ -126,9 +133,9 @@ static void clone_thread(int depth) {
         flags |= CLONE_UNTRACED;
     // Also when it is killed.
     flags |= CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
-    if (clone(child_main, top, flags, job, &job->made->pid, NULL, &busy) < 0)
-        busy = 0;
-    while (busy)
+    if (clone(child_main, top, flags, job, &job->made->pid, NULL, &job->busy) < 0)
+        job->busy = 0;
+    while (job->busy || (!*loose && job->made->traced && !job->made->told))
         ;
 }
 
@@ -266,6 +273,13 @@ static int name(pid_t pid) {
     return nnames;
 }
 
+static struct made *made_of(pid_t pid) {
+    for (int i = 0; i < *nmade && i < MADE; i++)
+        if (made[i].pid == pid)
+            return &made[i];
+    return NULL;
+}
+
 static struct tracee *of(pid_t pid) {
     for (int i = 0; i < ntracees; i++)
         if (tracees[i].pid == pid)
@@ -279,6 +293,9 @@ static struct tracee *of(pid_t pid) {
     memset(t, 0, sizeof *t);
     t->pid = pid;
     t->alive = 1;
+    struct made *task = made_of(pid);
+    if (task != NULL)
+        task->traced = 1;
     return t;
 }
 
@@ -585,13 +602,24 @@ static void set_options(struct tracee *t) {
     printf("  options %x %s\n", options, error(r));
 }
 
+// Whether a thread that its maker may be waiting for runs, other than this one.
+static int thread_runs(pid_t but) {
+    for (int at = 0; at < ntracees; at++)
+        if (tracees[at].alive && !tracees[at].stopped && tracees[at].pid != but) {
+            struct made *task = made_of(tracees[at].pid);
+            if (task != NULL && task->thread)
+                return 1;
+        }
+    return 0;
+}
+
 static char said[256];
 
 // Waits for whatever comes, in one of the ways in which that can be done.
 static pid_t wait_any(pid_t of_pid, int *status) {
     struct rusage usage;
     siginfo_t info;
-    pid_t who = rnd(2) ? -1 : of_pid;
+    pid_t who = rnd(2) || (!*loose && thread_runs(of_pid)) ? -1 : of_pid;
     memset(&info, 0, sizeof info);
     unsigned how = rnd(5);
     polled = how == 0;
@@ -659,6 +687,9 @@ static void note(pid_t pid, int status) {
         t->alive = 1;
     } else {
         t->alive = t->stopped = 0;
+        struct made *task = made_of(pid);
+        if (task != NULL)
+            task->told = 1;
     }
 }
 
@@ -801,6 +832,7 @@ static void play(uint64_t seed) {
     if (fd < 0 || dup2(fd, SHARED_FD) < 0 || ftruncate(SHARED_FD, 4096) < 0)
         _exit(99);
     share();
+    *loose = seed % 8 == 7;
     pid_t pid = fork();
     if (pid == 0) {
         signal(SIGCHLD, SIG_DFL);
