@@ -57,7 +57,7 @@ fn compare(from: u32, count: u32) -> u32 {
                 break;
             }
             seen.extend(once(false, number, 1, Some(round)).into_values());
-            boxed.extend(once(true, number, 1, (round % 2 == 0).then_some(round)).into_values());
+            boxed.extend(once(true, number, 1, Some(if round % 2 == 0 { round } else { 0 })).into_values());
         }
         if seen.is_disjoint(&boxed) {
             let (outside, inside) = (outside.lines(), inside[seed].lines());

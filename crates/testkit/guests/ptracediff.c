@@ -1,6 +1,6 @@
 // ptracediff FROM COUNT [NOISE]: random small ptrace programs, each by its seed; what each call and each stop was goes to standard output, without
-// anything that differs from run to run. One tracee runs at a time, so that the order is the program's own. With NOISE the tracer waits now and then
-// for a moment, by this seed, so that what it leaves to time comes out in more than one way.
+// anything that differs from run to run. One tracee runs at a time, so that the order is the program's own. With NOISE each has more time, and unless it is 0
+// the tracer waits now and then for a moment, by this seed, so that what it leaves to time comes out in more than one way.
 #include "guest.h"
 
 #include <elf.h>
@@ -27,6 +27,8 @@
 static uint64_t state, noise;
 // Out of 8 requests of the tracer so many come later than they might, by up to so many microseconds.
 static unsigned noisy, delay;
+// Whoever is held up is one that is played again, maybe on a busy machine.
+static unsigned seconds = 2;
 
 static unsigned noise_below(unsigned n) {
     noise = noise * 6364136223846793005u + 1442695040888963407u;
@@ -404,11 +406,11 @@ static void chld(int sig, siginfo_t *info, void *context) {
     }
 }
 
-static int several, polled;
+static int several, together, polled;
 
 static void tell_news(void) {
     // After SIGKILL several threads end at once, and SIGCHLD does not queue.
-    if (several)
+    if (several || together)
         nnews = 0;
     // SIGCHLD does not queue. What comes with the end of a group-stop may or may not be lost.
     for (int i = 0; i < nnews; i++)
@@ -680,7 +682,15 @@ static void note(pid_t pid, int status) {
         usleep(3000);
         nnews = 0;
     }
+    // So it is where one ends while others run, which may be about to end with it: of two that come at once one is told.
+    int others = 0;
+    for (int at = 0; at < ntracees; at++)
+        others += tracees[at].pid != pid && tracees[at].alive && !tracees[at].stopped;
+    if (others > 0 && (!WIFSTOPPED(status) || event == PTRACE_EVENT_EXIT))
+        together = 1;
     tell_news();
+    if (others == 0)
+        together = 0;
     t->status = status;
     if (WIFSTOPPED(status)) {
         t->stopped = 1;
@@ -820,8 +830,7 @@ static void play(uint64_t seed) {
     setpgid(0, 0);
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
     signal(SIGALRM, late);
-    // Whoever is held up is one that is played again, maybe on a busy machine.
-    alarm(noisy ? 20 : 2);
+    alarm(seconds);
     if (rnd(3)) {
         struct sigaction action = {.sa_sigaction = chld, .sa_flags = SA_SIGINFO | SA_RESTART | (rnd(5) ? 0 : SA_NOCLDSTOP)};
         sigaction(SIGCHLD, &action, NULL);
@@ -893,8 +902,11 @@ int main(int argc, char **argv) {
         return 8;
     }
     unsigned long from = argc > 1 ? strtoul(argv[1], NULL, 10) : 0, count = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
-    if (argc > 3)
-        be_noisy(strtoul(argv[3], NULL, 10));
+    if (argc > 3) {
+        seconds = 20;
+        if (strtoul(argv[3], NULL, 10) > 0)
+            be_noisy(strtoul(argv[3], NULL, 10));
+    }
     for (unsigned long seed = from; seed < from + count; seed++) {
         printf("seed %lu\n", seed);
         fflush(stdout);
