@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tipstaff_abi::{Arch, SyscallSet};
 use tipstaff_sys::ptrace::{Go, event};
 use tipstaff_trace::seam::{Asked, Engine, Seam, Stopping};
-use tipstaff_trace::{End, Registers, Resume, Stop as Real, Task, Tracer};
+use tipstaff_trace::{End, ForkKind, Registers, Resume, Stop as Real, Task, Tracer};
 
 use crate::machine::{Fate, Machine, Stop};
 use crate::names::Names;
@@ -466,6 +466,10 @@ impl Seam for Mediator {
 
     fn keeps(&self, task: &Task) -> bool {
         self.machine.keeps(task.tid(), &|process| self.leaves_none(process))
+    }
+
+    fn adopted(&mut self, kin: &Task, task: &Task, kind: ForkKind) {
+        self.adopts(kin, task.tid(), kind);
     }
 
     fn ended(&mut self, task: &Task, end: End) {
