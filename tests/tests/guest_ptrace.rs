@@ -492,7 +492,7 @@ both!(python_tells_where_it_fails, |user| {
     }
 });
 
-/// A thread is killed in its fork, with its child just made, by an exec or the end of its process: the child stands in its first stop, which nobody tells of.
+// A thread is killed in its fork, with its child just made, by an exec or the end of its process: the child stands in its first stop, which nobody tells of.
 both!(children_of_threads_that_are_killed_in_their_fork_go_on, |user| {
     let rounds = |run: Run| run.as_user(user).patience(std::time::Duration::from_secs(250)).go();
     for mode in ["emulate", "native"] {

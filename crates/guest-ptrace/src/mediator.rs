@@ -243,8 +243,10 @@ impl Mediator {
     /// A real stop of a virtual tracee, or of anybody: held if a guest is shown it.
     pub(crate) fn show(&mut self, stopping: Stopping<'_>, stop: Stop, ours: bool, resume: Resume) -> Resume {
         let (tid, process) = (stopping.task.tid(), stopping.task.process());
-        if self.machine.tracee(tid).is_none() {
-            return self.go(stopping, resume);
+        let Some(tracee) = self.machine.tracee_mut(tid) else { return self.go(stopping, resume) };
+        // Killed at once, a thread's first stop is that of its end: until then nobody has said whose it is.
+        if tracee.fresh {
+            tracee.process = process;
         }
         let fate = self.machine.stopped(tid, stop, ours);
         // As the kernel has it, out of nothing: SI_USER, by nobody.
