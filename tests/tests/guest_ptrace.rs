@@ -496,8 +496,8 @@ both!(python_tells_where_it_fails, |user| {
 both!(children_of_threads_that_are_killed_in_their_fork_go_on, |user| {
     let rounds = |run: Run| run.as_user(user).patience(std::time::Duration::from_secs(250)).go();
     for mode in ["emulate", "native"] {
-        let ran = rounds(run(["orphans", "30"]).option("--engine", "ptrace").option("--guest-ptrace", mode));
-        ran.expect_exit(0).expect_stdout("30 rounds\n");
+        let ran = rounds(run(["orphans", "20"]).option("--engine", "ptrace").option("--guest-ptrace", mode));
+        ran.expect_exit(0).expect_stdout("20 rounds\n");
     }
     if !installed("strace") {
         skip!("strace is not installed (apt-get install strace)");
@@ -506,9 +506,9 @@ both!(children_of_threads_that_are_killed_in_their_fork_go_on, |user| {
     let program = guest("orphans");
     let dir = program.parent().expect("a directory");
     let words = ["strace", "-f", "-qq", "-e", "trace=none", "-o", "/dev/null"].map(std::ffi::OsStr::new);
-    let words = words.into_iter().chain([program.as_os_str(), "15".as_ref()]);
+    let words = words.into_iter().chain([program.as_os_str(), "8".as_ref()]);
     let ran = rounds(emulated(run(words)).option("--read", dir).option("--exec", dir));
-    ran.expect_exit(0).expect_stdout("15 rounds\n");
+    ran.expect_exit(0).expect_stdout("8 rounds\n");
 });
 
 both!(gdb_attaches_and_lets_go, |user| {

@@ -38,18 +38,19 @@ impl Mediator {
             ForkKind::Vfork => event::VFORK,
             ForkKind::Clone => event::CLONE,
         };
-        if !self.begets(stopping.task, child, event, (untraced, traced)) {
-            return self.go(stopping, resume);
-        }
-        let number = self.machine.tracee(child).map_or(0, |born| born.number);
+        let (told, number) = self.begets(stopping.task, child, event, (untraced, traced));
         if let Some(tracee) = self.machine.tracee_mut(tid) {
+            // PTRACE_EVENT_VFORK_DONE tells of it, too.
             tracee.other = number;
+        }
+        if !told {
+            return self.go(stopping, resume);
         }
         self.show(stopping, Stop::Event(event), false, resume)
     }
 
-    /// A task has a new one. Whether an event tells its tracer. CLONE_UNTRACED, CLONE_PTRACE.
-    fn begets(&mut self, task: &Task, child: i32, event: i32, (untraced, traced): (bool, bool)) -> bool {
+    /// A task has a new one. Whether an event tells its tracer, and the number that the new one has there. CLONE_UNTRACED, CLONE_PTRACE.
+    fn begets(&mut self, task: &Task, child: i32, event: i32, (untraced, traced): (bool, bool)) -> (bool, i32) {
         let (tid, process) = (task.tid(), task.process());
         if let Some(&disposition) = self.dispositions.get(&process) {
             self.dispositions.insert(child, disposition);
@@ -62,12 +63,12 @@ impl Mediator {
         }
         self.has_child(process);
         let (inherits, told) = self.machine.born(tid, child, event, untraced, traced);
-        let Some(tracer) = self.machine.tracee(tid).map(|tracee| tracee.tracer) else { return false };
+        let Some(tracer) = self.machine.tracee(tid).map(|tracee| tracee.tracer) else { return (false, 0) };
         let number = self.names.seen(tracer, child);
         if let Some(born) = self.machine.tracee_mut(child).filter(|_| inherits) {
             born.number = number;
         }
-        told
+        (told, number)
     }
 
     /// Nobody tells of a task, which is a tracee all the same if its maker's options say so: its event would have been lost, not what came with it. `kin` is its
