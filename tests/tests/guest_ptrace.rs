@@ -57,7 +57,7 @@ fn compare(from: u32, count: u32) -> u32 {
                 break;
             }
             seen.extend(once(false, number, 1, Some(round)).into_values());
-            boxed.extend(once(true, number, 1, (round % 2 == 0).then_some(round)).into_values());
+            boxed.extend(once(true, number, 1, Some(if round % 2 == 0 { round } else { 0 })).into_values());
         }
         if seen.is_disjoint(&boxed) {
             let (outside, inside) = (outside.lines(), inside[seed].lines());
@@ -488,6 +488,25 @@ both!(python_tells_where_it_fails, |user| {
             ran.check(ran.err().contains(word), format_args!("no {word}"));
         }
     }
+});
+
+// A thread is killed in its fork, with its child just made, by an exec or the end of its process: the child stands in its first stop, which nobody tells of.
+both!(children_of_threads_that_are_killed_in_their_fork_go_on, |user| {
+    let rounds = |run: Run| run.as_user(user).patience(std::time::Duration::from_secs(250)).go();
+    for mode in ["emulate", "native"] {
+        let ran = rounds(run(["orphans", "20"]).option("--engine", "ptrace").option("--guest-ptrace", mode));
+        ran.expect_exit(0).expect_stdout("20 rounds\n");
+    }
+    if !installed("strace") {
+        skip!("strace is not installed (apt-get install strace)");
+    }
+    // Whoever is made so is its tracer's too.
+    let program = guest("orphans");
+    let dir = program.parent().expect("a directory");
+    let words = ["strace", "-f", "-qq", "-e", "trace=none", "-o", "/dev/null"].map(std::ffi::OsStr::new);
+    let words = words.into_iter().chain([program.as_os_str(), "8".as_ref()]);
+    let ran = rounds(emulated(run(words)).option("--read", dir).option("--exec", dir));
+    ran.expect_exit(0).expect_stdout("8 rounds\n");
 });
 
 both!(gdb_attaches_and_lets_go, |user| {

@@ -41,6 +41,13 @@ both!(calls_results_and_the_exit_are_shown, |user| {
     ran.check(err.ends_with("+++ exited with 5 +++\n"), "the exit comes last");
 });
 
+both!(children_of_threads_that_are_killed_in_their_fork_go_on, |user| {
+    for options in [&["-f", "-qq", "-o", "/dev/null"][..], &["-f", "-qq", "-e", "getppid", "-o", "/dev/null"]] {
+        let ran = trace(options, &["orphans", "20"]).as_user(user).patience(Duration::from_secs(250)).go();
+        ran.expect_exit(0).expect_stdout("20 rounds\n");
+    }
+});
+
 both!(the_status_is_the_programs, |user| {
     trace(&["-q"], &["/bin/true"]).as_user(user).go().expect_exit(0);
     trace(&["-c"], &["/bin/sh", "-c", "kill -9 $$"]).as_user(user).go().expect_exit(137);

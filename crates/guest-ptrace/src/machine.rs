@@ -229,7 +229,8 @@ impl Machine {
         let told = !untraced && parent.options & 1 << event != 0;
         // CLONE_UNTRACED takes the event away, and with it what goes along with the event alone: ptrace_init_task().
         let inherits = told || traced;
-        if inherits {
+        // Who was taken for an orphan is one already.
+        if inherits && !self.tracees.contains_key(&child) {
             let tracee = Tracee {
                 process: child,
                 mode: Go::Free,

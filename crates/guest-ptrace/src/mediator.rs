@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tipstaff_abi::{Arch, SyscallSet};
 use tipstaff_sys::ptrace::{Go, event};
 use tipstaff_trace::seam::{Asked, Engine, Seam, Stopping};
-use tipstaff_trace::{End, Registers, Resume, Stop as Real, Task, Tracer};
+use tipstaff_trace::{End, ForkKind, Registers, Resume, Stop as Real, Task, Tracer};
 
 use crate::machine::{Fate, Machine, Stop};
 use crate::names::Names;
@@ -243,8 +243,10 @@ impl Mediator {
     /// A real stop of a virtual tracee, or of anybody: held if a guest is shown it.
     pub(crate) fn show(&mut self, stopping: Stopping<'_>, stop: Stop, ours: bool, resume: Resume) -> Resume {
         let (tid, process) = (stopping.task.tid(), stopping.task.process());
-        if self.machine.tracee(tid).is_none() {
-            return self.go(stopping, resume);
+        let Some(tracee) = self.machine.tracee_mut(tid) else { return self.go(stopping, resume) };
+        // Killed at once, a thread's first stop is that of its end: until then nobody has said whose it is.
+        if tracee.fresh {
+            tracee.process = process;
         }
         let fate = self.machine.stopped(tid, stop, ours);
         // As the kernel has it, out of nothing: SI_USER, by nobody.
@@ -466,6 +468,10 @@ impl Seam for Mediator {
 
     fn keeps(&self, task: &Task) -> bool {
         self.machine.keeps(task.tid(), &|process| self.leaves_none(process))
+    }
+
+    fn adopted(&mut self, kin: &Task, task: &Task, kind: ForkKind) {
+        self.adopts(kin, task.tid(), kind);
     }
 
     fn ended(&mut self, task: &Task, end: End) {

@@ -1,6 +1,6 @@
 // ptracediff FROM COUNT [NOISE]: random small ptrace programs, each by its seed; what each call and each stop was goes to standard output, without
-// anything that differs from run to run. One tracee runs at a time, so that the order is the program's own. With NOISE the tracer waits now and then
-// for a moment, by this seed, so that what it leaves to time comes out in more than one way.
+// anything that differs from run to run. One tracee runs at a time, so that the order is the program's own. With NOISE each has more time, and unless it is 0
+// the tracer waits now and then for a moment, by this seed, so that what it leaves to time comes out in more than one way.
 #include "guest.h"
 
 #include <elf.h>
@@ -27,6 +27,8 @@
 static uint64_t state, noise;
 // Out of 8 requests of the tracer so many come later than they might, by up to so many microseconds.
 static unsigned noisy, delay;
+// Whoever is held up is one that is played again, maybe on a busy machine.
+static unsigned seconds = 2;
 
 static unsigned noise_below(unsigned n) {
     noise = noise * 6364136223846793005u + 1442695040888963407u;
@@ -62,16 +64,22 @@ static struct made {
     volatile char thread, held;
     // A thread that does nothing more than end, beside whoever has waited for it.
     volatile char leaving;
+    // The tracer has it, and has been told of its end.
+    volatile char traced, told;
     // The tracer has seen its end.
     char over;
 } *made, *mine;
 static volatile int *nmade;
+// What a thread's maker does while that thread ends, and whether the thread's end is told before, is left to time. In every eighth program; else the maker
+// waits, as one tracee runs at a time.
+static volatile int *loose;
 
 static void share(void) {
     void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, SHARED_FD, 0);
     if (page == MAP_FAILED)
         _exit(99);
     nmade = page;
+    loose = nmade + 1;
     made = (struct made *)((char *)page + 64);
 }
 
@@ -84,7 +92,6 @@ static struct made *new_made(int thread) {
 
 // ---------------------------------------------------------------- the tracee
 
-static volatile int busy;
 static volatile sig_atomic_t handled[65];
 
 static void handler(int sig) { handled[sig]++; }
@@ -95,14 +102,16 @@ struct job {
     struct made *made;
     unsigned count;
     int depth;
-    uint64_t seed;
+    // Until it has ended. Its own: the kernel clears it at its end, when there can be another thread to wait for.
+    volatile int busy;
 };
 
 static int child_main(void *arg) {
     struct job *job = arg;
     ops(job->count, job->depth, 1);
     job->made->leaving = 1;
-    busy = 0;
+    if (*loose)
+        job->busy = 0;
     syscall(SYS_exit, 3);
     return 0;
 }
@@ -117,7 +126,7 @@ static void clone_thread(int depth) {
     job->count = rnd(3);
     job->depth = depth + 1;
     job->made = new_made(1);
-    busy = 1;
+    job->busy = 1;
     char *top = stacks[used++] + 65536 - 64;
     int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
     if (rnd(15) == 0)
@@ -126,9 +135,9 @@ static void clone_thread(int depth) {
         flags |= CLONE_UNTRACED;
     // Also when it is killed.
     flags |= CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
-    if (clone(child_main, top, flags, job, &job->made->pid, NULL, &busy) < 0)
-        busy = 0;
-    while (busy)
+    if (clone(child_main, top, flags, job, &job->made->pid, NULL, &job->busy) < 0)
+        job->busy = 0;
+    while (job->busy || (!*loose && job->made->traced && !job->made->told))
         ;
 }
 
@@ -266,6 +275,13 @@ static int name(pid_t pid) {
     return nnames;
 }
 
+static struct made *made_of(pid_t pid) {
+    for (int i = 0; i < *nmade && i < MADE; i++)
+        if (made[i].pid == pid)
+            return &made[i];
+    return NULL;
+}
+
 static struct tracee *of(pid_t pid) {
     for (int i = 0; i < ntracees; i++)
         if (tracees[i].pid == pid)
@@ -279,6 +295,9 @@ static struct tracee *of(pid_t pid) {
     memset(t, 0, sizeof *t);
     t->pid = pid;
     t->alive = 1;
+    struct made *task = made_of(pid);
+    if (task != NULL)
+        task->traced = 1;
     return t;
 }
 
@@ -387,11 +406,11 @@ static void chld(int sig, siginfo_t *info, void *context) {
     }
 }
 
-static int several, polled;
+static int several, together, polled;
 
 static void tell_news(void) {
     // After SIGKILL several threads end at once, and SIGCHLD does not queue.
-    if (several)
+    if (several || together)
         nnews = 0;
     // SIGCHLD does not queue. What comes with the end of a group-stop may or may not be lost.
     for (int i = 0; i < nnews; i++)
@@ -585,13 +604,24 @@ static void set_options(struct tracee *t) {
     printf("  options %x %s\n", options, error(r));
 }
 
+// Whether a thread that its maker may be waiting for runs, other than this one.
+static int thread_runs(pid_t but) {
+    for (int at = 0; at < ntracees; at++)
+        if (tracees[at].alive && !tracees[at].stopped && tracees[at].pid != but) {
+            struct made *task = made_of(tracees[at].pid);
+            if (task != NULL && task->thread)
+                return 1;
+        }
+    return 0;
+}
+
 static char said[256];
 
 // Waits for whatever comes, in one of the ways in which that can be done.
 static pid_t wait_any(pid_t of_pid, int *status) {
     struct rusage usage;
     siginfo_t info;
-    pid_t who = rnd(2) ? -1 : of_pid;
+    pid_t who = rnd(2) || (!*loose && thread_runs(of_pid)) ? -1 : of_pid;
     memset(&info, 0, sizeof info);
     unsigned how = rnd(5);
     polled = how == 0;
@@ -652,13 +682,24 @@ static void note(pid_t pid, int status) {
         usleep(3000);
         nnews = 0;
     }
+    // So it is where one ends while others run, which may be about to end with it: of two that come at once one is told.
+    int others = 0;
+    for (int at = 0; at < ntracees; at++)
+        others += tracees[at].pid != pid && tracees[at].alive && !tracees[at].stopped;
+    if (others > 0 && (!WIFSTOPPED(status) || event == PTRACE_EVENT_EXIT))
+        together = 1;
     tell_news();
+    if (others == 0)
+        together = 0;
     t->status = status;
     if (WIFSTOPPED(status)) {
         t->stopped = 1;
         t->alive = 1;
     } else {
         t->alive = t->stopped = 0;
+        struct made *task = made_of(pid);
+        if (task != NULL)
+            task->told = 1;
     }
 }
 
@@ -789,8 +830,7 @@ static void play(uint64_t seed) {
     setpgid(0, 0);
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
     signal(SIGALRM, late);
-    // Whoever is held up is one that is played again, maybe on a busy machine.
-    alarm(noisy ? 20 : 2);
+    alarm(seconds);
     if (rnd(3)) {
         struct sigaction action = {.sa_sigaction = chld, .sa_flags = SA_SIGINFO | SA_RESTART | (rnd(5) ? 0 : SA_NOCLDSTOP)};
         sigaction(SIGCHLD, &action, NULL);
@@ -801,6 +841,7 @@ static void play(uint64_t seed) {
     if (fd < 0 || dup2(fd, SHARED_FD) < 0 || ftruncate(SHARED_FD, 4096) < 0)
         _exit(99);
     share();
+    *loose = seed % 8 == 7;
     pid_t pid = fork();
     if (pid == 0) {
         signal(SIGCHLD, SIG_DFL);
@@ -861,8 +902,11 @@ int main(int argc, char **argv) {
         return 8;
     }
     unsigned long from = argc > 1 ? strtoul(argv[1], NULL, 10) : 0, count = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
-    if (argc > 3)
-        be_noisy(strtoul(argv[3], NULL, 10));
+    if (argc > 3) {
+        seconds = 20;
+        if (strtoul(argv[3], NULL, 10) > 0)
+            be_noisy(strtoul(argv[3], NULL, 10));
+    }
     for (unsigned long seed = from; seed < from + count; seed++) {
         printf("seed %lu\n", seed);
         fflush(stdout);

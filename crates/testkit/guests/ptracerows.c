@@ -381,7 +381,7 @@ static void events_of(void (*what)(void), long options, int turns) {
     } else if (event == 4)
       printf("former %s\n", (pid_t)message == pid ? "the same" : "another");
     else if (event == 5)
-      printf("done %s\n", (pid_t)message == made || made == 0 ? "right" : "wrong");
+      printf("done %s\n", (made != 0 ? (pid_t)message == made : (pid_t)message > 0) ? "right" : "wrong");
     else if (event == 0)
       signal = WSTOPSIG(status) == SIGCHLD ? 0 : WSTOPSIG(status) == SIGTRAP ? 0 : WSTOPSIG(status);
   }

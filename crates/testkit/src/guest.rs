@@ -75,6 +75,7 @@ pub const GUESTS: &[(&str, &str)] = &[
     ("netunix", include_str!("../guests/netunix.c")),
     ("observed", include_str!("../guests/observed.c")),
     ("onpty", include_str!("../guests/onpty.c")),
+    ("orphans", include_str!("../guests/orphans.c")),
     ("outrank", include_str!("../guests/outrank.c")),
     ("overrule", include_str!("../guests/overrule.c")),
     ("pagecache", include_str!("../guests/pagecache.c")),

@@ -4,9 +4,12 @@
 use tipstaff_sys::signal;
 use tipstaff_sys::wait::Change;
 
+use crate::early::Orphan;
 use crate::observer::{End, Observer};
 use crate::task::{Origin, Task};
 use crate::{ForkKind, Tracer, proc};
+
+const SIGCHLD: i32 = 17;
 
 impl Tracer {
     /// A task was made by `maker`: what it did too early comes next.
@@ -21,9 +24,7 @@ impl Tracer {
         let thread = kind == ForkKind::Clone && signal::thread_of(process, child);
         let process = if thread { process } else { child };
         self.tasks.insert(Task::new(child, process, Some(maker), origin, self.config.start));
-        for change in self.early.remove(&child).unwrap_or_default() {
-            self.ready.push_back((child, change));
-        }
+        self.ready.extend(self.early.take(child).into_iter().map(|change| (child, change)));
     }
 
     /// execve(2) by a thread: all others of its process are gone without an end of their own, and it takes the leader's id.
@@ -42,26 +43,32 @@ impl Tracer {
         self.tasks.insert(task);
     }
 
-    /// Takes in early tasks whose maker is gone and will not tell of them: it was killed in the very call. `origin` is a guess, set right
-    /// if the maker does tell.
-    pub(crate) fn adopt(&mut self, origin: Origin) {
-        let early: Vec<i32> = self.early.keys().copied().collect();
-        for child in early {
-            let maker = proc::maker(child);
-            if maker.is_some_and(|maker| self.tasks.iter().any(|task| task.process == maker)) {
-                continue;
-            }
-            let changes = self.early.remove(&child).unwrap_or_default();
-            if matches!(changes.first(), Some(Change::Stopped(_))) {
-                let process = self.tasks.process_of(child);
-                self.tasks.insert(Task::new(child, process, None, origin, self.config.start));
-                self.ready.extend(changes.into_iter().map(|change| (child, change)));
-            } else {
+    /// A task was made by `maker`, who has made no other that is still to be told of.
+    pub(crate) fn told(&mut self, maker: i32, child: i32, kind: ForkKind) {
+        self.born(maker, child, kind);
+        self.early.strike(maker);
+    }
+
+    /// Takes in early tasks whose maker is gone and will not tell of them: it was killed in the very call.
+    pub(crate) fn adopt(&mut self, observer: &mut dyn Observer) {
+        for Orphan { tid, changes, kin } in self.early.orphans() {
+            if !matches!(changes.first(), Some(Change::Stopped(_))) {
                 self.strays.extend(changes.into_iter().filter_map(|change| match change {
-                    Change::Ended(status) => Some((child, status)),
+                    Change::Ended(status) => Some((tid, status)),
                     Change::Stopped(_) => None,
                 }));
+                continue;
             }
+            let process = self.tasks.process_of(tid);
+            let kin = kin.and_then(|kin| self.tasks.get(kin));
+            let origin = kin.or_else(|| self.tasks.iter().next()).map_or(self.last_origin, Task::origin);
+            let task = Task::new(tid, process, kin.map(Task::tid), origin, self.config.start);
+            if let Some(kin) = kin {
+                let thread = process != tid || proc::exit_signal(tid).is_some_and(|signal| signal != SIGCHLD);
+                observer.on_adopt(kin, &task, if thread { ForkKind::Clone } else { ForkKind::Fork });
+            }
+            self.tasks.insert(task);
+            self.ready.extend(changes.into_iter().map(|change| (tid, change)));
         }
     }
 }

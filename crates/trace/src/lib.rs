@@ -52,6 +52,7 @@ mod address;
 mod attach;
 mod call;
 mod config;
+mod early;
 mod error;
 mod family;
 mod launch;

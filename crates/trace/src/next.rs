@@ -2,6 +2,7 @@
 //!
 //! A wait for any tracee finds a zombie first, again and again. So while one is kept only stops can be waited for like this, and ends are looked for
 //! among the tasks that are about to end: without blocking, in ever longer intervals. The kernel offers no wait for "any of these".
+//! While a new task's maker has not told of it a wait cannot block either: whether there is still somebody who may tell is looked at in the same intervals.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -37,15 +38,21 @@ impl Tracer {
     }
 
     /// Waits for the next change. None: there is none yet, and the observer lingers.
-    pub(crate) fn next(&mut self, observer: &dyn Observer, usage: &mut Usage) -> Result<Option<Next>, Errno> {
+    pub(crate) fn next(&mut self, observer: &mut dyn Observer, usage: &mut Usage) -> Result<Option<Next>, Errno> {
         let mut pause = SHORTEST;
         loop {
-            if self.kept.is_empty() && !observer.keeping() {
+            let keeping = !self.kept.is_empty() || observer.keeping();
+            if !keeping && (self.early.is_empty() || observer.lingers()) {
                 return self.any(observer.lingers(), usage);
             }
-            let peek = self.kept.is_empty() && !observer.lingers();
-            let found = if peek {
-                wait::look(-1, Look::Next, self.config.usage.then_some(usage))?
+            let peek = self.kept.is_empty() && self.early.is_empty() && !observer.lingers();
+            let found = if !keeping {
+                if let Some((tid, change)) = wait::any_now(self.config.usage.then_some(&mut *usage))? {
+                    return Ok(Some(Next { tid, change }));
+                }
+                None
+            } else if peek {
+                wait::look(-1, Look::Next, self.config.usage.then_some(&mut *usage))?
             } else {
                 self.look(pause >= LONGEST, usage)?
             };
@@ -71,6 +78,14 @@ impl Tracer {
                 Some((tid, change)) => return Ok(Some(Next { tid, change })),
                 None if observer.lingers() => return Ok(None),
                 None => {
+                    // Whoever is to tell of a new task has had the time.
+                    if pause > SHORTEST && !self.early.is_empty() {
+                        self.early.strike_others();
+                        self.adopt(observer);
+                        if !self.ready.is_empty() {
+                            return Ok(None);
+                        }
+                    }
                     sleep(pause);
                     pause = (pause * 2).min(LONGEST);
                 }
@@ -110,7 +125,7 @@ impl Tracer {
             found => return found,
         };
         let tasks = self.tasks.iter().filter(|task| all || task.exiting).map(Task::tid);
-        let strangers = self.early.keys().copied().filter(|_| all).chain(self.waker.as_ref().map(|waker| waker.pid()));
+        let strangers = self.early.tids().filter(|_| all).chain(self.waker.as_ref().map(|waker| waker.pid()));
         for tid in tasks.chain(strangers) {
             match wait::look(tid, Look::End, self.config.usage.then_some(&mut *usage)) {
                 Ok(None) => nobody = false,

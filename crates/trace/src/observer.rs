@@ -3,7 +3,7 @@
 use tipstaff_sys::ptrace::Go;
 use tipstaff_sys::wait::Status;
 
-use crate::{Stop, Task};
+use crate::{ForkKind, Stop, Task};
 
 /// How a stop ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl From<Status> for End {
 }
 
 /// Sees every stop of every tracee, in the order in which the kernel tells them, with two exceptions: a new task's first stop comes
-/// after the [`Stop::Forked`] of its maker, and exit stops whose entry was not shown are left out (fork's return in the child).
+/// after the [`Stop::Forked`] of its maker (or [`Self::on_adopt`]), and exit stops whose entry was not shown are left out (fork's return in the child).
 pub trait Observer {
     /// `task` has stopped. For [`Stop::Left`], [`Task::call`] is the call that returns.
     fn on_stop(&mut self, task: &Task, stop: &mut Stop) -> Resume;
@@ -74,6 +74,12 @@ pub trait Observer {
     /// `task` is traced from now on, and was running before.
     fn on_attach(&mut self, task: &Task) {
         let _ = task;
+    }
+
+    /// `task` will not be told of by its maker, which was killed in the very call. `kin` is the maker, or another thread of its process, and still there or about
+    /// to end. Its first stop comes next.
+    fn on_adopt(&mut self, kin: &Task, task: &Task, kind: ForkKind) {
+        let _ = (kin, task, kind);
     }
 
     /// Whether the end of some task, which may come now, is to leave a zombie: [`Self::keeps`] says of which.

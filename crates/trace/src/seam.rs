@@ -11,7 +11,7 @@ use std::fmt;
 
 use tipstaff_abi::{Arch, SyscallSet};
 
-use crate::{Call, End, Error, Observer, Resume, Stop, Task, Tracer, Turn};
+use crate::{Call, End, Error, ForkKind, Observer, Resume, Stop, Task, Tracer, Turn};
 
 /// Who stops.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +111,11 @@ pub trait Seam: Send {
     /// Whether this task, which has ended, stays a zombie until [`Tracer::bury`].
     fn keeps(&self, task: &Task) -> bool;
 
+    /// [`Observer::on_adopt`].
+    fn adopted(&mut self, kin: &Task, task: &Task, kind: ForkKind) {
+        let _ = (kin, task, kind);
+    }
+
     /// A task is no more, or a zombie that is kept.
     fn ended(&mut self, task: &Task, end: End);
 
@@ -196,6 +201,13 @@ impl<F: Front> Observer for Shared<F> {
 
     fn on_attach(&mut self, task: &Task) {
         self.front.on_attach(task);
+    }
+
+    fn on_adopt(&mut self, kin: &Task, task: &Task, kind: ForkKind) {
+        self.front.on_adopt(kin, task, kind);
+        if let Some(seam) = &mut self.seam {
+            seam.adopted(kin, task, kind);
+        }
     }
 
     fn keeping(&self) -> bool {

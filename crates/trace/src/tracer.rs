@@ -1,6 +1,6 @@
 //! The loop: one thread, all its tracees, one blocking wait.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use tipstaff_abi::{Arch, Sysno};
 use tipstaff_sys::ptrace::Go;
@@ -9,6 +9,7 @@ use tipstaff_sys::waker::Waker;
 use tipstaff_sys::{Errno, signal};
 
 use crate::config::{Config, Stopper, Turn, Untraced};
+use crate::early::Early;
 use crate::launch::Launching;
 use crate::next::Next;
 use crate::observer::{End, Observer, Resume};
@@ -42,12 +43,14 @@ pub struct Tracer {
     pub(crate) config: Config,
     pub(crate) tasks: Tasks,
     /// Changes of tasks that nobody has told us of yet: a child's first stop can come before its parent's event.
-    pub(crate) early: HashMap<i32, Vec<Change>>,
+    pub(crate) early: Early,
     /// Changes to handle before the next wait.
     pub(crate) ready: VecDeque<(i32, Change)>,
     pub(crate) waker: Option<Waker>,
     /// Zombies that the observer keeps.
     pub(crate) kept: BTreeSet<i32>,
+    /// Of the task that ended last: whoever it has made may be all that is left.
+    pub(crate) last_origin: Origin,
     pub(crate) launching: Option<Launching>,
     guard: Guard,
     /// Listeners of filters, kept open: while one is, guests cannot have their own (EBUSY).
@@ -71,10 +74,11 @@ impl Tracer {
         Self {
             config,
             tasks: Tasks::default(),
-            early: HashMap::new(),
+            early: Early::default(),
             ready: VecDeque::new(),
             waker: None,
             kept: BTreeSet::new(),
+            last_origin: Origin::Attached,
             launching: None,
             guard: Guard::new(archs),
             listeners: Vec::new(),
@@ -135,7 +139,7 @@ impl Tracer {
             Some(ready) => ready,
             None => {
                 if self.tasks.is_empty() {
-                    self.adopt(Origin::Attached);
+                    self.adopt(observer);
                     if self.tasks.is_empty() {
                         self.bury_all();
                         self.place.rest();
@@ -147,7 +151,8 @@ impl Tracer {
                 let mut usage = Usage::default();
                 let Next { tid, change } = match self.next(observer, &mut usage) {
                     Ok(Some(next)) => next,
-                    Ok(None) => return Ok(Turn::Idle),
+                    Ok(None) if self.ready.is_empty() => return Ok(Turn::Idle),
+                    Ok(None) => return Ok(Turn::Handled),
                     Err(Errno::INTR) => return Ok(Turn::Interrupted),
                     Err(Errno::CHILD) => {
                         self.bury_all();
@@ -175,7 +180,9 @@ impl Tracer {
             self.adopt_dying(tid);
         }
         if self.tasks.get(tid).is_none() {
-            self.early.entry(tid).or_default().push(change);
+            let running = self.tasks.iter().filter(|task| matches!(task.state, State::Running(_)) && !task.exiting);
+            self.early.came(tid, change, running.map(|task| (task.tid, task.process)));
+            self.adopt(observer);
             return Ok(Turn::Handled);
         }
         match change {
@@ -235,6 +242,15 @@ impl Tracer {
             Err(e) => return Err(e),
         };
         let hidden = self.launch_hides(tid);
+        if !self.early.is_empty() {
+            match &stop {
+                // They are no more but for the one, or another program by now.
+                Stop::Executed(exec) => self.early.strike_process(tid, exec.former()),
+                Stop::Forked(forked) => self.told(tid, forked.child(), forked.fork_kind()),
+                _ => self.early.strike(tid),
+            }
+            self.adopt(observer);
+        }
         if let Stop::Executed(exec) = &stop {
             self.collapse(tid, exec.former(), observer);
         }
@@ -378,9 +394,12 @@ impl Tracer {
 
     pub(crate) fn ended(&mut self, tid: i32, end: End, observer: &mut dyn Observer) {
         let hidden = self.launch_hides(tid);
-        let mut origin = Origin::Attached;
+        if !self.early.is_empty() {
+            self.early.strike(tid);
+            self.adopt(observer);
+        }
         if let Some(task) = self.tasks.remove(tid) {
-            origin = task.origin;
+            self.last_origin = task.origin;
             self.requeued.ended(task.process, tid);
             if task.process == tid {
                 self.requeued.settled(tid);
@@ -390,18 +409,15 @@ impl Tracer {
                 observer.on_end(&task, end);
             }
         }
-        if !self.early.is_empty() {
-            self.adopt(origin);
-        }
     }
 
     /// A task that nobody has told of yet ends, and so may its maker, killed in the very call, by a thread that executes a program and
     /// waits for both. What it did before is over.
     fn adopt_dying(&mut self, tid: i32) {
-        self.early.remove(&tid);
+        drop(self.early.take(tid));
         let process = self.tasks.process_of(tid);
         let kin = self.tasks.iter().find(|task| task.process == process).or_else(|| self.tasks.iter().next());
-        let origin = kin.map_or(Origin::Attached, |task| task.origin);
+        let origin = kin.map_or(self.last_origin, |task| task.origin);
         self.tasks.insert(Task::new(tid, process, None, origin, self.config.start));
     }
 

@@ -2,7 +2,7 @@
 
 use tipstaff_sys::ptrace::event;
 use tipstaff_trace::seam::Stopping;
-use tipstaff_trace::{ForkKind, Reason, Resume, Stop as Real};
+use tipstaff_trace::{ForkKind, Reason, Resume, Stop as Real, Task};
 
 use super::Mediator;
 use crate::machine::Stop;
@@ -20,7 +20,7 @@ impl Mediator {
         kind: ForkKind,
         resume: Resume,
     ) -> Resume {
-        let (tid, process) = (stopping.task.tid(), stopping.task.process());
+        let tid = stopping.task.tid();
         let untraced = self.cloning.remove(&tid);
         if untraced {
             self.flag_again(stop);
@@ -38,6 +38,20 @@ impl Mediator {
             ForkKind::Vfork => event::VFORK,
             ForkKind::Clone => event::CLONE,
         };
+        let (told, number) = self.begets(stopping.task, child, event, (untraced, traced));
+        if let Some(tracee) = self.machine.tracee_mut(tid) {
+            // PTRACE_EVENT_VFORK_DONE tells of it, too.
+            tracee.other = number;
+        }
+        if !told {
+            return self.go(stopping, resume);
+        }
+        self.show(stopping, Stop::Event(event), false, resume)
+    }
+
+    /// A task has a new one. Whether an event tells its tracer, and the number that the new one has there. CLONE_UNTRACED, CLONE_PTRACE.
+    fn begets(&mut self, task: &Task, child: i32, event: i32, (untraced, traced): (bool, bool)) -> (bool, i32) {
+        let (tid, process) = (task.tid(), task.process());
         if let Some(&disposition) = self.dispositions.get(&process) {
             self.dispositions.insert(child, disposition);
         }
@@ -49,20 +63,26 @@ impl Mediator {
         }
         self.has_child(process);
         let (inherits, told) = self.machine.born(tid, child, event, untraced, traced);
-        let Some(tracer) = self.machine.tracee(tid).map(|tracee| tracee.tracer) else {
-            return self.go(stopping, resume);
-        };
+        let Some(tracer) = self.machine.tracee(tid).map(|tracee| tracee.tracer) else { return (false, 0) };
         let number = self.names.seen(tracer, child);
-        if let Some(tracee) = self.machine.tracee_mut(tid) {
-            tracee.other = number;
-        }
         if let Some(born) = self.machine.tracee_mut(child).filter(|_| inherits) {
             born.number = number;
         }
-        if !told {
-            return self.go(stopping, resume);
-        }
-        self.show(stopping, Stop::Event(event), false, resume)
+        (told, number)
+    }
+
+    /// Nobody tells of a task, which is a tracee all the same if its maker's options say so: its event would have been lost, not what came with it. `kin` is its
+    /// maker, or another of the same process.
+    pub(super) fn adopts(&mut self, kin: &Task, child: i32, kind: ForkKind) {
+        let untraced = self.cloning.contains(&kin.tid());
+        let asked = |event: i32| self.machine.tracee(kin.tid()).is_some_and(|tracee| tracee.options & 1 << event != 0);
+        let event = match kind {
+            ForkKind::Clone => event::CLONE,
+            // Which of them is not seen any more.
+            _ if asked(event::VFORK) && !asked(event::FORK) => event::VFORK,
+            _ => event::FORK,
+        };
+        let _ = self.begets(kin, child, event, (untraced, false));
     }
 
     pub(super) fn executed(&mut self, stopping: Stopping<'_>, former: i32, resume: Resume) -> Resume {

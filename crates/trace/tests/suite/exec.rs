@@ -1,6 +1,6 @@
 //! execve(2) by a thread that is not the leader: its id becomes the process's.
 
-use tipstaff_trace::{Config, End};
+use tipstaff_trace::{Config, End, ForkKind};
 
 use crate::kit::{What, guest, run};
 
@@ -56,4 +56,19 @@ fn a_storm_that_runs_free() {
     let ran = run(config, guest("execstorm").arg("300"));
     assert_eq!(ran.end(), Some(End::Exited(42)));
     assert_eq!(ran.seen.count(|what| matches!(what, What::Executed(_))), 301);
+}
+
+/// Threads fork while another executes a program or ends their process: whoever was made is told of by its maker, or adopted, and ends.
+#[test]
+fn who_was_made_by_a_thread_that_is_killed_in_the_call_goes_on() {
+    let mut adopted = 0;
+    for start in [tipstaff_trace::Go::Syscall, tipstaff_trace::Go::Free] {
+        let ran = run(Config { start, ..Config::default() }, guest("orphans").arg("40"));
+        assert_eq!((ran.end(), ran.output.as_str()), (Some(End::Exited(0)), "40 rounds\n"));
+        if start == tipstaff_trace::Go::Syscall {
+            ran.seen.expect_whole();
+        }
+        adopted += ran.seen.count(|what| matches!(what, What::Adopted(ForkKind::Fork, _)));
+    }
+    println!("{adopted} adopted");
 }

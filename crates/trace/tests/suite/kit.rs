@@ -20,6 +20,8 @@ pub enum What {
     Executed(i32),
     Exiting,
     Attached,
+    /// Its maker will not tell of it.
+    Adopted(ForkKind, i32),
     /// And the call that never returned.
     End(End, Option<&'static str>),
 }
@@ -110,7 +112,7 @@ impl Recorder {
         }
         assert!(open.is_empty(), "calls that nobody closed: {open:?}");
         for seen in &self.0 {
-            if let What::Forked(_, child) = seen.what {
+            if let What::Forked(_, child) | What::Adopted(_, child) = seen.what {
                 assert!(ended.contains(&child), "{child} was made and has no end");
             }
         }
@@ -126,6 +128,11 @@ impl Observer for Recorder {
 
     fn on_attach(&mut self, task: &Task) {
         self.push(task, What::Attached);
+    }
+
+    fn on_adopt(&mut self, kin: &Task, task: &Task, kind: ForkKind) {
+        assert!(!kin.is_held() && kin.tid() != task.tid(), "{kin:?} {task:?}");
+        self.push(kin, What::Adopted(kind, task.tid()));
     }
 
     fn on_end(&mut self, task: &Task, end: End) {

@@ -153,8 +153,8 @@ impl Part<'_> {
                 return Ok(None);
             }
             seen.outside.extend(self.played(None, seen.seed, 1, Some(round))?.into_values());
-            let noise = (round % 2 == 0).then_some(round);
-            seen.inside.extend(self.played(Some(self.engine), seen.seed, 1, noise)?.into_values());
+            let noise = if round % 2 == 0 { round } else { 0 };
+            seen.inside.extend(self.played(Some(self.engine), seen.seed, 1, Some(noise))?.into_values());
         }
         Ok(seen.outside.is_disjoint(&seen.inside).then_some(seen))
     }
