@@ -100,6 +100,20 @@ both!(write_means_write, |user| {
     assert_eq!(fs::read(tree.path("outside/file")).expect("still there"), b"secret");
 });
 
+// The working directory and the program are shown by themselves, below what a list shows for writing: nothing is taken away by that.
+both!(what_is_shown_by_itself_may_be_written_where_a_list_says_so, |user| {
+    let tree = Tree::new(user);
+    let script = tree.0.file("inside/script", "#!/bin/sh\necho new >file && rm script && echo removed\n");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("own file");
+    let inside = tree.path("inside");
+    let listed = |option: &str| run([&script]).cwd(&inside).option(option, tree.path("")).as_user(user).go();
+    let ran = listed("--read");
+    ran.check(ran.code() != 0 && script.exists(), "a list that says read alone");
+    let ran = listed("--write");
+    ran.expect_exit(0);
+    assert!(ran.out() == "removed\n" && !script.exists(), "{}", ran.out());
+});
+
 both!(deny_beats_what_allows, |user| {
     let tree = Tree::new(user);
     let denied = tree.path("inside/file");

@@ -234,10 +234,10 @@ impl Builder<'_> {
         }
         let cwd = fs.cwd.unwrap_or(CwdAccess::None);
         if cwd != CwdAccess::None && !is_shared(&around.cwd) {
-            self.expose(&around.cwd, cwd == CwdAccess::Write, false);
+            self.add(&around.cwd, cwd == CwdAccess::Write, false);
         }
         for program in &around.programs {
-            self.expose(program, false, true);
+            self.add(program, false, true);
         }
         for mount in &fs.mounts {
             let source = around.cwd.join(&mount.source);
@@ -334,6 +334,12 @@ impl Builder<'_> {
 
     fn resolve(&self, path: &Path) -> Option<(PathBuf, Kind)> {
         self.walk(path, &mut Vec::new())
+    }
+
+    /// What is shown without a list's having named it takes nothing away from what a list gives around it.
+    fn add(&mut self, path: &Path, write: bool, exec: bool) {
+        let written = self.resolve(path).is_some_and(|(real, _)| self.writable(&real));
+        self.expose(path, write || written, exec);
     }
 
     /// Makes a path visible at its own place. False when it does not exist.
