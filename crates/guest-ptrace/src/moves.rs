@@ -165,7 +165,7 @@ impl Move {
                 if flags & !SHARED != 0 || most < 0 {
                     return Err(failed(EINVAL));
                 }
-                let bytes = copy::peek_siginfo(target, offset, flags, most).map_err(errno)?;
+                let bytes = peek(target, (offset, flags, most), mark).map_err(errno)?;
                 // One after the other, and what there was no room for is left out.
                 let mut told = 0;
                 for one in bytes.chunks_exact(SIGINFO) {
@@ -197,6 +197,22 @@ impl Move {
         let word = |at: usize| u64::from_ne_bytes(std::array::from_fn(|n| iov[at + n]));
         Ok((word(0), word(8)))
     }
+}
+
+/// The SIGSTOP that a new tracee begins with is a bit in the kernel (ptrace_init_task() in kernel/fork.c) and stands in no queue; ours does.
+fn peek(target: i32, (offset, flags, most): (u64, u32, i32), mark: Mark) -> Result<Vec<u8>, Errno> {
+    let first = |one: &[u8]| one.try_into().is_ok_and(|bytes| mark.is_first_stop(&SigInfo::from_bytes(bytes)));
+    let queue = if flags & SHARED == 0 { copy::peek_siginfo(target, 0, flags, i32::MAX)? } else { Vec::new() };
+    let Some(at) = queue.chunks_exact(SIGINFO).position(first) else {
+        return copy::peek_siginfo(target, offset, flags, most);
+    };
+    let from = if offset < at as u64 { offset } else { offset.saturating_add(1) };
+    let mut bytes = copy::peek_siginfo(target, from, flags, most.saturating_add(1))?;
+    if let Some(start) = (at as u64).checked_sub(from).map(|n| n as usize * SIGINFO).filter(|&n| n < bytes.len()) {
+        bytes.drain(start..start + SIGINFO);
+    }
+    bytes.truncate(most.unsigned_abs() as usize * SIGINFO);
+    Ok(bytes)
 }
 
 /// A syscall stop without PTRACE_O_TRACESYSGOOD: for the kernel it is a SIGTRAP like others.

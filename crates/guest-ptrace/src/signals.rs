@@ -83,6 +83,11 @@ impl Mark {
         Some(told)
     }
 
+    /// The SIGSTOP of a new tracee: from nobody.
+    pub fn is_first_stop(self, found: &SigInfo) -> bool {
+        self.told(found).is_some_and(|told| told.signal() == SIGSTOP && told.code() == SI_USER)
+    }
+
     /// What one of ours stands for.
     pub fn told(self, found: &SigInfo) -> Option<SigInfo> {
         if found.code() != self.0 {

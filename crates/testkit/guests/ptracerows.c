@@ -305,6 +305,32 @@ static void r18_peeksiginfo(void) {
   kill(pid, SIGKILL);
   next(pid);
 }
+/* A thread that is born into a stopped process stops with it first: the SIGSTOP that every new tracee begins with is still to come then, and stands in no queue. */
+static void r18_peeksiginfo_of_a_new_thread(void) {
+  struct __ptrace_peeksiginfo_args args = {0, 0, 2};
+  siginfo_t infos[2] = {0};
+  unsigned long made = 0;
+  pid_t pid = child(makes_thread);
+  REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACECLONE);
+  SAY("stops", REQ(PTRACE_CONT, pid, 0, SIGSTOP));
+  next(pid);
+  SAY("goes on", REQ(PTRACE_CONT, pid, 0, 0));
+  next(pid);
+  SAY("message", REQ(PTRACE_GETEVENTMSG, pid, 0, &made));
+  pid_t thread = (pid_t)made;
+  next(thread);
+  printf("none %ld\n", REQ(PTRACE_PEEKSIGINFO, thread, &args, infos));
+  syscall(SYS_tgkill, pid, thread, SIGUSR1);
+  printf("one %ld", REQ(PTRACE_PEEKSIGINFO, thread, &args, infos));
+  printf(" signo %d\n", infos[0].si_signo);
+  args.off = 1;
+  printf("behind it %ld\n", REQ(PTRACE_PEEKSIGINFO, thread, &args, infos));
+  SAY("its first", REQ(PTRACE_CONT, thread, 0, 0));
+  next(thread);
+  args.off = 0;
+  printf("then %ld\n", REQ(PTRACE_PEEKSIGINFO, thread, &args, infos));
+  kill(pid, SIGKILL);
+}
 static void info_of(pid_t pid) {
   unsigned char info[88] = {0};
   long size = REQ(0x420e, pid, sizeof info, info);
@@ -1214,7 +1240,7 @@ static void o2_an_interrupted_untraced_clone_is_skipped(void) { o2_an_interrupte
 static const struct row rows[] = {
     ROW(r1_unknown), ROW(r2_state_and_thread), ROW(r3_traceme), ROW(r4_attach), ROW(r5_seize), ROW(r6_interrupt), ROW(r7_listen),
     ROW(r8_signals), ROW(r9_singleblock), ROW(r10_detach), ROW(r11_kill), ROW(r12_peek_poke), ROW(r13_debug_registers),
-    ROW(r14_registers), ROW(r15_sets), ROW(r16_siginfo), ROW(r17_mask), ROW(r18_peeksiginfo), ROW(r19_r20_messages),
+    ROW(r14_registers), ROW(r15_sets), ROW(r16_siginfo), ROW(r17_mask), ROW(r18_peeksiginfo), ROW(r18_peeksiginfo_of_a_new_thread), ROW(r19_r20_messages),
     ROW(r21_set_syscall_info), ROW(r23_r24_configurations), ROW(o2_fork), ROW(o2_vfork), ROW(o2_clone), ROW(o3_vforkdone), ROW(o4_exec),
     ROW(o4_exec_without), ROW(o5_exit), ROW(o_bad), ROW(o7_exitkill), ROW(o7_no_exitkill), ROW(w4_group_stop), ROW(w5_attach_to_stopped),
     ROW(w6_threads_wait), ROW(w7_selection), ROW(w8_told_once), ROW(w9_waitid), ROW(w10_sigchld), ROW(w10_no_stops),
