@@ -142,6 +142,7 @@ rows! {
     r16_siginfo
     r17_mask
     r18_peeksiginfo
+    r18_peeksiginfo_of_a_new_thread
     r19_r20_messages
     r21_set_syscall_info
     r23_r24_configurations
@@ -491,7 +492,7 @@ both!(python_tells_where_it_fails, |user| {
 });
 
 // A thread is killed in its fork, with its child just made, by an exec or the end of its process: the child stands in its first stop, which nobody tells of.
-both!(children_of_threads_that_are_killed_in_their_fork_go_on, |user| {
+both!(children_of_threads_that_end_in_their_fork_go_on, |user| {
     let rounds = |run: Run| run.as_user(user).patience(std::time::Duration::from_secs(250)).go();
     for mode in ["emulate", "native"] {
         let ran = rounds(run(["orphans", "20"]).option("--engine", "ptrace").option("--guest-ptrace", mode));
