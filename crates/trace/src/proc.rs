@@ -15,19 +15,23 @@ pub(crate) fn state(tid: i32) -> Option<char> {
     status.lines().find_map(|line| line.strip_prefix("State:"))?.trim_start().chars().next()
 }
 
-/// Its state's letter, and its time in user mode in clock ticks: proc_pid_stat(5).
+/// proc_pid_stat(5) from the third field on: the name, the second, can have anything in it.
+fn stat(tid: i32) -> Option<String> {
+    let mut stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    Some(stat.split_off(stat.rfind(')')? + 1))
+}
+
+/// Its state's letter, and its time in user mode in clock ticks.
 pub(crate) fn doing(tid: i32) -> Option<(char, u64)> {
-    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
-    // Its name can have anything in it.
-    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
+    let stat = stat(tid)?;
+    let mut fields = stat.split_whitespace();
     let state = fields.next()?.chars().next()?;
     Some((state, fields.nth(10)?.parse().ok()?))
 }
 
 /// The signal that tells its parent of its end; -1 for a thread.
 pub(crate) fn exit_signal(tid: i32) -> Option<i32> {
-    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
-    stat[stat.rfind(')')? + 1..].split_whitespace().nth(35)?.parse().ok()
+    stat(tid)?.split_whitespace().nth(35)?.parse().ok()
 }
 
 /// The process whose thread made this task: its own for a thread, else its parent.
