@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use tipstaff_testkit::{Ran, Run, Scratch, User, guest, plain, run, skip, tipstaff};
+use tipstaff_testkit::{Ran, Run, Scratch, User, Without, guest, plain, run, skip, tipstaff, tipstaff_command};
 
 use crate::both;
 
@@ -326,6 +326,51 @@ both!(who_may_attach_is_the_profiles_to_say, |user| {
     // Natively nobody could be asked.
     let refused = run(["yama"]).option("--ptrace-scope", "restricted").option("--engine", "native").as_user(user).go();
     refused.check(refused.code() == 125 && refused.err().contains("--engine auto"), "refused with the cure");
+});
+
+both!(yamas_file_tells_the_boxs_scope_whether_the_kernel_has_yama_or_not, |user| {
+    const FILE: &str = "/proc/sys/kernel/yama/ptrace_scope";
+    let host = std::fs::read_to_string(FILE).map_or(0, |text| text.trim().parse::<u8>().expect("a scope"));
+    let told = format!("cat {FILE}; cd /proc/sys/kernel; cat cap_last_cap osrelease random/poolsize; ls");
+    let outside = plain(["sh", "-c", told.as_str()]).as_user(user).go().out();
+    let mut ran = Vec::new();
+    for (number, scope) in (0..).zip(["classic", "restricted", "admin", "none"]) {
+        for engine in ["native", "notify", "ptrace"] {
+            if (scope, engine) == ("restricted", "native") {
+                continue;
+            }
+            let boxed = |script: &str| {
+                let made = run(["sh", "-c", script]).option("--ptrace-scope", scope).option("--engine", engine);
+                made.as_user(user).go()
+            };
+            let seen = boxed(&told);
+            let first = format!("{}\n", host.max(number));
+            let rest = seen.out().strip_prefix(&first).map(str::to_owned);
+            seen.check(rest.is_some(), format_args!("{scope}, {engine}: begins with {first:?}"));
+            // What else is there is the kernel's.
+            let names = |text: &str| text.lines().filter(|name| *name != "yama").map(str::to_owned).collect::<Vec<_>>();
+            let outside = outside.strip_prefix(&format!("{host}\n")).unwrap_or(&outside);
+            seen.check(
+                rest.is_some_and(|rest| names(&rest) == names(outside)),
+                format_args!("{scope}, {engine}: {outside}"),
+            );
+            let written = boxed(&format!(
+                "echo 0 >{FILE} || mkdir {FILE}.d || echo x >/proc/sys/kernel/.kernel/core_pattern || echo x >/proc/sys/kernel/core_pattern || echo refused"
+            ));
+            written.check(written.out() == "refused\n", format_args!("{scope}, {engine}: not to be written"));
+            ran.push(scope);
+        }
+    }
+    assert_eq!(ran.len(), 11);
+    // Nobody has said anything: the host's.
+    let host = plain(["cat", FILE]).as_user(user).go();
+    assert_eq!(run(["cat", FILE]).as_user(user).go().out(), host.out());
+    // Without a tree of its own a box has no place for it, and `explain` says so.
+    let asked = || tipstaff_command(["explain", "--ptrace-scope", "restricted", "--", "true"]).as_user(user);
+    let (with, without) = (asked().go(), asked().without(Without::Namespaces).go());
+    let note = "guests read the host's /proc/sys/kernel/yama";
+    with.check(!with.out().contains(note), "it has one");
+    without.check(without.out().contains(note), "it has none");
 });
 
 both!(tools_work_where_attaching_is_restricted, |user| {

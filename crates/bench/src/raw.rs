@@ -141,7 +141,7 @@ impl Script {
             ViewOp::Mask(path, _) | ViewOp::Pin(path) | ViewOp::Protect(path) => {
                 self.bind(Arg::Slot(ROOT), &rel(path), &rel(path), true, true);
             }
-            ViewOp::Placeholder(..) => {}
+            ViewOp::Placeholder(..) | ViewOp::Yama(..) => {}
         }
     }
 

@@ -1,11 +1,11 @@
 //! The keeper's operations: namespaces from inside, the mount tree, Landlock's paths.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use tipstaff_policy::lower::{Plan, ViewOp};
-use tipstaff_sys::child::{BindFlags, Seen, SetupOp};
+use tipstaff_policy::lower::{PROC_KERNEL, Plan, ViewOp};
+use tipstaff_sys::child::{BEHIND, BindFlags, Seen, SetupOp};
 use tipstaff_sys::probe;
 
 use crate::placeholders::Placeholder;
@@ -19,6 +19,10 @@ const TEXT: &str = ".text";
 /// Paths come from TOML, argv and readdir, none of which can hold a NUL.
 pub(crate) fn c(path: impl AsRef<Path>) -> CString {
     CString::new(path.as_ref().as_os_str().as_bytes()).unwrap_or_default()
+}
+
+fn behind() -> &'static Path {
+    Path::new(OsStr::from_bytes(BEHIND.to_bytes()))
 }
 
 fn rel(path: &Path) -> CString {
@@ -108,6 +112,11 @@ fn one(op: &ViewOp, ops: &mut Vec<SetupOp>, placeholders: &mut Vec<Placeholder>,
             ops.push(SetupOp::DiskDir { name: c(name), target: rel(path), no_exec: *no_exec });
         }
         ViewOp::Proc => ops.push(SetupOp::Proc(c("proc"))),
+        ViewOp::Yama(scope, beside) => ops.push(SetupOp::Yama {
+            target: rel(Path::new(PROC_KERNEL)),
+            scope: format!("{scope}\n").into_bytes(),
+            beside: beside.iter().map(|name| (c(behind().join(name)), c(name))).collect(),
+        }),
         ViewOp::Devpts => ops.push(SetupOp::Devpts(c("dev/pts"))),
         ViewOp::Mask(path, directory) => {
             let source = c(if *directory { mask_dir } else { mask_file });

@@ -4,6 +4,7 @@ use tipstaff_abi::SyscallSet;
 use tipstaff_abi::caps::KernelCaps;
 
 use super::host::Surroundings;
+use super::namespaces::NamespacePlan;
 use super::plan::Cost;
 use super::sink::Sink;
 use crate::profile::{Engine, GuestListener, GuestPtrace, Profile, PtraceScope};
@@ -91,12 +92,15 @@ pub(super) fn told_scope(profile: &Profile) -> Option<u8> {
 }
 
 /// What is told of the scope.
-pub(super) fn scope(profile: &Profile, sink: &mut Sink) {
+pub(super) fn scope(profile: &Profile, namespaces: &NamespacePlan, sink: &mut Sink) {
     let Some(scope) = profile.isolation.ptrace_scope else { return };
     let rule = format!("ptrace_scope = \"{}\"", scope.as_str());
     if restricts(profile) {
-        let why = "access to /proc/PID/mem is not restricted, and where the host has no file /proc/sys/kernel/yama/ptrace_scope it can be read under guest_ptrace = \"emulate\" alone";
-        sink.full_but(&rule, "attaching is asked about", why, Cost::Notified);
+        let mut why = "access to /proc/PID/mem is not restricted".to_owned();
+        if !namespaces.mount {
+            why += ", and without a mount namespace guests read the host's /proc/sys/kernel/yama/ptrace_scope, if it has one";
+        }
+        sink.full_but(&rule, "attaching is asked about", &why, Cost::Notified);
     } else if !guests_trace(profile) {
         sink.full(&rule, "seccomp: nobody traces", Cost::Kernel);
     } else {

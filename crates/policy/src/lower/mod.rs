@@ -48,7 +48,7 @@ pub use network::{Ask, NetworkPlan, OutOfReach, Peer, Reach, meant};
 pub use plan::{Cost, Plan, PlanRule};
 pub use sink::Refusal;
 pub use stops::{TRACE_DATA, mediated, untraced};
-pub use view::{COMMONDIR, View, ViewOp};
+pub use view::{COMMONDIR, PROC_KERNEL, View, ViewOp};
 
 use crate::profile::Profile;
 use sink::Sink;
@@ -77,7 +77,7 @@ pub fn lower(profile: &Profile, caps: &KernelCaps, host: &dyn Host, around: &Sur
     let account = limits.asks();
     let restricts = engine::restricts(profile);
     let attaching = if restricts { stops::attaching() } else { Vec::new() };
-    engine::scope(profile, &mut sink);
+    engine::scope(profile, &namespaces, &mut sink);
     let calls = asks.iter().chain(&births).chain(&account).chain(&attaching).map(|ask| ask.call);
     let whole = around.handled.union(&counted);
     let asked = whole.union(&SyscallSet::from_names(caps.arch, calls));

@@ -12,6 +12,7 @@ use std::path::{Component, Path, PathBuf};
 
 use tipstaff_abi::caps::KernelCaps;
 
+use super::engine;
 use super::host::{Host, Kind, Surroundings};
 use super::landlock::Rights;
 use super::limits::LimitPlan;
@@ -51,6 +52,8 @@ pub enum ViewOp {
     DiskDir(&'static str, PathBuf, bool),
     /// procfs of the box.
     Proc,
+    /// Where the kernel has no Yama: `/proc/sys/kernel/yama/ptrace_scope`, which tells this scope, beside what there is in `/proc/sys/kernel` by these names.
+    Yama(u8, Vec<OsString>),
     /// devpts of the box.
     Devpts,
     /// Hides a directory or a file of the tree.
@@ -87,6 +90,10 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const SYSFS: [&str; 2] = ["/sys/devices/system/cpu", "/sys/devices/system/node"];
 /// Written by uid 0 without any capability, since proc_sys_permission() goes by file mode.
 const PROC_READ_ONLY: [&str; 5] = ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"];
+/// What [`ViewOp::Yama`] covers.
+pub const PROC_KERNEL: &str = "/proc/sys/kernel";
+/// Documentation/admin-guide/LSM/Yama.rst.
+const PTRACE_SCOPE: &str = "/proc/sys/kernel/yama/ptrace_scope";
 const PROC_MASKED: [&str; 7] = [
     "/proc/kcore",
     "/proc/keys",
@@ -155,7 +162,7 @@ pub(super) fn lower(
         if fs.tmp_exec == Some(true) {
             view.private_exec = builder.private_exec();
         }
-        builder.build(&mut view, &protected, caps, disk_size(limits));
+        builder.build(&mut view, &protected, caps, disk_size(limits), engine::told_scope(profile));
         let texts = texts.iter().flat_map(|(path, text)| builder.text(Path::new(path), text.clone()));
         for op in texts.collect::<Vec<_>>() {
             if let ViewOp::Text(path, _) = &op {
@@ -406,7 +413,14 @@ impl Builder<'_> {
 
     // ---- with a mount namespace --------------------------------------------------------------------------------
 
-    fn build(&self, view: &mut View, protected: &[PathBuf], caps: &KernelCaps, disk: Option<u64>) {
+    fn build(
+        &self,
+        view: &mut View,
+        protected: &[PathBuf],
+        caps: &KernelCaps,
+        disk: Option<u64>,
+        ptrace_scope: Option<u8>,
+    ) {
         let private_exec = view.private_exec.clone();
         let mut tree = Tree { made: BTreeSet::from([PathBuf::from("/")]), ops: Vec::new() };
         tree.ops.push(ViewOp::Disk(disk));
@@ -453,6 +467,7 @@ impl Builder<'_> {
         }
         self.devices(&mut tree);
         tree.ops.push(ViewOp::Proc);
+        tree.ops.extend(ptrace_scope.and_then(|scope| self.yama(scope)));
         if caps.uid == 0 {
             for path in PROC_READ_ONLY.iter().map(PathBuf::from).filter(|p| self.host.kind(p).is_some()) {
                 tree.ops.push(ViewOp::Protect(path));
@@ -481,7 +496,6 @@ impl Builder<'_> {
         view.ops = tree.ops;
     }
 
-    /// Our own text where the guest sees a file of that name; None where it sees none, or cannot.
     /// The steps that put a text in the place of a file. Where the view does not hold the file it is made: in a directory of the box's own, or
     /// where its name is a link to, as `/etc/resolv.conf` often is into `/run`.
     fn text(&self, path: &Path, text: String) -> Vec<ViewOp> {
@@ -505,6 +519,16 @@ impl Builder<'_> {
         }
         ops.push(ViewOp::Text(real, text));
         ops
+    }
+
+    /// What shows the scope of the box. The host's holds in it too, so the stricter one is told.
+    fn yama(&self, scope: u8) -> Option<ViewOp> {
+        let file = Path::new(PTRACE_SCOPE);
+        if self.host.kind(file).is_none() {
+            return Some(ViewOp::Yama(scope, self.host.list(Path::new(PROC_KERNEL))));
+        }
+        let hosts = self.host.text(file).ok()?.trim().parse::<u8>().ok()?;
+        (scope > hosts).then(|| ViewOp::Text(file.to_owned(), format!("{scope}\n")))
     }
 
     fn devices(&self, tree: &mut Tree) {

@@ -14,7 +14,7 @@ pub(crate) mod mounts;
 mod seen;
 mod setup;
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 
@@ -26,6 +26,9 @@ pub use setup::{BindFlags, SetupOp};
 
 pub(crate) use guest::run as run_guest;
 pub(crate) use setup::{State as SetupState, loopback_up, run as run_setup};
+
+/// Where [`SetupOp::Yama`] leaves what was there before.
+pub const BEHIND: &CStr = c".kernel";
 
 /// A NULL-terminated array of C strings, as execve(2) wants it.
 #[derive(Debug)]

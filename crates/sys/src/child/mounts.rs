@@ -109,7 +109,7 @@ pub(crate) fn covers() -> Result<(usize, usize), Errno> {
 }
 
 /// The keeper's umask is 0.
-pub(super) fn mkdir(root: i32, path: &CString, mode: u32) -> Result<(), Errno> {
+pub(super) fn mkdir(root: i32, path: &CStr, mode: u32) -> Result<(), Errno> {
     // SAFETY: a C string.
     unsafe {
         match call(libc::SYS_mkdirat, [word(root), ptr(path), mode as usize, 0, 0, 0]) {
@@ -119,7 +119,7 @@ pub(super) fn mkdir(root: i32, path: &CString, mode: u32) -> Result<(), Errno> {
     }
 }
 
-pub(super) fn make_file(root: i32, path: &CString, mode: u32) -> Result<(), Errno> {
+pub(super) fn make_file(root: i32, path: &CStr, mode: u32) -> Result<(), Errno> {
     // SAFETY: a C string.
     unsafe {
         match call(libc::SYS_mknodat, [word(root), ptr(path), (libc::S_IFREG | mode) as usize, 0, 0, 0]) {
@@ -129,7 +129,7 @@ pub(super) fn make_file(root: i32, path: &CString, mode: u32) -> Result<(), Errn
     }
 }
 
-pub(super) fn symlink(root: i32, target: &CString, link: &CString) -> Result<(), Errno> {
+pub(super) fn symlink(root: i32, target: &CStr, link: &CStr) -> Result<(), Errno> {
     // SAFETY: two C strings.
     unsafe {
         match call(libc::SYS_symlinkat, [ptr(target), word(root), ptr(link), 0, 0, 0]) {
@@ -189,6 +189,27 @@ pub(super) fn proc(root: i32, target: &CString) -> Result<(), Errno> {
         Err(Errno::INVAL) => mount_instance(c"proc", &[(c"hidepid", c"2")], attr, root, target),
         other => other,
     }
+}
+
+/// A tmpfs for some names, attached nowhere yet.
+pub(super) fn small_tree() -> Result<i32, Errno> {
+    let attr = ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC;
+    new_instance(c"tmpfs", &[(c"size", c"64k"), (c"mode", c"755")], attr).map(|mount| mount as i32)
+}
+
+/// Attaches a tree, read-only from then on, at a directory, which is found at [`super::BEHIND`] in the tree. Closes it.
+pub(super) fn put_before(tree: i32, root: i32, target: &CStr) -> Result<(), Errno> {
+    mkdir(tree, super::BEHIND, 0o755)?;
+    let flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE;
+    // SAFETY: a C string.
+    let behind = unsafe { call(libc::SYS_open_tree, [word(root), ptr(target), flags, 0, 0, 0])? };
+    // Before Linux 6.15 a mount that is not attached takes no other.
+    let done = attach(word(tree), root, target)
+        .and_then(|()| attach(behind, tree, super::BEHIND))
+        .and_then(|()| setattr(word(tree), false, ATTR_RDONLY));
+    close(behind);
+    close(word(tree));
+    done
 }
 
 pub(super) fn devpts(root: i32, target: &CString) -> Result<(), Errno> {

@@ -1,6 +1,6 @@
 //! What the keeper does before the guest: the namespaces' insides and the mount tree.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use super::{ChildFd, Seen, mounts, quoted};
 use crate::landlock;
@@ -69,6 +69,15 @@ pub enum SetupOp {
     },
     /// A procfs of the new PID namespace (`hidepid=ptraceable`: only what the reader may trace is shown).
     Proc(CString),
+    /// A directory of the new root's procfs gives its place to one that has `yama/ptrace_scope`, and goes to [`super::BEHIND`] in it.
+    Yama {
+        /// Which directory.
+        target: CString,
+        /// What the file says.
+        scope: Vec<u8>,
+        /// Symbolic links: target, link.
+        beside: Vec<(CString, CString)>,
+    },
     /// A devpts instance of the box's own.
     Devpts(CString),
     /// An empty directory in the host's view, or a file that says this, which protects a name that does not exist; removed at the end.
@@ -110,6 +119,7 @@ impl SetupOp {
             Self::Disk(..) => "mount the private disk".into(),
             Self::DiskDir { target, .. } => format!("mount the private {}", quoted(target)),
             Self::Proc(target) => format!("mount proc on {}", quoted(target)),
+            Self::Yama { target, .. } => format!("show ptrace_scope in {}", quoted(target)),
             Self::Devpts(target) => format!("mount devpts on {}", quoted(target)),
             Self::Placeholder(path, _) => format!("create the protected name {}", quoted(path)),
             Self::Unlink(path, _) => format!("unlink {}", quoted(path)),
@@ -131,7 +141,7 @@ pub(crate) struct State {
     pub ruleset: i32,
 }
 
-fn write_file(directory: i32, path: &CString, data: &[u8]) -> Result<(), Errno> {
+fn write_file(directory: i32, path: &CStr, data: &[u8]) -> Result<(), Errno> {
     let flags = (libc::O_WRONLY | libc::O_CLOEXEC) as usize;
     // SAFETY: open, write and close with data that lives across the calls.
     unsafe {
@@ -140,6 +150,12 @@ fn write_file(directory: i32, path: &CString, data: &[u8]) -> Result<(), Errno> 
         let _ = call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
         done.map(drop)
     }
+}
+
+/// A tmpfs takes a short text whole.
+fn make_text(directory: i32, path: &CStr, text: &[u8]) -> Result<(), Errno> {
+    mounts::make_file(directory, path, 0o644)?;
+    write_file(directory, path, text)
 }
 
 /// Sets IFF_UP on `lo`; the kernel gives it 127.0.0.1 and ::1 by that alone.
@@ -182,11 +198,7 @@ pub(crate) fn run(op: &SetupOp, state: &mut State) -> Result<(), Errno> {
         SetupOp::NewRoot(at) => mounts::new_root(at).map(|fd| state.root = fd),
         SetupOp::Mkdir(path, mode) => mounts::mkdir(state.root, path, *mode),
         SetupOp::MakeFile(path, mode) => mounts::make_file(state.root, path, *mode),
-        // A tmpfs takes a short text whole.
-        SetupOp::MakeText(path, text) => {
-            mounts::make_file(state.root, path, 0o644)?;
-            write_file(state.root, path, text)
-        }
+        SetupOp::MakeText(path, text) => make_text(state.root, path, text),
         SetupOp::Symlink(target, link) => mounts::symlink(state.root, target, link),
         SetupOp::Bind { source, target, flags, inside, seen } => {
             let from = if *inside { state.root } else { libc::AT_FDCWD };
@@ -199,6 +211,15 @@ pub(crate) fn run(op: &SetupOp, state: &mut State) -> Result<(), Errno> {
             mounts::bind(state.disk, name, state.root, target, flags, None)
         }
         SetupOp::Proc(target) => mounts::proc(state.root, target),
+        SetupOp::Yama { target, scope, beside } => {
+            let cover = mounts::small_tree()?;
+            mounts::mkdir(cover, c"yama", 0o555)?;
+            make_text(cover, c"yama/ptrace_scope", scope)?;
+            for (target, link) in beside {
+                mounts::symlink(cover, target, link)?;
+            }
+            mounts::put_before(cover, state.root, target)
+        }
         SetupOp::Devpts(target) => mounts::devpts(state.root, target),
         SetupOp::Placeholder(path, None) => mounts::placeholder(path),
         SetupOp::Placeholder(path, Some(text)) => mounts::placeholder_text(path, text),
