@@ -99,6 +99,29 @@ both!(an_outer_debugger_does_not_loosen_an_inner_box, |user| {
     assert!(["0 OK\n", "-1 EACCES\n"].contains(&free.as_str()), "the control: {free}");
 });
 
+both!(proot_shows_other_paths_and_skips_calls, |user| {
+    if !installed("proot", "--version") {
+        skip!("proot is not installed (apt-get install proot)");
+    }
+    // Its calls are skipped by the number -2, and some are made anew with other arguments.
+    let scratch = Scratch::new(user);
+    let (there, seen) = (scratch.dir("there"), scratch.dir("seen"));
+    scratch.file("there/here", "shown elsewhere\n");
+    let bind = format!("{}:{}", there.display(), seen.display());
+    let script = "cd \"$1\" && pwd; cat here; (exit 3); echo $?; printf 'a\\nb\\n' | wc -l; id -u";
+    let words = ["proot", "-b", &bind, "sh", "-c", script, "sh", &seen.display().to_string()];
+    let outside = plain(words).as_user(user).go();
+    let wanted = format!("{}\nshown elsewhere\n3\n2\n", seen.display());
+    outside.check(outside.out().starts_with(&wanted), "it works outside");
+    for engine in ENGINES {
+        // Its loader is written to /tmp and executed there.
+        let made = with(engine, run(words)).option("--exec", scratch.path()).cwd(scratch.path());
+        let ran = made.as_user(user).go();
+        ran.expect_ok();
+        ran.check(ran.out().starts_with(&wanted), format_args!("{engine:?}"));
+    }
+});
+
 both!(ltrace_sees_library_calls, |user| {
     if !installed("ltrace", "--version") {
         skip!("ltrace is not installed (apt-get install ltrace)");

@@ -4,6 +4,10 @@
 /// that tells a filter which table a number belongs to (`__X32_SYSCALL_BIT` in the kernel).
 pub const X32_BIT: u32 = 0x4000_0000;
 
+/// From here on (negative, as the kernel's `int`) a number means no call on any architecture: the kernel does nothing and says ENOSYS. Tracers write such
+/// numbers to skip a call: -1 mostly (ptrace(2)), of which seccomp(2) says nothing else, or -2, as PRoot does.
+pub const NO_CALL: u32 = 0x8000_0000;
+
 // `AUDIT_ARCH_*` is an ELF machine number with two flags.
 const LE: u32 = 0x4000_0000;
 const BITS_64: u32 = 0x8000_0000;
@@ -65,12 +69,12 @@ impl Arch {
 
     /// The table that a call belongs to, from `seccomp_data`; `None` where there is no table here.
     ///
-    /// Whatever lies above the x32 bit is x32's, so that no number can fall between two tables. Only -1, which a
-    /// tracer writes to skip a call, carries that bit and is still no x32 call.
+    /// Whatever lies between the x32 bit and [`NO_CALL`] is x32's, so that no number can fall between two tables. What lies above carries that bit, too,
+    /// and is still no x32 call.
     #[must_use]
     pub fn of(audit_arch: u32, number: u32) -> Option<Self> {
         match Self::ALL.into_iter().find(|arch| arch.audit_arch() == audit_arch)? {
-            Self::X86_64 if (X32_BIT..u32::MAX).contains(&number) => Some(Self::X32),
+            Self::X86_64 if (X32_BIT..NO_CALL).contains(&number) => Some(Self::X32),
             arch => Some(arch),
         }
     }
@@ -153,11 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn x32_is_told_by_its_bit_and_minus_one_is_not_x32() {
+    fn x32_is_told_by_its_bit_and_negative_numbers_are_not_x32() {
         let audit = Arch::X86_64.audit_arch();
         assert_eq!(Arch::of(audit, 59), Some(Arch::X86_64));
         assert_eq!(Arch::of(audit, X32_BIT | 59), Some(Arch::X32));
-        assert_eq!(Arch::of(audit, 0x8000_0000), Some(Arch::X32));
+        assert_eq!(Arch::of(audit, NO_CALL - 1), Some(Arch::X32));
+        assert_eq!(Arch::of(audit, NO_CALL), Some(Arch::X86_64));
+        assert_eq!(Arch::of(audit, u32::MAX - 1), Some(Arch::X86_64));
         assert_eq!(Arch::of(audit, u32::MAX), Some(Arch::X86_64));
         assert_eq!(Arch::of(0xdead_beef, 59), None);
     }

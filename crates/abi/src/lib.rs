@@ -19,7 +19,7 @@ mod set;
 pub mod signal;
 mod sysno;
 
-pub use arch::{Arch, X32_BIT};
+pub use arch::{Arch, NO_CALL, X32_BIT};
 pub use nearest::nearest;
 pub use one_line::one_line;
 pub use set::SyscallSet;

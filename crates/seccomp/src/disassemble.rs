@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use tipstaff_abi::{
-    Arch, Sysno, X32_BIT,
+    Arch, NO_CALL, Sysno, X32_BIT,
     bpf::{
         BPF_ADD, BPF_AND, BPF_DIV, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JSET, BPF_LSH, BPF_MUL, BPF_OR, BPF_RSH, BPF_SUB,
         BPF_XOR, Insn, SeccompData,
@@ -127,7 +127,7 @@ fn meaning(test: u16, operand: Operand, word: Option<u32>, arch: Option<u32>) ->
             known.map_or_else(|| format!("{k:#x}"), |arch| arch.name().to_owned())
         }
         SeccompData::NR if k == X32_BIT => "x32".into(),
-        SeccompData::NR if k == u32::MAX => "-1".into(),
+        SeccompData::NR if k >= NO_CALL => format!("{k:#x}"),
         SeccompData::NR => {
             let call = arch.and_then(|audit| Arch::of(audit, k)).and_then(|arch| Sysno(k).name(arch));
             call.map_or_else(|| k.to_string(), str::to_owned)

@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use tipstaff_abi::{Arch, Sysno, X32_BIT, bpf::SeccompData, errno::ENOSYS};
+use tipstaff_abi::{Arch, NO_CALL, Sysno, X32_BIT, bpf::SeccompData, errno::ENOSYS};
 
 use crate::{Action, Condition, Error, Op, Program, Rule, emit, lower};
-
-/// What a tracer writes for a call that is not to be made.
-const SKIPPED: u32 = u32::MAX;
 
 /// The rules of one architecture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,19 +53,19 @@ impl Table {
 
     /// What happens where no rule of a number matches.
     pub(crate) fn fallback(&self, number: u32) -> Action {
-        if number == SKIPPED && self.unknown == Action::Errno(ENOSYS) {
+        if number >= NO_CALL && self.unknown == Action::Errno(ENOSYS) {
             return Action::Allow;
         }
         if Sysno(number).name(self.arch).is_some() { self.default } else { self.unknown }
     }
 
     /// Whether a number can mean a call of this table. On x86_64 two tables share one audit value, split at the x32
-    /// bit; -1 (see [`Filter::decide`]) can have no rules.
+    /// bit; what means no call (see [`Filter::decide`]) can have no rules.
     fn owns(&self, number: u32) -> bool {
         match self.arch {
-            Arch::X32 => (X32_BIT..u32::MAX).contains(&number),
+            Arch::X32 => (X32_BIT..NO_CALL).contains(&number),
             Arch::X86_64 => number < X32_BIT,
-            _ => number != u32::MAX,
+            _ => number < NO_CALL,
         }
     }
 }
@@ -76,9 +73,9 @@ impl Table {
 impl Filter {
     /// What happens to a call: the meaning of this filter.
     ///
-    /// The number -1 is what a tracer writes to skip a call. It is in no table, so it is answered as unknown, and not as an x32 number, though it has every
-    /// bit set: debuggers inside rely on skipping. Where unknown numbers are ENOSYS it is let through: the kernel makes no such call, and returns ENOSYS, or
-    /// what the tracer has put into the result register, which an errno of ours would replace.
+    /// A negative number is what a tracer writes to skip a call ([`NO_CALL`]). It is in no table, so it is answered as unknown, and not as an x32 number,
+    /// though it has that bit: debuggers inside rely on skipping. Where unknown numbers are ENOSYS it is let through: the kernel makes no such call, and
+    /// returns ENOSYS or, of -1, what the tracer has put into the result register, which an errno of ours would replace.
     #[must_use]
     pub fn decide(&self, data: &SeccompData) -> Action {
         let number = data.number();

@@ -1,6 +1,6 @@
 //! From tables to the graph.
 
-use tipstaff_abi::{Arch, Sysno, X32_BIT, bpf::SeccompData};
+use tipstaff_abi::{Arch, NO_CALL, Sysno, X32_BIT, bpf::SeccompData};
 
 use crate::{
     Action, Condition, Filter, Op, Rule, Table, Width,
@@ -45,13 +45,13 @@ fn ranges(graph: &mut Graph, filter: &Filter, audit: u32) -> Vec<Range> {
         match table {
             Some(table) => {
                 calls(graph, table, 0, &mut ranges);
-                push(&mut ranges, (u32::MAX, done(table.fallback(u32::MAX))));
+                push(&mut ranges, (NO_CALL, done(table.fallback(NO_CALL))));
             }
             None => ranges.push((0, foreign)),
         }
         return ranges;
     }
-    // Two tables behind one audit value, split by the x32 bit; see `Filter::decide` for -1.
+    // Two tables behind one audit value, split by the x32 bit; see `Filter::decide` for what is above.
     let (native, x32) = (filter.table(Arch::X86_64), filter.table(Arch::X32));
     let mut ranges = Vec::new();
     for (table, first) in [(native, 0), (x32, X32_BIT)] {
@@ -60,7 +60,7 @@ fn ranges(graph: &mut Graph, filter: &Filter, audit: u32) -> Vec<Range> {
             None => push(&mut ranges, (first, foreign)),
         }
     }
-    push(&mut ranges, (u32::MAX, native.map_or(foreign, |table| done(table.fallback(u32::MAX)))));
+    push(&mut ranges, (NO_CALL, native.map_or(foreign, |table| done(table.fallback(NO_CALL)))));
     ranges
 }
 

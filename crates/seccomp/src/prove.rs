@@ -27,7 +27,7 @@ pub enum Counterexample {
     },
 }
 
-/// Numbers at the edges of what tables and compilers get wrong: the x32 bit, the signed border, -1, ARM's private calls.
+/// Numbers at the edges of what tables and compilers get wrong: the x32 bit, the signed border, ARM's private calls.
 const EDGE_NUMBERS: [u32; 10] = [
     X32_BIT - 1,
     X32_BIT,
@@ -53,7 +53,7 @@ const FOREIGN: u32 = 0xdead_beef;
 const MAX_COMBINATIONS: usize = 20_000;
 
 /// Compares a program with its filter at every point where they could differ: every architecture and a foreign one;
-/// every number to 1,100, with and without the x32 bit, the numbers around every rule, and -1; and
+/// every number to 1,100, with and without the x32 bit, the numbers around every rule, and negative ones; and
 /// arguments 0, ±1, those of each condition, their neighbours and the same with high bits, one at a time, all
 /// together, and all combinations for rules on several arguments. Answers how many points that were.
 ///

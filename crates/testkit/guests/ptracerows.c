@@ -2,6 +2,7 @@
 #include "rows.h"
 
 #include <elf.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -1003,8 +1004,9 @@ static void asks_once(void) {
   fflush(stdout);
 }
 static void w2_skipped_at_the_entry(void) {
-  const long long results[] = {45000, -ESRCH, -ENOSYS};
-  for (int how = 0; how < 3; how++) {
+  /* PRoot writes -2: then the result is the kernel's. */
+  const long long numbers[] = {-1, -2, INT_MIN}, results[] = {45000, -ESRCH, -ENOSYS};
+  for (int how = 0; how < 9; how++) {
     pid_t pid = child(asks_once);
     struct user_regs_struct regs;
     REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD);
@@ -1015,8 +1017,8 @@ static void w2_skipped_at_the_entry(void) {
       if (!WIFSTOPPED(status)) break;
       REQ(PTRACE_GETREGS, pid, 0, &regs);
       if (regs.orig_rax == SYS_getppid && (long)regs.rax == -ENOSYS) {
-        regs.orig_rax = (unsigned long long)-1;
-        regs.rax = (unsigned long long)results[how];
+        regs.orig_rax = (unsigned long long)numbers[how / 3];
+        regs.rax = (unsigned long long)results[how % 3];
         SAY("skipped", REQ(PTRACE_SETREGS, pid, 0, &regs));
       }
     }
@@ -1024,15 +1026,16 @@ static void w2_skipped_at_the_entry(void) {
 }
 /* And one that is changed where the filter asks for the tracer meets it again. */
 static void w2_rewritten_at_the_seccomp_stop(void) {
-  for (int how = 0; how < 3; how++) {
+  const long long numbers[] = {SYS_getuid, -1, SYS_getppid, -2};
+  for (int how = 0; how < 4; how++) {
     pid_t pid = child(asks_for_its_tracer);
     struct user_regs_struct regs;
     REQ(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESECCOMP | PTRACE_O_TRACESYSGOOD);
     REQ(PTRACE_CONT, pid, 0, 0);
     next(pid);
     REQ(PTRACE_GETREGS, pid, 0, &regs);
-    regs.orig_rax = how == 0 ? SYS_getuid : how == 1 ? (unsigned long)-1 : SYS_getppid;
-    if (how == 1) regs.rax = 5;
+    regs.orig_rax = (unsigned long long)numbers[how];
+    if (numbers[how] < 0) regs.rax = 5;
     SAY("another", REQ(PTRACE_SETREGS, pid, 0, &regs));
     follow(pid, how == 2 ? PTRACE_SYSCALL : PTRACE_CONT, 6);
   }

@@ -9,7 +9,7 @@ use crate::Address;
 pub struct Call {
     /// The table that the number belongs to; i386 also for the `int $0x80` of a 64-bit program.
     pub arch: Arch,
-    /// The number. x32 numbers carry their bit; -1 is what a tracer writes to skip a call.
+    /// The number. x32 numbers carry their bit; negative ones are what a tracer writes to skip a call.
     pub number: u32,
     /// The six words, zero-extended for 32-bit calls. What lies behind those that are addresses has not been read.
     pub args: [u64; 6],

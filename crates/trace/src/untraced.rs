@@ -2,7 +2,7 @@
 //! the registers of the stopped caller; what asks through memory, clone3(2), is told that there is no such call, upon which every C
 //! library uses clone(2).
 
-use tipstaff_abi::{Arch, Sysno, X32_BIT};
+use tipstaff_abi::{Arch, NO_CALL, Sysno, X32_BIT};
 use tipstaff_sys::signal;
 
 use crate::task::Task;
@@ -46,7 +46,7 @@ impl Guard {
         let mut registers = stop.registers()?;
         let number = registers.number().cast_unsigned();
         let arch = match arch {
-            Arch::X86_64 | Arch::X32 if number != u32::MAX && number & X32_BIT != 0 => Arch::X32,
+            Arch::X86_64 | Arch::X32 if (X32_BIT..NO_CALL).contains(&number) => Arch::X32,
             Arch::X32 => Arch::X86_64,
             other => other,
         };

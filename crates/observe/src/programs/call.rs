@@ -2,8 +2,8 @@
 //!
 //! R7 is the state, R8 the number, R9 the table.
 
-use tipstaff_abi::X32_BIT;
 use tipstaff_abi::ebpf::{self as e, helper};
+use tipstaff_abi::{NO_CALL, X32_BIT};
 
 use super::Gen;
 use super::common::registers;
@@ -52,10 +52,10 @@ pub(super) fn first(g: &mut Gen<'_>) {
 /// Counts a number that has no place in the tables, then goes to `out`.
 pub(super) fn odd(g: &mut Gen<'_>, out: Label) {
     let (known, found) = (g.a.label(), g.a.label());
-    // An x32 call is one of the 64-bit gate with that bit; only -1 is none, which a tracer writes to skip a call.
+    // An x32 call is one of the 64-bit gate with that bit; negative numbers are none: a tracer writes them to skip a call.
     g.a.jump_if(If::Ne, R9, 0, known);
     g.a.jump_if32(If::Lt, R8, X32_BIT.cast_signed(), known);
-    g.a.jump_if32(If::Eq, R8, -1, known);
+    g.a.jump_if32(If::Ge, R8, NO_CALL.cast_signed(), known);
     g.a.mov(R9, 2);
     g.a.bind(known);
     key(g);

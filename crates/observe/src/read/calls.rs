@@ -127,7 +127,7 @@ pub(super) fn results(
             class::KILL => Refusal::Kill,
             _ => Refusal::Answered(result),
         };
-        if key.arch == Arch::X86_64 && (tipstaff_abi::X32_BIT..u32::MAX).contains(&key.number.0) {
+        if key.arch == Arch::X86_64 && (tipstaff_abi::X32_BIT..tipstaff_abi::NO_CALL).contains(&key.number.0) {
             key.arch = Arch::X32;
         }
         *refused.entry((key, how)).or_default() += count;
