@@ -12,7 +12,7 @@ use crate::case::{Case, all_refused, answers, refused, refused_otherwise_than, w
 attacks! {
     S1 "32-bit entries of a 64-bit program: the box is killed" => tried(native notify ptrace: foreign_entries);
     S2 "x32 numbers: killed, whether or not the kernel has that table" => tried(native notify ptrace: x32_numbers)
-        + held("crates/seccomp/tests/proof.rs": x32_is_explicit_and_minus_one_is_no_call);
+        + held("crates/seccomp/tests/proof.rs": x32_is_explicit_and_negative_numbers_are_no_calls);
     S3 "numbers between and behind the tables: absent" => tried(native notify ptrace: unknown_numbers)
         + held("crates/policy/src/base/tests.rs": unknown_numbers_are_absent_and_foreign_architectures_die);
     S4 "bits above the half that the kernel reads: compared as the kernel does" => tried(native notify ptrace: wide_arguments)
