@@ -2,7 +2,7 @@
 //! the registers of the stopped caller; what asks through memory, clone3(2), is told that there is no such call, upon which every C
 //! library uses clone(2).
 
-use tipstaff_abi::{Arch, NO_CALL, Sysno, X32_BIT};
+use tipstaff_abi::{Arch, Sysno};
 use tipstaff_sys::signal;
 
 use crate::task::Task;
@@ -45,11 +45,7 @@ impl Guard {
     fn edit(&self, stop: &Stop, arch: Arch, forbid: bool) -> Result<(), Error> {
         let mut registers = stop.registers()?;
         let number = registers.number().cast_unsigned();
-        let arch = match arch {
-            Arch::X86_64 | Arch::X32 if (X32_BIT..NO_CALL).contains(&number) => Arch::X32,
-            Arch::X32 => Arch::X86_64,
-            other => other,
-        };
+        let arch = Arch::of(arch.audit_arch(), number).unwrap_or(arch);
         if forbid && self.clone3.contains(&(arch, number)) {
             registers.set_number(-1);
             registers.set_result(-ENOSYS);

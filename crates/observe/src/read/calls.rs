@@ -127,9 +127,7 @@ pub(super) fn results(
             class::KILL => Refusal::Kill,
             _ => Refusal::Answered(result),
         };
-        if key.arch == Arch::X86_64 && (tipstaff_abi::X32_BIT..tipstaff_abi::NO_CALL).contains(&key.number.0) {
-            key.arch = Arch::X32;
-        }
+        key.arch = Arch::of(key.arch.audit_arch(), key.number.0).unwrap_or(key.arch);
         *refused.entry((key, how)).or_default() += count;
     }
     Ok(refused.into_iter().map(|((key, how), count)| Refused { key, how, count }).collect())
